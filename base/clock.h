@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace hubvfs {
+
+using Duration = std::chrono::nanoseconds;
+// A point on CLOCK_BOOTTIME: never set back, and it counts a suspend, as expiries must.
+struct MonotonicTag {
+  using duration = Duration;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<MonotonicTag, duration>;
+  static constexpr bool is_steady = true;
+};
+using TimePoint = MonotonicTag::time_point;
+using UnixSeconds = std::int64_t;
+
+// Where time comes from. Thread-safe. Tests use ManualClock (tests/support).
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual TimePoint now() const = 0;
+  // Wall clock: only for what is stored on disk or compared with the Hub's dates; it may jump.
+  virtual UnixSeconds unix_now() const = 0;
+};
+
+class SystemClock final : public Clock {
+ public:
+  TimePoint now() const override;
+  UnixSeconds unix_now() const override;
+};
+
+}  // namespace hubvfs

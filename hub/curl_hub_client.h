@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "hub/hub_client.h"
+
+namespace hubvfs::hub {
+
+struct HubClientOptions {
+  std::string endpoint = "https://huggingface.co";  // http only for a loopback or listed endpoint
+  // Asked before each request that may carry it; "" for none. Called on the client's thread.
+  std::function<std::string()> token;
+  std::vector<std::string> redirect_hosts;  // if not empty, the only foreign hosts a redirect may go to
+  std::string user_agent = "hubvfs/" HUBVFS_VERSION;
+  bool offline = false;        // every call ends with kOffline, nothing is sent
+  int max_connections = 16;    // transfers at a time, demand first
+};
+
+// HubClient on libcurl: one multi handle, one thread, redirects followed by us.
+Result<std::unique_ptr<HubClient>> make_curl_hub_client(const HubClientOptions& options,
+                                                        Logger& log, const Clock& clock);
+
+}  // namespace hubvfs::hub

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "hub/types.h"
+
+namespace hubvfs::hub {
+
+// What is fetched first when not everything can be (design, section 5).
+enum class Priority { kDemand, kReadAhead, kPrefetch, kVerify };
+
+// Counted since the client was made.
+struct HubStats {
+  std::uint64_t requests = 0;        // HTTP requests sent, redirect hops and retries included
+  std::uint64_t metadata_requests = 0;  // of these: info, refs, tree, lists
+  std::uint64_t resolve_requests = 0;   // of these: first hops to /resolve/
+  std::uint64_t retries = 0;
+  std::uint64_t bytes_received = 0;  // response body bytes, whatever became of them
+  std::uint64_t failures = 0;        // calls that ended in an error other than kNotFound, kCancelled
+  std::string last_failure;          // for `status`; "" when none
+};
+
+using FetchId = std::uint64_t;
+
+// The bytes of one range of one file.
+struct FetchRequest {
+  FileRef file;
+  ByteRange range;  // within the file, not empty
+  Priority priority = Priority::kDemand;
+  TimePoint deadline;  // without progress: it moves on by as much whenever bytes arrive
+
+  // Bytes as they arrive: first at range.begin, then without gap or overlap. The view is valid
+  // during the call only.
+  std::function<void(std::uint64_t offset, ByteView bytes)> on_bytes;
+  // Once, last. Success means that exactly range.size() bytes were given.
+  std::function<void(Result<void>)> on_done;
+};
+
+template <typename T>
+using Done = std::function<void(Result<T>)>;
+
+// The Hub as a client sees it: read-only, asynchronous, for one endpoint and one token.
+//
+// Every call returns at once and never blocks; its callback runs exactly once, later, on the
+// client's own thread, with no lock held, and must not block either. Callbacks may call the client.
+// Thread-safe. When the client is destroyed, what is under way ends with kCancelled.
+//
+// Errors of all calls: kNotFound (404 with a code, 401 without one: missing or not visible),
+// kGated, kPermissionDenied (403, token rejected), kRateLimited, kUnavailable, kOffline, kTimedOut,
+// kBadAnswer, kCancelled, kInvalidArgument (a name that must not be sent; nothing was).
+// Retries (hub-protocol E.5, honouring RateLimit and Retry-After) happen inside, within `deadline`.
+class HubClient {
+ public:
+  virtual ~HubClient() = default;
+
+  // `revision` "" asks for the default branch. The answer's id is the canonical one.
+  virtual void repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
+                         Done<RepoInfo> done) = 0;
+
+  virtual void list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) = 0;
+
+  // One listing, page after page. `directory` "" is the root. `on_page` gets each page as it comes
+  // and returns false to stop early (then `done` succeeds with true: there was more). `done` gets
+  // false when everything was listed. Entries come in the Hub's order, unchecked but for form.
+  virtual void list_tree(const RepoId& repo, const std::string& commit,
+                         const std::string& directory, bool recursive, TimePoint deadline,
+                         std::function<bool(std::vector<TreeEntry>)> on_page, Done<bool> done) = 0;
+
+  // One page of the repos of `owner`, or, with owner "", of the most downloaded ones.
+  virtual void list_repos(RepoType type, const std::string& owner, const std::string& next,
+                          TimePoint deadline, Done<RepoPage> done) = 0;
+
+  // Starts a ranged GET. Checks made before a byte is passed on: 206 and a Content-Range equal to
+  // what was asked and to the known size (or 200 where the whole file was asked), no
+  // Content-Encoding, X-Repo-Commit and the ETag or X-Linked-ETag equal to file's. A broken
+  // transfer goes on at the next byte; a signed URL is reused until it expires or says 403.
+  virtual FetchId fetch(FetchRequest request) = 0;
+  // Its on_done then runs with kCancelled, unless it ran before. Unknown ids are ignored.
+  virtual void cancel(FetchId id) = 0;
+  // For a read-ahead that a reader now waits for.
+  virtual void raise_priority(FetchId id, Priority priority) = 0;
+
+  virtual HubStats stats() const = 0;
+};
+
+}  // namespace hubvfs::hub

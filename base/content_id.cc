@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/content_id.h"
 
+#include <cstring>
+
 #include "base/text.h"
 
 namespace hubvfs {
@@ -15,6 +17,15 @@ Result<ContentId> ContentId::create(Algorithm algorithm, std::string_view hex, s
   for (std::size_t i = 0; i < id.hash_size(); ++i) {
     id.hash_[i] = static_cast<std::uint8_t>(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
   }
+  return id;
+}
+
+Result<ContentId> ContentId::from_hash(Algorithm algorithm, ByteView hash, std::uint64_t size) {
+  ContentId id;
+  id.algorithm_ = algorithm;
+  id.size_ = size;
+  if (hash.size() != id.hash_size()) return {ErrorCode::kInvalidArgument, "not a content hash"};
+  std::memcpy(id.hash_.data(), hash.data(), hash.size());
   return id;
 }
 

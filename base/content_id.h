@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/result.h"
 
 namespace hubvfs {
@@ -25,6 +26,9 @@ class ContentId {
   // `hex`: 64 (kSha256) or 40 (kGitSha1) lower-case hex digits, else kInvalidArgument. So the
   // masked ids of gated listings ("****") never become a key.
   static Result<ContentId> create(Algorithm algorithm, std::string_view hex, std::uint64_t size);
+
+  // The same from the raw hash: 32 or 20 bytes, else kInvalidArgument.
+  static Result<ContentId> from_hash(Algorithm algorithm, ByteView hash, std::uint64_t size);
 
   Algorithm algorithm() const { return algorithm_; }
   std::uint64_t size() const { return size_; }

@@ -2,6 +2,7 @@
 #include "base/digest.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include <array>
 
@@ -51,6 +52,17 @@ std::string sha256_hex(ByteView bytes) {
   Digest digest = Digest::sha256();
   digest.update(bytes);
   return digest.finish_hex();
+}
+
+std::string hmac_sha256_hex(ByteView key, ByteView message) {
+  std::array<std::uint8_t, EVP_MAX_MD_SIZE> mac{};
+  unsigned size = 0;
+  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+           reinterpret_cast<const unsigned char*>(message.data()), message.size(), mac.data(),
+           &size) == nullptr) {
+    bug("HMAC");
+  }
+  return to_hex({mac.data(), size});
 }
 
 }  // namespace hubvfs

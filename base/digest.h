@@ -32,5 +32,7 @@ class Digest {
 };
 
 std::string sha256_hex(ByteView bytes);
+// HMAC-SHA-256 in lower-case hex (RFC 2104).
+std::string hmac_sha256_hex(ByteView key, ByteView message);
 
 }  // namespace hubvfs

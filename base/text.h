@@ -20,6 +20,9 @@ bool is_commit_id(std::string_view text);
 // A decimal number with nothing around it that fits; otherwise none. No sign, no blanks.
 std::optional<std::uint64_t> parse_decimal(std::string_view text);
 
+// Valid UTF-8 (RFC 3629) throughout; true for "".
+bool is_utf8(std::string_view text);
+
 // Blanks, tabs, CR and LF removed at both ends.
 std::string_view trim(std::string_view text);
 std::string to_lower(std::string_view text);  // ASCII only

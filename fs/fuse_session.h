@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/bytes.h"
@@ -16,6 +17,8 @@ struct FuseSessionOptions {
   int dev_fd = -1;       // /dev/fuse, mounted; borrowed
   Bytes init_request;    // the INIT request the keeper read from it
   unsigned threads = 8;  // that read requests
+  // Called by run(), on its thread, once INIT is answered and before any request is taken.
+  std::function<void()> on_ready;
 };
 
 // One FUSE connection as the worker serves it (threats-and-faults, section 7): INIT is replayed from the

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of HubFilesystem that tells about files and itself: xattrs and status.json.
+#include <algorithm>
+#include <array>
+
+#include "base/json.h"
+#include "fs/hub_filesystem.h"
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr std::string_view kPrefix = "user.hubvfs.";
+constexpr std::array kFileAttributes = {"repo", "revision", "commit",   "oid",      "etag",
+                                        "size", "cached",   "verified", "namespace"};
+constexpr std::array kDirectoryAttributes = {"repo", "revision", "commit", "namespace", "hidden"};
+
+}  // namespace
+
+std::string HubFilesystem::blob_xattr(const Located& at, const std::string& name) const {
+  const Snapshot::Entry& entry = at.entry();
+  if (name == "size") return std::to_string(entry.size);
+  if (!entry.content) return "";
+  if (name == "oid") return entry.content->to_string();
+  if (name == "etag") return entry.content->hex();
+  const auto blob = store_.open({at.placed->space, *entry.content}, options_.endpoint);
+  if (!blob) return "";
+  if (name == "cached") return std::to_string((*blob)->cached_bytes());
+  return (*blob)->verified() ? "1" : "0";  // verified
+}
+
+void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::string> reply) {
+  const Error none{ErrorCode::kNoAttribute, "no such attribute"};
+  if (!name.starts_with(kPrefix)) return reply(none);
+  if (node.serial == 0) {
+    const auto repo = catalog_->names().at(node.entry);
+    if (!repo || repo->kind != NameTable::Kind::kRepo) return reply(none);
+  }
+  locate(node, [self = shared_from_this(), name = name.substr(kPrefix.size()), none,
+                reply](const Result<Located>& at) {
+    if (!at) return reply(at.error());
+    const Placed& placed = *at->placed;
+    const Snapshot::Entry& entry = at->entry();
+    const auto known = [&](const auto& names) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    if (entry.is_directory ? !known(kDirectoryAttributes) : !known(kFileAttributes)) {
+      return reply(none);
+    }
+    if (name == "repo") return reply(placed.info.id.name);
+    if (name == "revision") {
+      return reply(placed.place.revision.empty() ? "main" : placed.place.revision);
+    }
+    if (name == "commit") return reply(placed.info.commit);
+    if (name == "namespace") return reply(placed.space);
+    if (name == "hidden") return reply(std::to_string(entry.hidden));
+    const std::string value = self->blob_xattr(*at, name);
+    if (value.empty()) return reply(none);
+    reply(value);
+  });
+}
+
+void HubFilesystem::listxattr(NodeId node, Reply<std::vector<std::string>> reply) {
+  // No question about a repo that was only listed: `ls -l` asks this of everything.
+  std::vector<std::string> names;
+  if (node.serial == 0) return reply(names);
+  locate(node, [names, reply](const Result<Located>& at) mutable {
+    if (!at) return reply(at.error());
+    const auto add = [&](const auto& all) {
+      for (const char* name : all) names.push_back(std::string(kPrefix) + name);
+    };
+    if (at->entry().is_directory) {
+      add(kDirectoryAttributes);
+    } else if (at->entry().content) {
+      add(kFileAttributes);
+    }
+    reply(names);
+  });
+}
+
+std::string HubFilesystem::status_json() const {
+  const hub::HubStats hub = hub_.stats();
+  const cache::StoreStats store = store_.stats();
+  const ReaderStats reads = reader_.stats();
+  JsonWriter out;
+  const auto number = [&](std::string_view key, std::uint64_t value) {
+    out.key(key).number(value);
+  };
+  out.begin_object();
+  out.key("version").string(HUBVFS_VERSION);
+  out.key("endpoint").string(options_.endpoint);
+  out.key("type").string(hub::api_segment(options_.type));
+  out.key("offline").boolean(options_.offline);
+  out.key("passthrough").string("no: every read goes through the daemon in this version");
+  number("started", static_cast<std::uint64_t>(started_));
+  out.key("hub").begin_object();
+  number("requests", hub.requests);
+  number("metadata_requests", hub.metadata_requests);
+  number("resolve_requests", hub.resolve_requests);
+  number("retries", hub.retries);
+  number("bytes_received", hub.bytes_received);
+  number("failures", hub.failures);
+  out.key("last_failure").string(hub.last_failure);
+  out.end_object();
+  out.key("reads").begin_object();
+  number("total", reads.reads);
+  number("waited", reads.reads_waited);
+  number("waiting_now", reads.waiting_now);
+  number("blocks_fetched", reads.blocks_fetched);
+  number("buffer_bytes", reads.buffer_bytes);
+  number("corrupt_blobs", reads.corrupt_blobs);
+  out.end_object();
+  out.key("cache").begin_object();
+  number("size_limit", store.size_limit);
+  number("bytes_used", store.bytes_used);
+  number("block_size", store_.block_size());
+  number("blobs", store.blobs);
+  number("blocks", store.blocks);
+  number("hits", store.hits);
+  number("misses", store.misses);
+  number("evicted_blocks", store.evicted_blocks);
+  number("corrupt_blocks", store.corrupt_blocks);
+  number("pending_bytes", store.pending_bytes);
+  out.key("degraded").string(store.degraded);
+  out.end_object();
+  out.end_object();
+  return out.text();
+}
+
+}  // namespace hubvfs::fs

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_device.h"
+
+#include <fuse3/fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace hubvfs::fs {
+namespace {
+
+// Newer than Debian 12's linux/fuse.h.
+constexpr std::int32_t kNotifyResend = 7;
+constexpr std::uint32_t kHasResend2 = 1u << 7;  // bit 39 of the INIT flags
+
+constexpr std::size_t kLargestRequest = 64u << 10;
+
+template <typename T>
+T copy_out(ByteView bytes, std::size_t offset) {
+  T value{};
+  if (offset < bytes.size()) {
+    const std::size_t have = std::min(sizeof value, bytes.size() - offset);
+    std::memcpy(&value, bytes.data() + offset, have);
+  }
+  return value;
+}
+
+}  // namespace
+
+Result<Bytes> read_init_request(int dev_fd, Duration timeout) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
+  pollfd wait{dev_fd, POLLIN, 0};
+  const int ready = ::poll(&wait, 1, static_cast<int>(ms));
+  if (ready < 0) return system_error(errno, "waiting for the kernel's first FUSE request");
+  if (ready == 0) return {ErrorCode::kTimedOut, "the kernel sent no FUSE request after mounting"};
+  Bytes request(kLargestRequest);
+  const ssize_t n = ::read(dev_fd, request.data(), request.size());
+  if (n < 0) return system_error(errno, "reading the kernel's first FUSE request");
+  request.resize(static_cast<std::size_t>(n));
+  if (!is_init_request(request)) {
+    return {ErrorCode::kBadAnswer, "the kernel's first FUSE request is not INIT"};
+  }
+  return request;
+}
+
+bool is_init_request(ByteView request) {
+  // Older kernels send the shorter form, up to `flags`.
+  constexpr std::size_t kLeast = sizeof(fuse_in_header) + 4 * sizeof(std::uint32_t);
+  if (request.size() < kLeast) return false;
+  const auto header = copy_out<fuse_in_header>(request, 0);
+  return header.opcode == FUSE_INIT && header.len == request.size();
+}
+
+bool offers_resend(ByteView init_request) {
+  if (!is_init_request(init_request)) return false;
+  const auto init = copy_out<fuse_init_in>(init_request, sizeof(fuse_in_header));
+  return (init.flags & FUSE_INIT_EXT) != 0 && (init.flags2 & kHasResend2) != 0;
+}
+
+Result<void> write_resend(int dev_fd) {
+  const fuse_out_header header{sizeof header, kNotifyResend, 0};
+  if (::write(dev_fd, &header, sizeof header) < 0) {
+    return system_error(errno, "asking the kernel for its unanswered requests");
+  }
+  return {};
+}
+
+std::string libfuse_version() { return fuse_pkgversion(); }
+
+}  // namespace hubvfs::fs

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few words of the kernel's FUSE protocol that are spoken beside libfuse: by the keeper, which
+// reads INIT before any worker lives, and by the session that replays it.
+#pragma once
+
+#include <string>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace hubvfs::fs {
+
+// Reads the INIT request of a connection just mounted. Once only: whoever reads it has to keep it,
+// since the kernel does not send it again. kTimedOut: none came; kBadAnswer: something else did.
+Result<Bytes> read_init_request(int dev_fd, Duration timeout);
+
+// Whether `request` is a whole INIT request, as read_init_request gives it.
+bool is_init_request(ByteView request);
+
+// Whether the kernel of this INIT sends unanswered requests again when asked (Linux 6.9).
+bool offers_resend(ByteView init_request);
+
+// Asks for every unanswered request again (FUSE_NOTIFY_RESEND). Only after INIT was answered and
+// the process that had taken the requests is dead.
+Result<void> write_resend(int dev_fd);
+
+// "3.14.0".
+std::string libfuse_version();
+
+}  // namespace hubvfs::fs

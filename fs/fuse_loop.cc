@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/fuse_loop.h"
+
+#include <fcntl.h>
+#include <fuse3/fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <thread>
+#include <vector>
+
+#include "base/blocking.h"
+#include "fs/fuse_device.h"
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr unsigned kMaxBackground = 512;
+constexpr unsigned kCongestion = 384;
+// The mount is read-only, so the kernel's largest request is a batch of forgets, cut to what fits.
+constexpr std::uint32_t kMaxWrite = 4096;  // the least the kernel knows
+constexpr std::size_t kReceiveBytes = 64u << 10;
+
+// The reply to INIT, on its way through the write hook.
+struct InitReply {
+  bool sent = false;  // this worker is the first
+  bool late = false;  // INIT was answered before: this is a restart
+  int refused = 0;    // errno libfuse answered with
+  int failed = 0;     // errno of the write
+
+  ssize_t send(int fd, iovec* parts, int count) {
+    auto* header = static_cast<fuse_out_header*>(parts[0].iov_base);
+    refused = -header->error;
+    fuse_init_out init{};
+    if (count == 2) {
+      std::memcpy(&init, parts[1].iov_base, std::min(parts[1].iov_len, sizeof init));
+      // libfuse derives max_pages from its max_write; the kernel derives from max_write how large
+      // every receive buffer has to be.
+      init.max_write = kMaxWrite;
+      parts[1].iov_base = &init;
+    }
+    if (::writev(fd, parts, count) >= 0) {
+      sent = true;
+    } else if (errno == ENOENT) {
+      late = true;
+    } else {
+      failed = errno;
+    }
+    return static_cast<ssize_t>(header->len);
+  }
+};
+
+// Set on the one thread that feeds INIT to libfuse, for as long as it does: libfuse gives its hook
+// nothing but the file system's own userdata.
+thread_local InitReply* init_reply = nullptr;
+
+ssize_t hook_writev(int fd, iovec* parts, int count, void*) {
+  if (init_reply != nullptr) return init_reply->send(fd, parts, count);
+  return ::writev(fd, parts, count);
+}
+
+// libfuse asks for one; requests are received in FuseLoop::receive.
+ssize_t hook_read(int fd, void* buffer, std::size_t size, void*) { return ::read(fd, buffer, size); }
+
+void negotiate(void*, fuse_conn_info* conn) {
+  unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO |
+                  FUSE_CAP_READDIRPLUS;
+  // Not wanted, each on purpose: AUTO_INVAL_DATA (bytes of a node never change; it would cost a
+  // GETATTR a read), READDIRPLUS_AUTO (attributes come with every listing), CACHE_SYMLINKS,
+  // EXPORT_SUPPORT (no handles by node id), SPLICE_* (our buffers are memory).
+  conn->want = want & conn->capable;
+  conn->max_background = kMaxBackground;
+  conn->congestion_threshold = kCongestion;
+}
+
+}  // namespace
+
+void FuseLoop::SessionDeleter::operator()(fuse_session* session) const {
+  fuse_session_destroy(session);
+}
+
+FuseLoop::FuseLoop(FuseSessionOptions options, Logger& log)
+    : options_(std::move(options)), log_(log), notifier_(log) {}
+
+FuseLoop::~FuseLoop() { notifier_.stop(); }
+
+Result<std::unique_ptr<FuseLoop>> FuseLoop::create(const FuseSessionOptions& options,
+                                                   Logger& log) {
+  if (options.dev_fd < 0 || options.threads == 0) {
+    return {ErrorCode::kInvalidArgument, "a FUSE session needs a descriptor and a thread"};
+  }
+  if (!is_init_request(options.init_request)) {
+    return {ErrorCode::kInvalidArgument, "the saved first FUSE request is not INIT"};
+  }
+  std::unique_ptr<FuseLoop> loop(new FuseLoop(options, log));
+  if (auto done = loop->prepare(); !done) return done.error();
+  return loop;
+}
+
+Result<void> FuseLoop::prepare() {
+  // Shared with the keeper, which does not read.
+  const int flags = ::fcntl(options_.dev_fd, F_GETFL);
+  if (flags < 0 || ::fcntl(options_.dev_fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+    return system_error(errno, "the FUSE descriptor");
+  }
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!epoll_ || !wake_) return system_error(errno, "epoll for FUSE requests");
+  epoll_event requests{};
+  // One wake-up for each request that arrives, to one thread: it reads until nothing is left.
+  requests.events = EPOLLIN | EPOLLET;
+  epoll_event wake{};
+  wake.events = EPOLLIN;  // stays readable, so that it wakes one thread after the other
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, options_.dev_fd, &requests) < 0 ||
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &wake) < 0) {
+    return system_error(errno, "epoll for FUSE requests");
+  }
+  return {};
+}
+
+Result<void> FuseLoop::open_session(const fuse_lowlevel_ops& ops, void* userdata) {
+  fuse_lowlevel_ops own = ops;
+  own.init = negotiate;
+  own.destroy = nullptr;
+  own.flush = nullptr;
+  char name[] = "hubvfs";
+  char* argv[] = {name, nullptr};
+  fuse_args args = FUSE_ARGS_INIT(1, argv);
+  session_.reset(fuse_session_new(&args, &own, sizeof own, userdata));
+  fuse_opt_free_args(&args);
+  if (!session_) return {ErrorCode::kInternal, "libfuse could not make a session"};
+  UniqueFd device(::fcntl(options_.dev_fd, F_DUPFD_CLOEXEC, 0));
+  if (!device) return system_error(errno, "the FUSE descriptor");
+  fuse_custom_io io{};
+  io.writev = hook_writev;
+  io.read = hook_read;
+  if (const int failed = fuse_session_custom_io(session_.get(), &io, device.get()); failed != 0) {
+    return system_error(-failed, "libfuse refused the FUSE descriptor");
+  }
+  static_cast<void>(device.release());  // the session closes it
+  return {};
+}
+
+Result<void> FuseLoop::answer_init() {
+  InitReply reply;
+  fuse_buf request{};
+  request.mem = options_.init_request.data();
+  request.size = options_.init_request.size();
+  init_reply = &reply;
+  fuse_session_process_buf(session_.get(), &request);
+  init_reply = nullptr;
+  if (reply.failed != 0) return system_error(reply.failed, "answering the kernel's INIT");
+  if (reply.refused != 0) {
+    return system_error(reply.refused, "libfuse cannot serve this kernel's FUSE version");
+  }
+  if (reply.late) {
+    log_.info("taking over a mount that is already served: asking for its unanswered requests");
+    return write_resend(options_.dev_fd);
+  }
+  if (!reply.sent) return {ErrorCode::kInternal, "libfuse gave no answer to INIT"};
+  return {};
+}
+
+Result<void> FuseLoop::run(const fuse_lowlevel_ops& ops, void* userdata) {
+  if (session_) return {ErrorCode::kInvalidArgument, "a FUSE session runs only once"};
+  if (auto opened = open_session(ops, userdata); !opened) return opened;
+  if (auto answered = answer_init(); !answered) return answered;
+  notifier_.start(session_.get());
+  if (options_.on_ready) options_.on_ready();
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < options_.threads; ++i) threads.emplace_back([this] { serve(); });
+  for (std::thread& thread : threads) thread.join();
+  notifier_.stop();
+  if (const int failure = failure_; failure != 0) {
+    return system_error(failure, "reading FUSE requests");
+  }
+  return {};
+}
+
+void FuseLoop::stop() { end(0); }
+
+void FuseLoop::end(int failure) {
+  int none = 0;
+  if (failure != 0) failure_.compare_exchange_strong(none, failure);
+  ended_ = true;
+  const std::uint64_t one = 1;
+  static_cast<void>(::write(wake_.get(), &one, sizeof one));
+}
+
+void FuseLoop::serve() {
+  const NoBlockScope answers_the_kernel;
+  // Written to here, so that its pages exist: a copy into absent ones that SIGKILL interrupts is an
+  // EIO for the application, where a request not yet taken would be sent again.
+  Bytes buffer(kReceiveBytes);
+  while (!ended_) {
+    if (receive(buffer) || ended_) continue;
+    epoll_event event{};
+    if (::epoll_wait(epoll_.get(), &event, 1, -1) < 0 && errno != EINTR) end(errno);
+  }
+}
+
+// False when there is nothing to read just now.
+bool FuseLoop::receive(Bytes& buffer) {
+  const ssize_t n = ::read(options_.dev_fd, buffer.data(), buffer.size());
+  if (n >= static_cast<ssize_t>(sizeof(fuse_in_header))) {
+    fuse_buf request{};
+    request.mem = buffer.data();
+    request.size = static_cast<std::size_t>(n);
+    fuse_session_process_buf(session_.get(), &request);
+    return true;
+  }
+  if (n >= 0) {
+    end(EIO);
+    return true;
+  }
+  switch (errno) {
+    case EAGAIN:
+      return false;
+    case EINTR:
+    case ENOENT:  // the request was interrupted before it was taken
+      return true;
+    case ENODEV:        // unmounted
+    case ECONNABORTED:  // the connection was aborted
+      end(0);
+      return true;
+    default:
+      end(errno);
+      return true;
+  }
+}
+
+}  // namespace hubvfs::fs

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "fs/fuse_notifier.h"
+#include "fs/fuse_session.h"
+
+struct fuse_lowlevel_ops;
+
+namespace hubvfs::fs {
+
+// What FuseSession does, for any set of libfuse operations.
+//
+// The receive loop is our own, not libfuse's: libfuse ends its threads by cancelling them inside the read
+// hook, which leaves no room for what each thread owns here (its scope, its touched buffer). Ours
+// read without waiting and sleep in one epoll set, edge-triggered, where an eventfd wakes them too.
+class FuseLoop {
+ public:
+  static Result<std::unique_ptr<FuseLoop>> create(const FuseSessionOptions& options, Logger& log);
+  ~FuseLoop();
+  FuseLoop(const FuseLoop&) = delete;
+  FuseLoop& operator=(const FuseLoop&) = delete;
+
+  // As FuseSession::run. Of `ops` the init, destroy and flush entries are not used: what INIT
+  // negotiates is decided here, and without FLUSH no close waits for a worker. Only once.
+  Result<void> run(const fuse_lowlevel_ops& ops, void* userdata);
+  void stop();
+  KernelNotifier& notifier() { return notifier_; }
+
+ private:
+  struct SessionDeleter {
+    void operator()(fuse_session* session) const;
+  };
+
+  FuseLoop(FuseSessionOptions options, Logger& log);
+  Result<void> prepare();
+  Result<void> open_session(const fuse_lowlevel_ops& ops, void* userdata);
+  Result<void> answer_init();
+  void serve();
+  bool receive(Bytes& buffer);
+  void end(int failure);
+
+  FuseSessionOptions options_;
+  Logger& log_;
+  UniqueFd epoll_;
+  UniqueFd wake_;
+  // Outlives run(): requests that were parked hold a pointer to it until they are answered.
+  std::unique_ptr<fuse_session, SessionDeleter> session_;
+  FuseNotifier notifier_;
+  std::atomic<bool> ended_{false};
+  std::atomic<int> failure_{0};  // errno of the descriptor's failure; 0: unmounted or stopped
+};
+
+}  // namespace hubvfs::fs

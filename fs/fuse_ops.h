@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fuse3/fuse_lowlevel.h>
+
+namespace hubvfs::fs {
+
+// libfuse's requests as calls of Operations. Every request is answered exactly once, from whichever
+// thread has the answer; no exception leaves. The session's userdata is an Operations*, borrowed.
+const fuse_lowlevel_ops& fuse_operations();
+
+}  // namespace hubvfs::fs

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace hubvfs::fs {
+
+// Says what to fetch beyond the reads of one blob. Pure bookkeeping: not thread-safe, no I/O.
+//
+// Readers are told apart by where they read: up to 16 cursors, each continued by a read that begins
+// from 1 MiB behind it to 1 MiB ahead. A cursor asks for nothing until it has read two blocks in a
+// row (one from the start of the blob), so that a peek into a file costs no more than its blocks.
+// Its window then starts at one block and doubles, up to 32 MiB, each time a reader had to wait.
+class ReadAhead {
+ public:
+  // Bytes. `block_size` > 0.
+  ReadAhead(std::uint64_t blob_size, std::uint64_t block_size);
+
+  // One read of `range`; `waited`: some of it was not there. Returns the bytes beyond it that
+  // should be under way and were not yet asked for: block-aligned, within the blob, often empty.
+  ByteRange on_read(ByteRange range, bool waited);
+
+ private:
+  struct Cursor {
+    std::uint64_t start = 0;
+    std::uint64_t position = 0;  // end of the last read
+    std::uint64_t run = 0;       // bytes read without a jump
+    std::uint64_t window = 0;    // 0: has not started
+    std::uint64_t asked = 0;     // end of what was returned so far
+    std::uint64_t used = 0;      // tick of the last read, for replacement
+  };
+  Cursor& cursor_for(ByteRange range);
+
+  std::uint64_t blob_size_;
+  std::uint64_t block_size_;
+  std::uint64_t tick_ = 0;
+  std::vector<Cursor> cursors_;
+};
+
+}  // namespace hubvfs::fs

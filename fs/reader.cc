@@ -1,0 +1,666 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/reader.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/mutex.h"
+#include "fs/read_ahead.h"
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr std::uint64_t kMaxPart = 8u << 20;  // bytes of one read-ahead request
+constexpr Duration kFirstBackoff = std::chrono::seconds(1);
+constexpr Duration kMaxBackoff = std::chrono::seconds(30);
+constexpr Duration kExpiryGrace = std::chrono::seconds(2);
+constexpr std::size_t kRememberedMismatches = 1024;
+
+// One read that could not be answered at once.
+struct ReadJob {
+  ReadJob(ByteRange asked, std::size_t pieces, Reader::Done callback)
+      : range(asked), out(asked.size()), outstanding(pieces), done(std::move(callback)) {}
+
+  void piece_arrived() {
+    if (outstanding.fetch_sub(1) == 1 && !answered.exchange(true)) done(ByteView(out));
+  }
+  void fail(const Error& error) {
+    if (!answered.exchange(true)) done(error);
+  }
+
+  const ByteRange range;
+  Bytes out;  // each piece writes its own part of it
+  std::atomic<std::size_t> outstanding;
+  std::atomic<bool> answered{false};
+  const Reader::Done done;
+};
+using JobPtr = std::shared_ptr<ReadJob>;
+
+struct Waiter {
+  JobPtr job;
+  ByteRange range;  // within the block
+  std::uint64_t out_offset = 0;
+  TimePoint since;
+};
+
+struct Part;
+
+// A block on its way. All but `data` is guarded by the blob's mutex. Bytes of `data` below `filled`
+// never change; those above are written by the fetch's thread alone.
+struct BlockFetch {
+  std::uint64_t block = 0;
+  std::shared_ptr<Bytes> data;
+  std::size_t filled = 0;
+  std::vector<Waiter> waiters;
+  std::shared_ptr<Part> part;
+};
+using BlockFetchPtr = std::shared_ptr<BlockFetch>;
+
+// One ranged request for neighbouring blocks. `id` and `progress` are guarded by the blob's mutex,
+// the rest but `priority` is constant once it is queued.
+struct Part {
+  std::shared_ptr<OpenBlob> blob;
+  std::vector<BlockFetchPtr> blocks;
+  std::uint64_t bytes = 0;
+  std::atomic<hub::Priority> priority{hub::Priority::kDemand};
+  std::optional<hub::FetchId> id;
+  TimePoint progress;
+};
+using PartPtr = std::shared_ptr<Part>;
+using Parts = std::vector<PartPtr>;
+
+struct Failure {
+  Error error;
+  TimePoint until;
+  Duration backoff;
+};
+
+// Copies what has arrived to whoever waited for it. No lock may be held.
+void deliver(const Bytes& data, const std::vector<Waiter>& waiters) {
+  for (const Waiter& waiter : waiters) {
+    std::memcpy(waiter.job->out.data() + waiter.out_offset, data.data() + waiter.range.begin,
+                waiter.range.size());
+    waiter.job->piece_arrived();
+  }
+}
+
+}  // namespace
+
+class OpenBlob {
+ public:
+  OpenBlob(std::shared_ptr<cache::Blob> stored_blob, hub::FileRef file_ref, std::uint64_t block)
+      : stored(std::move(stored_blob)),
+        file(std::move(file_ref)),
+        size(file.content.size()),
+        block_size(block),
+        read_ahead(size, block) {}
+
+  std::uint64_t block_length(std::uint64_t block) const {
+    return std::min(block_size, size - block * block_size);
+  }
+  // Such content is checked against its hash before anybody gets a byte of it.
+  bool one_block() const { return size <= block_size; }
+  ByteRange within_block(ByteRange range, std::uint64_t block) const {
+    const std::uint64_t start = block * block_size;
+    return {std::max(range.begin, start) - start,
+            std::min(range.end, start + block_size) - start};
+  }
+
+  const std::shared_ptr<cache::Blob> stored;
+  const hub::FileRef file;
+  const std::uint64_t size;
+  const std::uint64_t block_size;
+
+  Mutex mutex;  // rank 3
+  std::map<std::uint64_t, BlockFetchPtr> fetching GUARDED_BY(mutex);
+  std::map<std::uint64_t, Failure> failed GUARDED_BY(mutex);
+  std::optional<Error> refused GUARDED_BY(mutex);  // its content proved wrong twice
+  ReadAhead read_ahead GUARDED_BY(mutex);
+};
+
+class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
+ public:
+  ReaderCore(const ReaderOptions& options, hub::HubClient& hub, cache::BlobStore& store,
+             Logger& log, const Clock& clock)
+      : options_(options), hub_(hub), store_(store), log_(log), clock_(clock) {}
+
+  Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file);
+  void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done);
+  void expire();
+  void close();
+  void on_verdict(const cache::BlobKey& key, const Result<void>& verdict);
+  ReaderStats stats() const;
+
+ private:
+  struct KeyHash {
+    std::size_t operator()(const cache::BlobKey& key) const noexcept {
+      return std::hash<std::string>()(key.space) ^ std::hash<ContentId>()(key.content);
+    }
+  };
+
+  std::optional<Error> remembered_failure(OpenBlob& blob, ByteRange range);
+  bool piece_from_store(OpenBlob& blob, const JobPtr& job, std::uint64_t block);
+  void await_block(const std::shared_ptr<OpenBlob>& blob, const JobPtr& job, std::uint64_t block,
+                   Parts& parts);
+  BlockFetchPtr add_block(const std::shared_ptr<OpenBlob>& blob, std::uint64_t block,
+                          hub::Priority priority, Parts& parts);
+  void plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, ByteRange range, bool waited);
+
+  void enqueue(const Parts& parts);
+  void start_queued();
+  void start(const PartPtr& part);
+  void make_urgent(const PartPtr& part, std::optional<hub::FetchId> id);
+  void on_bytes(Part& part, std::uint64_t offset, ByteView bytes);
+  void block_complete(OpenBlob& blob, const BlockFetchPtr& fetch);
+  void on_done(Part& part, const Result<void>& result);
+  bool count_mismatch(const cache::BlobKey& key);
+  void refetch(const std::shared_ptr<OpenBlob>& blob, const BlockFetchPtr& fetch);
+  std::shared_ptr<Bytes> reserved_buffer(std::uint64_t size);
+  void release(std::uint64_t bytes);
+  std::vector<std::shared_ptr<OpenBlob>> live_blobs();
+  void fail_waiters(const std::vector<Waiter>& waiters, const Error& error);
+
+  const ReaderOptions options_;
+  hub::HubClient& hub_;
+  cache::BlobStore& store_;
+  Logger& log_;
+  const Clock& clock_;
+
+  std::atomic<bool> closed_{false};
+  std::atomic<std::uint64_t> reads_{0};
+  std::atomic<std::uint64_t> waited_{0};
+  std::atomic<std::uint64_t> waiting_{0};
+  std::atomic<std::uint64_t> fetched_{0};
+  std::atomic<std::uint64_t> corrupt_{0};
+
+  mutable Mutex mutex_;  // rank 4
+  std::unordered_map<cache::BlobKey, std::weak_ptr<OpenBlob>, KeyHash> blobs_ GUARDED_BY(mutex_);
+  std::unordered_map<cache::BlobKey, int, KeyHash> mismatches_ GUARDED_BY(mutex_);
+  std::deque<PartPtr> queued_ GUARDED_BY(mutex_);  // demand before the rest
+  std::uint64_t reserved_ GUARDED_BY(mutex_) = 0;  // of memory_budget
+};
+
+Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space,
+                                                   const hub::FileRef& file) {
+  const cache::BlobKey key{space, file.content};
+  {
+    MutexLock lock(mutex_);
+    const auto it = blobs_.find(key);
+    if (it != blobs_.end()) {
+      if (auto blob = it->second.lock()) return blob;
+    }
+    const auto wrong = mismatches_.find(key);
+    if (wrong != mismatches_.end() && wrong->second > 1) {
+      return {ErrorCode::kCorrupt, file.content.to_string() + " was refused: it came wrong twice"};
+    }
+  }
+  auto stored = store_.open(key, options_.endpoint);
+  if (!stored) return stored.error();
+  auto blob = std::make_shared<OpenBlob>(*stored, file, store_.block_size());
+  MutexLock lock(mutex_);
+  std::weak_ptr<OpenBlob>& slot = blobs_[key];
+  if (auto other = slot.lock()) return other;
+  slot = blob;
+  if (blobs_.size() % 1024 == 0) {
+    std::erase_if(blobs_, [](const auto& item) { return item.second.expired(); });
+  }
+  return blob;
+}
+
+void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done) {
+  reads_.fetch_add(1, std::memory_order_relaxed);
+  if (auto failure = remembered_failure(*blob, range)) return done(*failure);
+  static thread_local Bytes scratch;  // its pages stay touched: the reply is written from it
+  if (scratch.size() < range.size()) scratch.resize(range.size());
+  const std::span<std::byte> view(scratch.data(), range.size());
+  if (blob->stored->read(range.begin, view)) {
+    plan_read_ahead(blob, range, false);
+    return done(ByteView(view));
+  }
+  const std::uint64_t first = range.begin / blob->block_size;
+  const std::uint64_t last = (range.end - 1) / blob->block_size;
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  const auto job = std::make_shared<ReadJob>(
+      range, last - first + 1,
+      [self = shared_from_this(), done = std::move(done)](const Result<ByteView>& bytes) {
+        self->waiting_.fetch_sub(1, std::memory_order_relaxed);
+        done(bytes);
+      });
+  Parts parts;
+  for (std::uint64_t block = first; block <= last; ++block) {
+    if (!piece_from_store(*blob, job, block)) await_block(blob, job, block, parts);
+  }
+  waited_.fetch_add(1, std::memory_order_relaxed);
+  enqueue(parts);
+  plan_read_ahead(blob, range, true);
+  if (closed_) job->fail({ErrorCode::kCancelled, "the filesystem is stopping"});
+}
+
+// A failure is remembered for a moment: after an error the kernel asks again page by page.
+std::optional<Error> ReaderCore::remembered_failure(OpenBlob& blob, ByteRange range) {
+  if (closed_) return Error{ErrorCode::kCancelled, "the filesystem is stopping"};
+  MutexLock lock(blob.mutex);
+  if (blob.refused) return blob.refused;
+  if (blob.failed.empty()) return {};
+  const auto it = blob.failed.lower_bound(range.begin / blob.block_size);
+  if (it == blob.failed.end() || it->first > (range.end - 1) / blob.block_size) return {};
+  if (it->second.until <= clock_.now()) return {};
+  return it->second.error;
+}
+
+bool ReaderCore::piece_from_store(OpenBlob& blob, const JobPtr& job, std::uint64_t block) {
+  const ByteRange piece = blob.within_block(job->range, block);
+  const std::uint64_t offset = block * blob.block_size + piece.begin;
+  const std::span<std::byte> out(job->out.data() + (offset - job->range.begin), piece.size());
+  if (!blob.stored->read(offset, out)) return false;
+  job->piece_arrived();
+  return true;
+}
+
+// Joins the fetch of a block or adds it to `parts`.
+void ReaderCore::await_block(const std::shared_ptr<OpenBlob>& blob, const JobPtr& job,
+                             std::uint64_t block, Parts& parts) {
+  const ByteRange piece = blob->within_block(job->range, block);
+  Waiter waiter{job, piece, block * blob->block_size + piece.begin - job->range.begin,
+                clock_.now()};
+  std::shared_ptr<Bytes> arrived;
+  PartPtr urgent;
+  std::optional<hub::FetchId> urgent_id;
+  bool look_again = false;
+  {
+    MutexLock lock(blob->mutex);
+    const auto it = blob->fetching.find(block);
+    if (it == blob->fetching.end()) {
+      // A block is in the store before it leaves `fetching`: it may have come in just now.
+      look_again = blob->stored->has(block);
+      if (!look_again) {
+        add_block(blob, block, hub::Priority::kDemand, parts)->waiters.push_back(waiter);
+      }
+    } else if (it->second->filled >= piece.end && !blob->one_block()) {
+      arrived = it->second->data;
+    } else {
+      it->second->waiters.push_back(waiter);
+      if (it->second->part->priority != hub::Priority::kDemand) {
+        urgent = it->second->part;
+        urgent->priority = hub::Priority::kDemand;
+        urgent_id = urgent->id;
+      }
+    }
+  }
+  if (arrived) return deliver(*arrived, {waiter});
+  if (urgent) return make_urgent(urgent, urgent_id);
+  if (!look_again || piece_from_store(*blob, job, block)) return;
+  MutexLock lock(blob->mutex);
+  const auto it = blob->fetching.find(block);
+  const BlockFetchPtr fetch = it != blob->fetching.end()
+                                  ? it->second
+                                  : add_block(blob, block, hub::Priority::kDemand, parts);
+  fetch->waiters.push_back(waiter);
+}
+
+// With the blob's mutex held. Neighbouring blocks become one part.
+BlockFetchPtr ReaderCore::add_block(const std::shared_ptr<OpenBlob>& blob, std::uint64_t block,
+                                    hub::Priority priority,
+                                    Parts& parts) NO_THREAD_SAFETY_ANALYSIS {
+  const std::uint64_t length = blob->block_length(block);
+  PartPtr part;
+  if (!parts.empty() && parts.back()->blocks.back()->block + 1 == block &&
+      parts.back()->bytes + length <= kMaxPart) {
+    part = parts.back();
+  } else {
+    part = parts.emplace_back(std::make_shared<Part>());
+    part->blob = blob;
+    part->priority = priority;
+  }
+  auto fetch = std::make_shared<BlockFetch>();
+  fetch->block = block;
+  fetch->part = part;
+  part->blocks.push_back(fetch);
+  part->bytes += length;
+  part->progress = clock_.now();
+  blob->fetching[block] = fetch;
+  return fetch;
+}
+
+void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, ByteRange range,
+                                 bool waited) {
+  if (blob->one_block()) return;
+  Parts parts;
+  std::uint64_t room = 0;
+  {
+    MutexLock lock(mutex_);
+    const std::uint64_t half = options_.memory_budget / 2;  // the rest is for demand
+    room = reserved_ < half ? half - reserved_ : 0;
+  }
+  {
+    MutexLock lock(blob->mutex);
+    const ByteRange ahead = blob->read_ahead.on_read(range, waited);
+    for (std::uint64_t at = ahead.begin; at < ahead.end; at += blob->block_size) {
+      const std::uint64_t block = at / blob->block_size;
+      if (blob->block_length(block) > room) break;
+      if (blob->fetching.contains(block) || blob->stored->has(block)) continue;
+      add_block(blob, block, hub::Priority::kReadAhead, parts);
+      room -= blob->block_length(block);
+    }
+  }
+  enqueue(parts);
+}
+
+void ReaderCore::enqueue(const Parts& parts) {
+  if (parts.empty()) return;
+  {
+    MutexLock lock(mutex_);
+    for (const PartPtr& part : parts) {
+      const auto behind = [&](const PartPtr& other) { return other->priority.load() > part->priority.load(); };
+      queued_.insert(std::find_if(queued_.begin(), queued_.end(), behind), part);
+    }
+  }
+  start_queued();
+}
+
+// Starts what the memory budget allows, in order: no part overtakes one that waits for memory.
+void ReaderCore::start_queued() {
+  for (;;) {
+    PartPtr part;
+    {
+      MutexLock lock(mutex_);
+      if (queued_.empty()) return;
+      const std::uint64_t bytes = queued_.front()->bytes;
+      if (reserved_ != 0 && reserved_ + bytes > options_.memory_budget) return;
+      reserved_ += bytes;
+      part = queued_.front();
+      queued_.pop_front();
+    }
+    start(part);
+  }
+}
+
+void ReaderCore::start(const PartPtr& part) {
+  OpenBlob& blob = *part->blob;
+  for (const BlockFetchPtr& fetch : part->blocks) {
+    fetch->data = reserved_buffer(blob.block_length(fetch->block));
+  }
+  const std::uint64_t begin = part->blocks.front()->block * blob.block_size;
+  hub::FetchRequest request;
+  request.file = blob.file;
+  request.range = {begin, begin + part->bytes};
+  request.deadline = clock_.now() + options_.read_deadline;
+  request.on_bytes = [self = shared_from_this(), part](std::uint64_t offset, ByteView bytes) {
+    self->on_bytes(*part, offset, bytes);
+  };
+  request.on_done = [self = shared_from_this(), part](const Result<void>& result) {
+    self->on_done(*part, result);
+  };
+  {
+    MutexLock lock(blob.mutex);
+    request.priority = part->priority;
+    part->progress = clock_.now();
+  }
+  const hub::FetchId id = hub_.fetch(std::move(request));
+  MutexLock lock(blob.mutex);
+  part->id = id;
+}
+
+void ReaderCore::make_urgent(const PartPtr& part, std::optional<hub::FetchId> id) {
+  if (id) return hub_.raise_priority(*id, hub::Priority::kDemand);
+  MutexLock lock(mutex_);
+  const auto it = std::find(queued_.begin(), queued_.end(), part);
+  if (it == queued_.end()) return;
+  queued_.erase(it);
+  queued_.push_front(part);
+}
+
+void ReaderCore::on_bytes(Part& part, std::uint64_t offset, ByteView bytes) {
+  OpenBlob& blob = *part.blob;
+  while (!bytes.empty()) {
+    const std::uint64_t block = offset / blob.block_size;
+    const BlockFetchPtr fetch = part.blocks.at(block - part.blocks.front()->block);
+    const std::size_t length = blob.block_length(block);
+    const std::size_t at = offset - block * blob.block_size;
+    const ByteView taken = bytes.first(std::min(bytes.size(), length - at));
+    if (fetch->data->empty()) fetch->data->resize(length);
+    std::memcpy(fetch->data->data() + at, taken.data(), taken.size());
+    offset += taken.size();
+    bytes = bytes.subspan(taken.size());
+    const bool complete = at + taken.size() == length;
+    std::vector<Waiter> served;
+    {
+      MutexLock lock(blob.mutex);
+      fetch->filled = at + taken.size();
+      part.progress = clock_.now();
+      if (!complete && !blob.one_block()) {
+        const auto ready = std::partition(
+            fetch->waiters.begin(), fetch->waiters.end(),
+            [&](const Waiter& waiter) { return waiter.range.end > fetch->filled; });
+        served.assign(std::make_move_iterator(ready),
+                      std::make_move_iterator(fetch->waiters.end()));
+        fetch->waiters.erase(ready, fetch->waiters.end());
+      }
+    }
+    deliver(*fetch->data, served);
+    if (complete) block_complete(blob, fetch);
+  }
+}
+
+void ReaderCore::block_complete(OpenBlob& blob, const BlockFetchPtr& fetch) {
+  if (blob.one_block()) {
+    Digest digest = Digest::for_content(blob.file.content);
+    digest.update(*fetch->data);
+    const std::string found = digest.finish_hex();
+    if (found != blob.file.content.hex()) {
+      on_verdict(blob.stored->key(),
+                 {ErrorCode::kCorrupt, blob.file.path + " of " + blob.file.repo.name + " is " +
+                                           blob.file.content.hex() + " by its id, but " + found});
+      return refetch(fetch->part->blob, fetch);
+    }
+  }
+  fetched_.fetch_add(1, std::memory_order_relaxed);
+  blob.stored->put(fetch->block, fetch->data);
+  std::vector<Waiter> served;
+  {
+    MutexLock lock(blob.mutex);
+    served.swap(fetch->waiters);
+    blob.fetching.erase(fetch->block);
+    blob.failed.erase(fetch->block);
+  }
+  deliver(*fetch->data, served);
+}
+
+// Once more, or, when it came wrong twice, an error for those who wait.
+void ReaderCore::refetch(const std::shared_ptr<OpenBlob>& blob, const BlockFetchPtr& fetch) {
+  Parts parts;
+  std::vector<Waiter> waiters;
+  std::optional<Error> refused;
+  {
+    MutexLock lock(blob->mutex);
+    waiters.swap(fetch->waiters);
+    blob->fetching.erase(fetch->block);
+    refused = blob->refused;
+    if (!refused && !waiters.empty()) {
+      add_block(blob, fetch->block, hub::Priority::kDemand, parts)->waiters.swap(waiters);
+    }
+  }
+  if (refused) fail_waiters(waiters, *refused);
+  enqueue(parts);
+}
+
+void ReaderCore::on_done(Part& part, const Result<void>& result) {
+  OpenBlob& blob = *part.blob;
+  std::vector<Waiter> waiters;
+  const Error error = result ? Error{ErrorCode::kInternal, "a fetch ended before its last byte"}
+                             : result.error();
+  std::vector<BlockFetchPtr> ended;  // their buffers are given back after the lock
+  {
+    MutexLock lock(blob.mutex);
+    for (const BlockFetchPtr& fetch : part.blocks) {
+      const auto it = blob.fetching.find(fetch->block);
+      if (it == blob.fetching.end() || it->second != fetch) continue;  // complete
+      ended.push_back(fetch);
+      blob.fetching.erase(it);
+      if (!fetch->waiters.empty() && error.code != ErrorCode::kCancelled) {
+        Failure& failure = blob.failed[fetch->block];
+        failure.backoff = failure.backoff.count() == 0
+                              ? kFirstBackoff
+                              : std::min(failure.backoff * 2, kMaxBackoff);
+        failure.error = error;
+        failure.until = clock_.now() + failure.backoff;
+      }
+      std::move(fetch->waiters.begin(), fetch->waiters.end(), std::back_inserter(waiters));
+      fetch->waiters.clear();
+    }
+  }
+  for (const BlockFetchPtr& fetch : part.blocks) {
+    fetch->part.reset();  // they refer to each other
+    fetch->data.reset();
+  }
+  part.blocks.clear();
+  if (!waiters.empty() && !closed_) {
+    log_.warning("read of " + blob.file.path + " of " + blob.file.repo.name + ": " +
+                 to_string(error.code) + ": " + error.context);
+  }
+  fail_waiters(waiters, error);
+}
+
+void ReaderCore::fail_waiters(const std::vector<Waiter>& waiters, const Error& error) {
+  for (const Waiter& waiter : waiters) waiter.job->fail(error);
+}
+
+void ReaderCore::on_verdict(const cache::BlobKey& key, const Result<void>& verdict) {
+  if (verdict) {
+    MutexLock lock(mutex_);
+    mismatches_.erase(key);
+    return;
+  }
+  corrupt_.fetch_add(1, std::memory_order_relaxed);
+  const bool refuse = count_mismatch(key);
+  log_.error("content does not match its hash, " +
+             std::string(refuse ? "refused from now on: " : "fetched again: ") +
+             verdict.error().context);
+  if (!refuse) return;
+  std::shared_ptr<OpenBlob> blob;
+  {
+    MutexLock lock(mutex_);
+    const auto it = blobs_.find(key);
+    if (it != blobs_.end()) blob = it->second.lock();
+  }
+  if (!blob) return;
+  MutexLock lock(blob->mutex);
+  blob->refused = Error{ErrorCode::kCorrupt, verdict.error().context};
+}
+
+bool ReaderCore::count_mismatch(const cache::BlobKey& key) {
+  MutexLock lock(mutex_);
+  if (mismatches_.size() >= kRememberedMismatches) mismatches_.clear();
+  return ++mismatches_[key] > 1;
+}
+
+std::shared_ptr<Bytes> ReaderCore::reserved_buffer(std::uint64_t size) {
+  return {new Bytes, [weak = weak_from_this(), size](Bytes* bytes) {
+            delete bytes;
+            if (const auto core = weak.lock()) core->release(size);
+          }};
+}
+
+void ReaderCore::release(std::uint64_t bytes) {
+  {
+    MutexLock lock(mutex_);
+    reserved_ -= bytes;
+  }
+  if (!closed_) start_queued();
+}
+
+std::vector<std::shared_ptr<OpenBlob>> ReaderCore::live_blobs() {
+  std::vector<std::shared_ptr<OpenBlob>> live;
+  MutexLock lock(mutex_);
+  for (const auto& [key, weak] : blobs_) {
+    if (auto blob = weak.lock()) live.push_back(std::move(blob));
+  }
+  return live;
+}
+
+void ReaderCore::expire() {
+  const TimePoint now = clock_.now();
+  const Duration limit = options_.read_deadline + kExpiryGrace;
+  for (const auto& blob : live_blobs()) {
+    std::vector<Waiter> late;
+    {
+      MutexLock lock(blob->mutex);
+      for (auto& [block, fetch] : blob->fetching) {
+        const TimePoint progress = fetch->part->progress;
+        std::erase_if(fetch->waiters, [&](const Waiter& waiter) {
+          if (now - std::max(waiter.since, progress) <= limit) return false;
+          late.push_back(waiter);
+          return true;
+        });
+      }
+    }
+    fail_waiters(late, {ErrorCode::kTimedOut, "no bytes arrived before the read's deadline"});
+  }
+}
+
+void ReaderCore::close() {
+  closed_ = true;
+  Parts queued;
+  {
+    MutexLock lock(mutex_);
+    queued.assign(queued_.begin(), queued_.end());
+    queued_.clear();
+  }
+  const Error stopping{ErrorCode::kCancelled, "the filesystem is stopping"};
+  for (const PartPtr& part : queued) on_done(*part, stopping);
+  for (const auto& blob : live_blobs()) {
+    std::vector<Waiter> waiters;
+    std::vector<hub::FetchId> ids;
+    {
+      MutexLock lock(blob->mutex);
+      for (auto& [block, fetch] : blob->fetching) {
+        std::move(fetch->waiters.begin(), fetch->waiters.end(), std::back_inserter(waiters));
+        fetch->waiters.clear();
+        if (fetch->part->id) ids.push_back(*fetch->part->id);
+      }
+    }
+    fail_waiters(waiters, stopping);
+    for (const hub::FetchId id : ids) hub_.cancel(id);
+  }
+}
+
+ReaderStats ReaderCore::stats() const {
+  MutexLock lock(mutex_);
+  return {reads_, waited_, waiting_, fetched_, reserved_, corrupt_};
+}
+
+Reader::Reader(const ReaderOptions& options, hub::HubClient& hub, cache::BlobStore& store,
+               Logger& log, const Clock& clock)
+    : core_(std::make_shared<ReaderCore>(options, hub, store, log, clock)) {
+  store.on_verdict([weak = std::weak_ptr(core_)](const cache::BlobKey& key, Result<void> verdict) {
+    if (const auto core = weak.lock()) core->on_verdict(key, verdict);
+  });
+}
+
+Reader::~Reader() { close(); }
+
+void Reader::close() { core_->close(); }
+
+Result<std::shared_ptr<OpenBlob>> Reader::open(const cache::Namespace& space,
+                                               const hub::FileRef& file) {
+  return core_->open(space, file);
+}
+
+void Reader::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done) {
+  core_->read(blob, range, std::move(done));
+}
+
+const cache::Blob& Reader::stored(const OpenBlob& blob) { return *blob.stored; }
+
+void Reader::expire() { core_->expire(); }
+
+ReaderStats Reader::stats() const { return core_->stats(); }
+
+}  // namespace hubvfs::fs

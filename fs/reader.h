@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cache/blob_store.h"
+#include "hub/hub_client.h"
+
+namespace hubvfs::fs {
+
+struct ReaderOptions {
+  std::string endpoint;
+  Duration read_deadline = std::chrono::seconds(120);  // without progress
+  std::uint64_t memory_budget = 256u << 20;            // bytes of blocks in flight or being written
+};
+
+struct ReaderStats {
+  std::uint64_t reads = 0;
+  std::uint64_t reads_waited = 0;     // of these: had to wait for the Hub
+  std::uint64_t waiting_now = 0;
+  std::uint64_t blocks_fetched = 0;
+  std::uint64_t buffer_bytes = 0;     // of memory_budget, in use
+  std::uint64_t corrupt_blobs = 0;    // content that did not match its hash
+};
+
+class OpenBlob;  // one content being read; shared by all who read it
+class ReaderCore;
+
+// Joins the Hub and the cache: a read is answered from the store, or parked until its own bytes
+// have arrived. One fetch a block however many wait for it. Thread-safe; no call blocks.
+class Reader {
+ public:
+  // `bytes`: exactly what was asked for, valid during the call only. Errors: those of
+  // HubClient::fetch, kCorrupt (refetched once, still not its hash), kTimedOut.
+  // Runs once, on the calling thread or on another, with no lock held; never short.
+  using Done = std::function<void(const Result<ByteView>& bytes)>;
+
+  // `hub` and `store` must outlive every callback of `hub`: destroy the reader, then the hub, then
+  // the store.
+  Reader(const ReaderOptions& options, hub::HubClient& hub, cache::BlobStore& store, Logger& log,
+         const Clock& clock);
+  ~Reader();  // closes
+  // What is parked ends with kCancelled, and so does every later read.
+  void close();
+
+  // `file` says where missing blocks come from. The same content gives the same OpenBlob.
+  // kIo: the store's index fails. kCorrupt: this content was refused before.
+  Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file);
+  // `range` is not empty and within the content.
+  void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
+  // What the store has of it.
+  static const cache::Blob& stored(const OpenBlob& blob);
+
+  // Ends reads whose deadline passed. To be called about once a second.
+  void expire();
+  ReaderStats stats() const;
+
+ private:
+  std::shared_ptr<ReaderCore> core_;  // shared with fetches under way
+};
+
+}  // namespace hubvfs::fs

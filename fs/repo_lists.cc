@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of Catalog that lists owners and their repos into the name table.
+#include <algorithm>
+
+#include "base/text.h"
+#include "fs/catalog.h"
+#include "fs/node_id.h"
+#include "hub/names.h"
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr Duration kRootTtl = std::chrono::hours(24);
+constexpr int kRootPages = 10;       // of an endpoint that is not the public Hub
+constexpr int kOwnerPages = 1000;
+constexpr std::string_view kPublicHub = "https://huggingface.co";
+
+}  // namespace
+
+// One list under way, page after page. Owned by its callbacks.
+struct Catalog::RepoListing {
+  std::string question;     // "" for the root, else the owner
+  std::uint32_t parent = 0; // number of the owner's name; kRootEntry for the root
+  std::string owner;
+  int pages_left = 1;
+  std::vector<std::string> seen;
+};
+
+std::optional<UnixSeconds> Catalog::time_of(const std::string& kind,
+                                            const std::string& rest) const {
+  const auto stored = meta_.get(own_, key(kind, rest));
+  if (!stored || !*stored) return {};
+  ByteReader in(**stored);
+  const auto seconds = in.integer<std::uint64_t>();
+  if (!in.ok()) return {};
+  return static_cast<UnixSeconds>(seconds);
+}
+
+void Catalog::list_root(Done<bool> done) { list("", kRootEntry, "", kRootTtl, std::move(done)); }
+
+void Catalog::list_owner(const NameTable::Name& owner, Done<bool> done) {
+  list(owner.name, owner.number, owner.name, options_.metadata_ttl, std::move(done));
+}
+
+void Catalog::list(const std::string& question, std::uint32_t parent, const std::string& owner,
+                   Duration ttl, Done<bool> done) {
+  const auto listed = time_of("listed", question);
+  const auto limit = std::chrono::duration_cast<std::chrono::seconds>(ttl).count();
+  const UnixSeconds age = listed ? clock_.unix_now() - *listed : 0;
+  if (listed && (options_.offline || (age >= 0 && age < limit))) return done(true);
+  // What was ever listed is shown at once and looked at again beside; else the caller waits, and
+  // gets what is known if the Hub cannot be reached.
+  Done<bool> waiting = [self = self_.lock(), parent, done](const Result<bool>& answer) {
+    if (answer || self->names_->children(parent, 0, 1).empty()) return done(answer);
+    done(true);
+  };
+  if (listed) {
+    waiting = [](const Result<bool>&) {};
+    done(true);
+  }
+  if (!repo_lists_.join(question, std::move(waiting))) return;
+  auto listing = std::make_shared<RepoListing>();
+  listing->question = question;
+  listing->parent = parent;
+  listing->owner = owner;
+  listing->pages_left = !owner.empty() ? kOwnerPages
+                        : options_.endpoint == kPublicHub ? 1
+                                                          : kRootPages;
+  hub_.list_repos(options_.type, owner, "", clock_.now() + options_.metadata_deadline,
+                  [weak = self_, listing](const Result<hub::RepoPage>& answer) {
+                    if (const auto self = weak.lock()) self->take_repo_page(listing, answer);
+                  });
+}
+
+// What of a page the tree can show goes into the name table.
+void Catalog::add_names(RepoListing& listing, const hub::RepoPage& page) {
+  for (const hub::RepoSummary& repo : page.repos) {
+    const Place place{repo.id.name, ""};
+    if (!hub::is_repo_name(repo.id.name) || (options_.shared && repo.is_private)) continue;
+    if (listing.owner.empty()) {
+      if (!place.owner().empty()) {
+        if (auto made = ensure_owner(place.owner()); !made) log_.warning(made.error().context);
+      }
+      continue;
+    }
+    if (place.owner() != listing.owner) continue;  // not what was asked
+    NameTable::Name name;
+    name.kind = NameTable::Kind::kRepo;
+    name.parent = listing.parent;
+    name.name = place.name();
+    name.modified = repo.last_modified;
+    if (auto put = names_->put(name); !put) log_.warning(put.error().context);
+    listing.seen.push_back(name.name);
+  }
+}
+
+void Catalog::note_listed(const std::string& question) {
+  ByteWriter now;
+  now.integer(static_cast<std::uint64_t>(clock_.unix_now()));
+  if (auto put = meta_.put(own_, key("listed", question), now.bytes()); !put) {
+    log_.warning(put.error().context);
+  }
+}
+
+bool Catalog::was_listed(const std::string& owner) const {
+  return time_of("listed", owner).has_value();
+}
+
+void Catalog::take_repo_page(const std::shared_ptr<RepoListing>& listing,
+                             const Result<hub::RepoPage>& answer) {
+  if (!answer) return end_repo_list(*listing, answer.error());
+  add_names(*listing, *answer);
+  if (answer->next.empty() || --listing->pages_left == 0) {
+    if (answer->next.empty() && !listing->owner.empty()) {
+      names_->retain_listed(listing->parent, listing->seen);
+    }
+    return end_repo_list(*listing, true);
+  }
+  hub_.list_repos(options_.type, listing->owner, answer->next,
+                  clock_.now() + options_.metadata_deadline,
+                  [weak = self_, listing](const Result<hub::RepoPage>& next) {
+                    if (const auto self = weak.lock()) self->take_repo_page(listing, next);
+                  });
+}
+
+void Catalog::end_repo_list(const RepoListing& listing, const Result<bool>& answer) {
+  if (answer) {
+    note_listed(listing.question);
+  } else {
+    log_.warning("listing " + (listing.owner.empty() ? std::string("the owners") : listing.owner) +
+                 ": " + answer.error().context);
+  }
+  repo_lists_.finish(listing.question, answer);
+}
+
+Result<NameTable::Name> Catalog::ensure_owner(const std::string& owner) {
+  if (auto known = names_->find(kRootEntry, owner);
+      known && known->kind == NameTable::Kind::kOwner && known->listed) {
+    return *known;
+  }
+  NameTable::Name name;
+  name.kind = NameTable::Kind::kOwner;
+  name.parent = kRootEntry;
+  name.name = owner;
+  name.modified = clock_.unix_now();
+  return names_->put(name);
+}
+
+void Catalog::find_root_name(const std::string& name, Done<NameTable::Name> done) {
+  if (!Place::parse("", name)) {
+    return done(Error{ErrorCode::kNotFound, "not a name of the Hub: " + escape_for_log(name)});
+  }
+  if (is_absent(name)) return done(Error{ErrorCode::kNotFound, name + " is not on the Hub"});
+  if (!root_names_.join(name, std::move(done))) return;
+  if (!hub::is_repo_name_part(name)) return take_root_name(name, hub::RepoPage{});  // NAME@REV
+  hub_.list_repos(options_.type, name, "", clock_.now() + options_.metadata_deadline,
+                  [weak = self_, name](const Result<hub::RepoPage>& answer) {
+                    if (const auto self = weak.lock()) self->take_root_name(name, answer);
+                  });
+}
+
+// An owner if the Hub lists repos of that name; else perhaps a legacy or renamed id.
+void Catalog::take_root_name(const std::string& name, const Result<hub::RepoPage>& answer) {
+  if (!answer) return root_names_.finish(name, answer.error().within(name));
+  if (!answer->repos.empty()) {
+    const auto owner = ensure_owner(name);
+    if (!owner) return root_names_.finish(name, owner.error());
+    RepoListing first_page{name, owner->number, name, 1, {}};
+    add_names(first_page, *answer);
+    if (answer->next.empty()) note_listed(name);
+    return root_names_.finish(name, *owner);
+  }
+  const auto place = *Place::parse("", name);
+  resolve(place, [self = self_.lock(), name, place](const Result<Resolved>& resolved) {
+    if (!resolved) return self->root_names_.finish(name, resolved.error());
+    NameTable::Name entry;
+    entry.parent = kRootEntry;
+    entry.name = name;
+    entry.kind = NameTable::Kind::kRepo;
+    if (!resolved->renamed.empty()) {
+      entry.kind = NameTable::Kind::kSymlink;
+      Place target = place;
+      target.repo = resolved->renamed;
+      entry.target = (target.owner().empty() ? "" : target.owner() + "/") + target.name();
+    }
+    self->root_names_.finish(name, self->names_->put(entry));
+  });
+}
+
+}  // namespace hubvfs::fs

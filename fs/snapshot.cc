@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/snapshot.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "hub/names.h"
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr std::uint32_t kFormat = 1;
+constexpr std::uint8_t kDirectoryFlag = 1;
+constexpr std::uint8_t kLfsFlag = 2;
+
+std::string_view directory_of(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+}
+std::string_view name_of(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+}
+
+// The checked listing by path: what is a directory wins over a file of that name, the first of two
+// files of one name stays, and whatever is left out is counted where it would have stood.
+class Collector {
+ public:
+  void add(const hub::TreeEntry& entry) {
+    if (!hub::is_repo_path(entry.path)) {
+      const std::string_view directory = directory_of(entry.path);
+      ++hidden_[hub::is_repo_path(directory) ? std::string(directory) : std::string()];
+      return;
+    }
+    for (auto parent = directory_of(entry.path); !parent.empty(); parent = directory_of(parent)) {
+      if (!add_directory(parent)) break;
+    }
+    if (entry.kind == hub::TreeEntry::Kind::kDirectory) {
+      add_directory(entry.path);
+    } else if (!by_path_.try_emplace(entry.path, &entry).second) {
+      ++hidden_[std::string(directory_of(entry.path))];
+    }
+  }
+
+  // Sorted by (directory, name); a directory has no TreeEntry.
+  std::vector<std::pair<std::string_view, const hub::TreeEntry*>> sorted() const {
+    std::vector<std::pair<std::string_view, const hub::TreeEntry*>> all(by_path_.begin(),
+                                                                       by_path_.end());
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+      const int order = directory_of(a.first).compare(directory_of(b.first));
+      return order != 0 ? order < 0 : name_of(a.first) < name_of(b.first);
+    });
+    return all;
+  }
+  const std::unordered_map<std::string, std::uint32_t>& hidden() const { return hidden_; }
+
+ private:
+  // False when it was there already, and so were its parents.
+  bool add_directory(std::string_view path) {
+    const auto [it, fresh] = by_path_.try_emplace(std::string(path), nullptr);
+    if (fresh) return true;
+    if (it->second == nullptr) return false;
+    it->second = nullptr;
+    ++hidden_[std::string(directory_of(path))];
+    return true;
+  }
+
+  std::unordered_map<std::string, const hub::TreeEntry*> by_path_;
+  std::unordered_map<std::string, std::uint32_t> hidden_;
+};
+
+}  // namespace
+
+Snapshot Snapshot::build(const std::vector<hub::TreeEntry>& listing) {
+  Collector collector;
+  for (const hub::TreeEntry& entry : listing) collector.add(entry);
+  const auto sorted = collector.sorted();
+
+  Snapshot made;
+  made.entries_.resize(sorted.size() + 1);
+  made.entries_[0].is_directory = true;
+  std::unordered_map<std::string_view, std::uint32_t> directories = {{"", 0}};
+  for (std::uint32_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i].second == nullptr) directories.emplace(sorted[i].first, i + 1);
+  }
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> spans = {{0, 0}};
+  for (std::uint32_t i = 0; i < sorted.size(); ++i) {
+    const auto& [path, file] = sorted[i];
+    Entry& entry = made.entries_[i + 1];
+    entry.parent = directories.at(directory_of(path));
+    entry.is_directory = file == nullptr;
+    if (file != nullptr) {
+      entry.size = file->size;
+      entry.is_lfs = file->is_lfs;
+      entry.content = file->content;
+      if (!entry.content) made.masked_ = true;
+    }
+    Entry& parent = made.entries_[entry.parent];
+    if (parent.child_count++ == 0) parent.first_child = i + 1;
+    const std::string_view name = name_of(path);
+    spans.emplace_back(made.names_.size(), name.size());
+    made.names_.insert(made.names_.end(), name.begin(), name.end());
+  }
+  for (const auto& [directory, count] : collector.hidden()) {
+    const auto it = directories.find(directory);  // the root's, where all of it was left out
+    made.entries_[it == directories.end() ? 0 : it->second].hidden += count;
+  }
+  made.index_names(spans);
+  return made;
+}
+
+void Snapshot::index_names(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& spans) {
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    entries_[i].name = {names_.data() + spans[i].first, spans[i].second};
+  }
+}
+
+std::optional<std::uint32_t> Snapshot::child(std::uint32_t directory, std::string_view name) const {
+  const Entry& parent = entries_[directory];
+  const auto first = entries_.begin() + parent.first_child;
+  const auto last = first + parent.child_count;
+  const auto it = std::lower_bound(
+      first, last, name, [](const Entry& entry, std::string_view n) { return entry.name < n; });
+  if (it == last || it->name != name) return {};
+  return static_cast<std::uint32_t>(it - entries_.begin());
+}
+
+std::string Snapshot::path(std::uint32_t number) const {
+  std::string path(entries_[number].name);
+  while (number != 0 && (number = entries_[number].parent) != 0) {
+    path.insert(0, "/").insert(0, entries_[number].name);
+  }
+  return path;
+}
+
+std::uint32_t Snapshot::hidden_total() const {
+  std::uint32_t total = 0;
+  for (const Entry& entry : entries_) total += entry.hidden;
+  return total;
+}
+
+// Format: u32 format, u32 count, then for each entry u8 flags, u32 parent, u32 first child, u32
+// child count, u32 hidden, u64 size, name, u8 algorithm (0: no content id) and the raw hash.
+Bytes Snapshot::encode() const {
+  ByteWriter out;
+  out.integer(kFormat);
+  out.integer(size());
+  for (const Entry& entry : entries_) {
+    out.integer(static_cast<std::uint8_t>((entry.is_directory ? kDirectoryFlag : 0) |
+                                          (entry.is_lfs ? kLfsFlag : 0)));
+    out.integer(entry.parent);
+    out.integer(entry.first_child);
+    out.integer(entry.child_count);
+    out.integer(entry.hidden);
+    out.integer(entry.size);
+    out.string(entry.name);
+    out.integer(entry.content ? static_cast<std::uint8_t>(entry.content->algorithm())
+                              : std::uint8_t{0});
+    if (entry.content) {
+      out.raw(std::as_bytes(std::span(entry.content->hash())).first(entry.content->hash_size()));
+    }
+  }
+  return out.take();
+}
+
+Result<Snapshot> Snapshot::decode(ByteView bytes) {
+  const Error corrupt{ErrorCode::kCorrupt, "stored listing is damaged"};
+  ByteReader in(bytes);
+  if (in.integer<std::uint32_t>() != kFormat) return corrupt;
+  const auto count = in.integer<std::uint32_t>();
+  if (count == 0 || count > bytes.size()) return corrupt;
+  Snapshot made;
+  made.entries_.resize(count);
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> spans;
+  spans.reserve(count);
+  for (Entry& entry : made.entries_) {
+    const auto flags = in.integer<std::uint8_t>();
+    entry.is_directory = (flags & kDirectoryFlag) != 0;
+    entry.is_lfs = (flags & kLfsFlag) != 0;
+    entry.parent = in.integer<std::uint32_t>();
+    entry.first_child = in.integer<std::uint32_t>();
+    entry.child_count = in.integer<std::uint32_t>();
+    entry.hidden = in.integer<std::uint32_t>();
+    entry.size = in.integer<std::uint64_t>();
+    const std::string_view name = in.string();
+    spans.emplace_back(made.names_.size(), name.size());
+    made.names_.insert(made.names_.end(), name.begin(), name.end());
+    const auto algorithm = static_cast<ContentId::Algorithm>(in.integer<std::uint8_t>());
+    if (algorithm == ContentId::Algorithm::kSha256 || algorithm == ContentId::Algorithm::kGitSha1) {
+      const ByteView hash = in.raw(algorithm == ContentId::Algorithm::kSha256 ? 32 : 20);
+      auto id = ContentId::from_hash(algorithm, hash, entry.size);
+      if (!id) return corrupt;
+      entry.content = *id;
+    } else if (algorithm != ContentId::Algorithm{}) {
+      return corrupt;
+    }
+    if (!entry.is_directory && !entry.content) made.masked_ = true;
+  }
+  made.index_names(spans);
+  if (!in.ok() || !in.at_end() || !made.structure_is_sound()) return corrupt;
+  return made;
+}
+
+// So that no damaged record can make child() or path() leave the table or never end.
+bool Snapshot::structure_is_sound() const {
+  if (!entries_[0].is_directory) return false;
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    const Entry& entry = entries_[i];
+    if (static_cast<std::uint64_t>(entry.first_child) + entry.child_count > entries_.size()) {
+      return false;
+    }
+    if (i == 0) continue;
+    const Entry& parent = entries_[entry.parent < entries_.size() ? entry.parent : 0];
+    // A parent sorts before what is in it, since its own directory does.
+    if (entry.parent >= i || !parent.is_directory || !hub::is_path_component(entry.name)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace hubvfs::fs

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/content_id.h"
+#include "base/result.h"
+#include "hub/types.h"
+
+namespace hubvfs::fs {
+
+// The files of one commit: immutable, indexed by entry number. Thread-safe once made.
+//
+// Entries are sorted by (directory, name) in byte order, so the same listing always gives the same
+// numbers, the children of a directory are a run, and a name is found by bisection. Entry 0 is the
+// root. Names that no directory may hold (threats 1.2) are left out and counted.
+class Snapshot {
+ public:
+  struct Entry {
+    std::string_view name;  // in the snapshot's own memory
+    std::uint32_t parent = 0;
+    bool is_directory = false;
+    bool is_lfs = false;
+    std::uint64_t size = 0;
+    std::optional<ContentId> content;  // none: a directory, or masked (gated and not granted)
+    std::uint32_t first_child = 0;     // of a directory
+    std::uint32_t child_count = 0;
+    std::uint32_t hidden = 0;  // names of this directory that were left out
+  };
+
+  static Snapshot build(const std::vector<hub::TreeEntry>& listing);
+  // kCorrupt: not what encode() wrote.
+  static Result<Snapshot> decode(ByteView bytes);
+  Bytes encode() const;
+
+  std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
+  const Entry& entry(std::uint32_t number) const { return entries_[number]; }
+  std::optional<std::uint32_t> child(std::uint32_t directory, std::string_view name) const;
+  // "dir/name" from the repo root; "" for entry 0.
+  std::string path(std::uint32_t number) const;
+  // Whether some file has no content id: such a listing is not for good (design, section 3).
+  bool masked() const { return masked_; }
+  std::uint32_t hidden_total() const;
+
+  Snapshot(Snapshot&&) = default;
+  Snapshot& operator=(Snapshot&&) = default;
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+ private:
+  Snapshot() = default;
+  void index_names(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& spans);
+  bool structure_is_sound() const;
+
+  std::vector<char> names_;  // of all entries, one after the other
+  std::vector<Entry> entries_;
+  bool masked_ = false;
+};
+
+}  // namespace hubvfs::fs

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/catalog.h"
+
+#include <gtest/gtest.h>
+
+#include "cache/memory_cache.h"
+#include "tests/fs/waiting.h"
+#include "tests/support/fake_hub_client.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/recording_notifier.h"
+
+namespace hubvfs::fs {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+TEST(Place, NamesOfTheTreeBecomeReposAndRevisions) {
+  const auto plain = Place::parse("acme", "llm");
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->repo, "acme/llm");
+  EXPECT_EQ(plain->revision, "");
+  const auto pull = Place::parse("acme", "llm@refs%2Fpr%2F1");
+  ASSERT_TRUE(pull);
+  EXPECT_EQ(pull->revision, "refs/pr/1");
+  EXPECT_EQ(pull->name(), "llm@refs%2Fpr%2F1");
+  EXPECT_EQ(pull->text(), "acme/llm@refs/pr/1");
+  EXPECT_TRUE(Place::parse("acme", "llm@" + std::string(40, 'a'))->pinned());
+  EXPECT_EQ(Place::parse("", "gpt2")->owner(), "");
+}
+
+TEST(Place, NamesTheHubWouldRefuseAreNone) {
+  for (const char* name : {".git", "..", "a--b", "a..b", "-a", "a.", "x@", "x@../y", "x@-a",
+                           "x@a b", "x@%2F", "x@a%2F..%2Fb", "a b", "autorun.git"}) {
+    EXPECT_FALSE(Place::parse("acme", name)) << name;
+  }
+}
+
+class CatalogTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    first_ = hub_->commit(repo_, {{"config.json", {"{}", false}}, {"dir/a", {"1", false}}});
+    start();
+  }
+  void TearDown() override { stop(); }
+  void start() {
+    OperationsOptions options = options_;
+    options.endpoint = "http://hub";
+    options.uid = 1000;
+    catalog_ = *Catalog::create(options, *hub_, meta_, notifier_, log_, clock_);
+  }
+  void stop() {
+    catalog_->close();
+    hub_->set_offline(false);
+    hub_->hold_metadata(false);
+  }
+  Result<Catalog::Resolved> resolve(const std::string& name) {
+    Answer<Catalog::Resolved> answer;
+    catalog_->resolve(*Place::parse("acme", name), answer.callback());
+    return answer.get();
+  }
+  Result<SnapshotPtr> snapshot(const PlacedPtr& placed) {
+    Answer<SnapshotPtr> answer;
+    catalog_->snapshot(placed, false, answer.callback());
+    return answer.get();
+  }
+  void let_checks_end() {
+    // The fake answers in order: once this is answered, so is what was asked before.
+    Answer<hub::RepoInfo> after;
+    hub_->repo_info(repo_, "", TimePoint::max(), after.callback());
+    ASSERT_TRUE(after.get());
+  }
+
+  const hub::RepoId repo_{hub::RepoType::kModel, "acme/llm"};
+  std::string first_;
+  OperationsOptions options_;
+  ManualClock clock_;
+  NullLogger log_;
+  RecordingNotifier notifier_;
+  cache::MemoryMetaStore meta_;
+  std::shared_ptr<Catalog> catalog_;
+  std::unique_ptr<FakeHubClient> hub_ = std::make_unique<FakeHubClient>();
+};
+
+TEST_F(CatalogTest, ARepoIsAskedForOnceAndKeptOverARestartWithTheHubGone) {
+  const auto placed = resolve("llm");
+  ASSERT_TRUE(placed);
+  ASSERT_TRUE(snapshot(placed->placed));
+  const std::uint32_t serial = placed->placed->serial;
+  EXPECT_EQ(hub_->counts().metadata(), 2u);
+  stop();
+  hub_->set_offline(true);
+  start();
+  const auto again = resolve("llm");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->placed->serial, serial);
+  EXPECT_EQ(again->placed->info.commit, first_);
+  ASSERT_TRUE(snapshot(again->placed));
+  EXPECT_EQ(hub_->counts().metadata(), 2u);
+}
+
+TEST_F(CatalogTest, ManyWhoAskAtOnceCauseOneRequest) {
+  hub_->hold_metadata(true);
+  std::vector<Answer<Catalog::Resolved>> answers(20);
+  for (auto& answer : answers) {
+    catalog_->resolve(*Place::parse("acme", "llm"), answer.callback());
+  }
+  hub_->hold_metadata(false);
+  for (auto& answer : answers) EXPECT_TRUE(answer.get());
+  EXPECT_EQ(hub_->counts().info, 1u);
+}
+
+TEST_F(CatalogTest, AbsentReposAreRememberedForTheTtl) {
+  EXPECT_EQ(resolve("nothing").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(resolve("nothing").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(hub_->counts().info, 1u);
+  EXPECT_GT(catalog_->absent_for("acme/nothing"), Duration::zero());
+  clock_.advance(minutes(6));
+  EXPECT_EQ(resolve("nothing").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(hub_->counts().info, 2u);
+}
+
+TEST_F(CatalogTest, AMovedBranchShowsTheNewCommitToNewWalks) {
+  const auto before = resolve("llm")->placed;
+  const std::string second = hub_->commit(repo_, {{"config.json", {"{2}", false}}});
+  clock_.advance(minutes(6));
+  EXPECT_EQ(resolve("llm")->placed->info.commit, first_) << "answered from what is known";
+  let_checks_end();
+  const auto after = resolve("llm")->placed;
+  EXPECT_EQ(after->info.commit, second);
+  EXPECT_NE(after->serial, before->serial);
+  EXPECT_EQ(catalog_->placed(before->serial)->info.commit, first_) << "the old one stays";
+  ASSERT_EQ(notifier_.entries().size(), 1u);
+  EXPECT_EQ(notifier_.entries()[0].second, "llm");
+}
+
+TEST_F(CatalogTest, ALoaderThatOpensFilesStaysOnItsCommitForFifteenMinutesAtMost) {
+  const auto before = resolve("llm")->placed;
+  const std::string second = hub_->commit(repo_, {{"config.json", {"{2}", false}}});
+  clock_.advance(minutes(6));
+  catalog_->note_open(*before);
+  ASSERT_TRUE(resolve("llm"));
+  let_checks_end();
+  for (int passed = 0; passed < 14 * 60; passed += 30) {
+    EXPECT_EQ(resolve("llm")->placed->info.commit, first_) << passed;
+    catalog_->note_open(*before);
+    clock_.advance(seconds(30));
+  }
+  clock_.advance(seconds(59));
+  catalog_->note_open(*before);
+  clock_.advance(seconds(2));
+  EXPECT_EQ(resolve("llm")->placed->info.commit, second);
+}
+
+TEST_F(CatalogTest, APinnedCommitIsNeverCheckedAgain) {
+  ASSERT_TRUE(resolve("llm@" + first_));
+  const auto asked = hub_->counts().info;
+  clock_.advance(std::chrono::hours(1000));
+  ASSERT_TRUE(resolve("llm@" + first_));
+  let_checks_end();
+  EXPECT_EQ(hub_->counts().info, asked + 1) << "only the one of the test itself";
+}
+
+TEST_F(CatalogTest, StaleBeforeErrorWhenTheHubFails) {
+  ASSERT_TRUE(resolve("llm"));
+  clock_.advance(minutes(6));
+  hub_->fail_metadata(1, {ErrorCode::kUnavailable, "down"});
+  EXPECT_TRUE(resolve("llm"));
+  let_checks_end();
+  EXPECT_TRUE(resolve("llm"));
+}
+
+TEST_F(CatalogTest, ARepoThatIsGoneIsNoLongerFound) {
+  ASSERT_TRUE(resolve("llm"));
+  clock_.advance(minutes(6));
+  hub_->set_visible(repo_, false);
+  ASSERT_TRUE(resolve("llm"));
+  Answer<hub::RepoInfo> after;
+  hub_->repo_info(repo_, "", TimePoint::max(), after.callback());
+  EXPECT_FALSE(after.get());
+  EXPECT_EQ(resolve("llm").error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(CatalogTest, PrivateReposHaveTheUsersNamespaceAndPublicOnesTheSharedOne) {
+  EXPECT_EQ(resolve("llm")->placed->space, "public");
+  const hub::RepoId secret{hub::RepoType::kModel, "acme/secret"};
+  hub_->commit(secret, {{"a", {"1", false}}});
+  hub_->set_private(secret, true);
+  EXPECT_EQ(resolve("secret")->placed->space, "u1000");
+}
+
+TEST_F(CatalogTest, ASharedMountShowsNeitherPrivateNorGatedRepos) {
+  stop();
+  options_.shared = true;
+  start();
+  const hub::RepoId secret{hub::RepoType::kModel, "acme/secret"};
+  hub_->commit(secret, {{"a", {"1", false}}});
+  hub_->set_private(secret, true);
+  EXPECT_EQ(resolve("secret").error().code, ErrorCode::kNotFound);
+  const hub::RepoId gated{hub::RepoType::kModel, "acme/gated"};
+  hub_->commit(gated, {{"a", {"1", false}}});
+  hub_->set_gate(gated, hub::Gate::kAuto, true);
+  EXPECT_EQ(resolve("gated").error().code, ErrorCode::kGated);
+}
+
+TEST_F(CatalogTest, ARenamedIdTellsItsNewOne) {
+  const hub::RepoId old{hub::RepoType::kModel, "acme/old"};
+  hub_->commit(old, {{"a", {"1", false}}});
+  hub_->rename(old, "acme/new");
+  const auto got = resolve("old");
+  ASSERT_TRUE(got);
+  EXPECT_FALSE(got->placed);
+  EXPECT_EQ(got->renamed, "acme/new");
+}
+
+TEST_F(CatalogTest, TheSameCommitAtTwoPlacesHasTwoSerials) {
+  const auto plain = resolve("llm")->placed;
+  const auto pinned = resolve("llm@" + first_)->placed;
+  EXPECT_NE(plain->serial, pinned->serial);
+  EXPECT_EQ(plain->info.commit, pinned->info.commit);
+}
+
+TEST_F(CatalogTest, ADamagedListingIsAskedAgain) {
+  const auto placed = resolve("llm")->placed;
+  ASSERT_TRUE(snapshot(placed));
+  stop();
+  std::string tree_key;
+  ASSERT_TRUE(meta_.for_each("public", "", [&](std::string_view key, ByteView) {
+    if (key.find(first_) != std::string_view::npos) tree_key = key;
+  }));
+  ASSERT_FALSE(tree_key.empty());
+  ASSERT_TRUE(meta_.put("public", tree_key, as_bytes("noise")));
+  start();
+  EXPECT_TRUE(snapshot(resolve("llm")->placed));
+  EXPECT_EQ(hub_->counts().tree, 2u);
+}
+
+TEST_F(CatalogTest, MaskedListingsAreAskedAgainAfterTenSeconds) {
+  const hub::RepoId gated{hub::RepoType::kModel, "acme/gated"};
+  hub_->commit(gated, {{"model.bin", {"weights", true}}});
+  hub_->set_gate(gated, hub::Gate::kManual, false);
+  const auto placed = resolve("gated")->placed;
+  ASSERT_TRUE((*snapshot(placed))->masked());
+  hub_->set_gate(gated, hub::Gate::kManual, true);
+  const auto ask = [&] {
+    Answer<SnapshotPtr> answer;
+    catalog_->snapshot(placed, true, answer.callback());
+    return *answer.get();
+  };
+  EXPECT_TRUE(ask()->masked()) << "not again so soon";
+  clock_.advance(seconds(11));
+  EXPECT_FALSE(ask()->masked());
+}
+
+}  // namespace
+}  // namespace hubvfs::fs

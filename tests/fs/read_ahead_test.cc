@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/read_ahead.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr std::uint64_t kMiB = 1u << 20;
+constexpr std::uint64_t kBlob = 200 * kMiB;
+
+TEST(ReadAhead, APeekIntoTheMiddleAsksForNothingMore) {
+  ReadAhead ahead(kBlob, kMiB);
+  // 1 MiB read from an odd offset, and as much again by the kernel's own read-ahead.
+  const std::uint64_t start = 100 * kMiB + 12345;
+  for (std::uint64_t at = 0; at < 2 * kMiB; at += 128 * 1024) {
+    EXPECT_TRUE(ahead.on_read({start + at, start + at + 128 * 1024}, true).empty());
+  }
+}
+
+TEST(ReadAhead, ReadingOnFetchesEachBlockOnceAndFewerRequestsThanBlocks) {
+  ReadAhead ahead(kBlob, kMiB);
+  std::set<std::uint64_t> asked;
+  std::size_t requests = 0;
+  for (std::uint64_t at = 0; at < kBlob; at += 128 * 1024) {
+    const bool waited = !asked.contains(at / kMiB);
+    if (waited) asked.insert(at / kMiB);
+    const ByteRange more = ahead.on_read({at, at + 128 * 1024}, waited || at % (8 * kMiB) == 0);
+    if (more.empty()) continue;
+    ++requests;
+    EXPECT_EQ(more.begin % kMiB, 0u);
+    EXPECT_LE(more.end, kBlob);
+    for (std::uint64_t block = more.begin / kMiB; block < (more.end + kMiB - 1) / kMiB; ++block) {
+      EXPECT_TRUE(asked.insert(block).second) << "block " << block << " twice";
+    }
+  }
+  EXPECT_EQ(asked.size(), kBlob / kMiB);
+  EXPECT_LT(requests, 40u);
+}
+
+TEST(ReadAhead, TheWindowGrowsOnlyWhenAReaderWaited) {
+  ReadAhead ahead(kBlob, kMiB);
+  std::uint64_t furthest = 0;
+  for (std::uint64_t at = 0; at < 20 * kMiB; at += 128 * 1024) {
+    const ByteRange more = ahead.on_read({at, at + 128 * 1024}, false);
+    if (!more.empty()) furthest = more.end - (at + 128 * 1024);
+  }
+  EXPECT_LE(furthest, 2 * kMiB);
+}
+
+TEST(ReadAhead, RandomReadsAskForNothing) {
+  ReadAhead ahead(kBlob, kMiB);
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    const std::uint64_t at = i * 7919 * 4096 % (kBlob - 4096);
+    EXPECT_TRUE(ahead.on_read({at, at + 4096}, true).empty()) << i;
+  }
+}
+
+TEST(ReadAhead, SixteenReadersAreToldApart) {
+  ReadAhead ahead(kBlob, kMiB);
+  std::size_t asked = 0;
+  for (std::uint64_t at = 0; at < 6 * kMiB; at += 128 * 1024) {
+    for (std::uint64_t reader = 0; reader < 16; ++reader) {
+      const std::uint64_t begin = reader * 12 * kMiB + at;
+      asked += !ahead.on_read({begin, begin + 128 * 1024}, true).empty();
+    }
+  }
+  EXPECT_GE(asked, 16u);
+}
+
+TEST(ReadAhead, NothingIsAskedForPastTheEnd) {
+  ReadAhead ahead(5 * kMiB + 3, kMiB);
+  std::uint64_t end = 0;
+  for (std::uint64_t at = 0; at < 5 * kMiB; at += 256 * 1024) {
+    const ByteRange more = ahead.on_read({at, at + 256 * 1024}, true);
+    if (!more.empty()) end = more.end;
+  }
+  EXPECT_EQ(end, 5 * kMiB + 3);
+}
+
+}  // namespace
+}  // namespace hubvfs::fs

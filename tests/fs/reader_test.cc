@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/reader.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "cache/memory_cache.h"
+#include "tests/fs/waiting.h"
+#include "tests/support/fake_hub_client.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/temp_dir.h"
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr std::uint64_t kBlock = 256 * 1024;
+constexpr std::uint64_t kSize = 10 * kBlock + 777;
+
+class ReaderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    content_ = random_bytes(kSize, 1);
+    commit_ = hub_->commit(repo_, {{"model.bin", {content_, true}},
+                                   {"config.json", {"{\"a\": 1}", false}},
+                                   {"same.bin", {content_, true}}});
+    make_reader(256u << 20);
+  }
+  void TearDown() override {
+    reader_->close();
+    hub_.reset();
+    reader_.reset();
+  }
+  void make_reader(std::uint64_t budget) {
+    ReaderOptions options;
+    options.endpoint = "http://hub";
+    options.memory_budget = budget;
+    reader_ = std::make_unique<Reader>(options, *hub_, store_, log_, clock_);
+  }
+  std::shared_ptr<OpenBlob> open(const std::string& path) {
+    return *reader_->open("public", hub_->file(repo_, commit_, path));
+  }
+  // Copies, since the view ends with the callback.
+  Reader::Done into(Answer<std::string>& answer) {
+    return [callback = answer.callback()](const Result<ByteView>& bytes) {
+      if (!bytes) return callback(bytes.error());
+      callback(std::string(as_text(*bytes)));
+    };
+  }
+  Result<std::string> read(const std::shared_ptr<OpenBlob>& blob, ByteRange range) {
+    Answer<std::string> answer;
+    reader_->read(blob, range, into(answer));
+    return answer.get();
+  }
+
+  const hub::RepoId repo_{hub::RepoType::kModel, "acme/llm"};
+  std::string content_;
+  std::string commit_;
+  ManualClock clock_;
+  NullLogger log_;
+  cache::MemoryBlobStore store_{kBlock, 0};
+  std::unique_ptr<FakeHubClient> hub_ = std::make_unique<FakeHubClient>();
+  std::unique_ptr<Reader> reader_;
+};
+
+TEST_F(ReaderTest, BytesAreThoseOfTheFileWhereverTheReadLies) {
+  const auto blob = open("model.bin");
+  for (const auto& [begin, end] : std::vector<std::pair<std::uint64_t, std::uint64_t>>{
+           {0, 1}, {kBlock - 1, kBlock + 1}, {3 * kBlock, 6 * kBlock + 5}, {kSize - 1, kSize},
+           {0, kSize}}) {
+    const auto got = read(blob, {begin, end});
+    ASSERT_TRUE(got) << got.error().context;
+    EXPECT_TRUE(*got == content_.substr(begin, end - begin)) << begin;
+  }
+}
+
+TEST_F(ReaderTest, ASecondReadAsksTheHubNothing) {
+  const auto blob = open("model.bin");
+  ASSERT_TRUE(read(blob, {0, kSize}));
+  const auto before = hub_->counts();
+  ASSERT_TRUE(read(blob, {0, kSize}));
+  EXPECT_EQ(hub_->counts().fetches, before.fetches);
+  EXPECT_EQ(before.bytes, kSize);
+}
+
+TEST_F(ReaderTest, OneFetchABlockHoweverManyWait) {
+  hub_->hold_fetches(true);
+  const auto blob = open("model.bin");
+  std::vector<Answer<std::string>> answers(32);
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    reader_->read(blob, {5 * kBlock + i, 5 * kBlock + i + 100}, into(answers[i]));
+  }
+  ASSERT_TRUE(hub_->await_fetches(1));
+  for (auto& answer : answers) EXPECT_FALSE(answer.has_come());
+  hub_->hold_fetches(false);
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(*answers[i].get(), content_.substr(5 * kBlock + i, 100));
+  }
+  EXPECT_EQ(hub_->counts().fetches, 1u);
+}
+
+TEST_F(ReaderTest, TheSameContentUnderTwoNamesIsFetchedOnce) {
+  ASSERT_TRUE(read(open("model.bin"), {0, kSize}));
+  const auto before = hub_->counts().bytes;
+  EXPECT_EQ(*read(open("same.bin"), {0, kSize}), content_);
+  EXPECT_EQ(hub_->counts().bytes, before);
+}
+
+TEST_F(ReaderTest, ReadersAreAnsweredBeforeTheirBlockIsComplete) {
+  hub_->set_piece_size(4096);
+  hub_->fail_fetches(1, {ErrorCode::kUnavailable, "cut"}, kBlock / 2);
+  const auto blob = open("model.bin");
+  const auto first = read(blob, {0, 4096});  // within the half that came
+  ASSERT_TRUE(first);
+  EXPECT_EQ(*first, content_.substr(0, 4096));
+}
+
+TEST_F(ReaderTest, AFailedFetchIsAnErrorNeverFewerBytes) {
+  hub_->fail_fetches(1, {ErrorCode::kUnavailable, "cut"}, 100);
+  const auto got = read(open("model.bin"), {0, kBlock});
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, ErrorCode::kUnavailable);
+}
+
+TEST_F(ReaderTest, AFailureIsRememberedForAMomentOnly) {
+  hub_->fail_fetches(1, {ErrorCode::kUnavailable, "cut"});
+  const auto blob = open("model.bin");
+  ASSERT_FALSE(read(blob, {0, 100}));
+  const auto asked = hub_->counts().fetches;
+  ASSERT_FALSE(read(blob, {4096, 4196}));  // the kernel asks again page by page
+  EXPECT_EQ(hub_->counts().fetches, asked);
+  EXPECT_TRUE(read(blob, {3 * kBlock, 3 * kBlock + 1})) << "another block is not concerned";
+  clock_.advance(std::chrono::seconds(2));
+  EXPECT_EQ(*read(blob, {0, 100}), content_.substr(0, 100));
+}
+
+TEST_F(ReaderTest, SmallContentIsCheckedBeforeAnybodyGetsAByte) {
+  hub_->corrupt_fetches("config.json", 1);
+  const auto got = read(open("config.json"), {0, 8});
+  ASSERT_TRUE(got) << got.error().context;
+  EXPECT_EQ(*got, "{\"a\": 1}");
+  EXPECT_EQ(hub_->counts().fetches, 2u);
+}
+
+TEST_F(ReaderTest, ContentThatComesWrongTwiceIsRefused) {
+  hub_->corrupt_fetches("config.json", 2);
+  const auto got = read(open("config.json"), {0, 8});
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, ErrorCode::kCorrupt);
+  EXPECT_NE(got.error().context.find("config.json"), std::string::npos);
+  EXPECT_EQ(reader_->open("public", hub_->file(repo_, commit_, "config.json")).error().code,
+            ErrorCode::kCorrupt);
+  EXPECT_EQ(hub_->counts().fetches, 2u);
+}
+
+TEST_F(ReaderTest, AReadThatNobodyAnswersEndsAtItsDeadline) {
+  hub_->hold_fetches(true);
+  Answer<std::string> answer;
+  reader_->read(open("model.bin"), {0, 100}, into(answer));
+  clock_.advance(std::chrono::seconds(100));
+  reader_->expire();
+  EXPECT_FALSE(answer.has_come());
+  clock_.advance(std::chrono::seconds(30));
+  reader_->expire();
+  ASSERT_TRUE(answer.has_come());
+  EXPECT_EQ(answer.get().error().code, ErrorCode::kTimedOut);
+}
+
+TEST_F(ReaderTest, SequentialReadingNeedsFarFewerRequestsThanBlocks) {
+  content_ = random_bytes(64 * kBlock, 9);
+  commit_ = hub_->commit(repo_, {{"big.bin", {content_, true}}});
+  const auto blob = open("big.bin");
+  for (std::uint64_t at = 0; at < content_.size(); at += kBlock / 2) {
+    ASSERT_EQ(*read(blob, {at, at + kBlock / 2}), content_.substr(at, kBlock / 2));
+  }
+  EXPECT_EQ(hub_->counts().bytes, content_.size());
+  EXPECT_LT(hub_->counts().fetches, 40u);
+}
+
+TEST_F(ReaderTest, ATinyMemoryBudgetOnlyMakesReadsTakeTurns) {
+  reader_->close();
+  make_reader(kBlock);
+  const auto blob = open("model.bin");
+  std::vector<Answer<std::string>> answers(10);
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    reader_->read(blob, {i * kBlock, i * kBlock + 10}, into(answers[i]));
+  }
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(*answers[i].get(), content_.substr(i * kBlock, 10));
+  }
+}
+
+TEST_F(ReaderTest, AReaderThatWaitsMakesItsReadAheadUrgent) {
+  const auto blob = open("model.bin");
+  ASSERT_TRUE(read(blob, {0, kBlock}));
+  hub_->hold_fetches(true);
+  Answer<std::string> second;
+  reader_->read(blob, {kBlock, 2 * kBlock}, into(second));
+  ASSERT_TRUE(hub_->await_fetches(3));  // the first block, the second, and what is read ahead
+  EXPECT_EQ(hub_->fetches().back().priority, hub::Priority::kReadAhead);
+  const ByteRange ahead = hub_->fetches().back().range;
+  Answer<std::string> waits;
+  reader_->read(blob, {ahead.begin, ahead.begin + 10}, into(waits));
+  ASSERT_TRUE(hub_->release_one_fetch());
+  ASSERT_TRUE(hub_->release_one_fetch());
+  EXPECT_EQ(*waits.get(), content_.substr(ahead.begin, 10));
+  for (std::size_t i = 3; i < hub_->fetches().size(); ++i) {
+    EXPECT_GE(hub_->fetches()[i].range.begin, ahead.end) << "fetched twice";
+  }
+}
+
+TEST_F(ReaderTest, ClosingAnswersWhatIsParked) {
+  hub_->hold_fetches(true);
+  Answer<std::string> answer;
+  const auto blob = open("model.bin");
+  reader_->read(blob, {0, 100}, into(answer));
+  reader_->close();
+  EXPECT_EQ(answer.get().error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(read(blob, {0, 1}).error().code, ErrorCode::kCancelled);
+}
+
+TEST_F(ReaderTest, ManyThreadsReadingAtRandomGetTheRightBytes) {
+  const auto blob = open("model.bin");
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (unsigned seed = 0; seed < 8; ++seed) {
+    threads.emplace_back([&, seed] {
+      std::uint64_t state = seed + 1;
+      for (int i = 0; i < 200; ++i) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        const std::uint64_t begin = (state >> 20) % (kSize - 1);
+        const std::uint64_t end = std::min(kSize, begin + 1 + (state >> 40) % (3 * kBlock));
+        const auto got = read(blob, {begin, end});
+        if (!got || *got != content_.substr(begin, end - begin)) ++wrong;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(hub_->counts().bytes, kSize);
+}
+
+}  // namespace
+}  // namespace hubvfs::fs

@@ -31,6 +31,7 @@ struct StoreStats {
   std::uint64_t evicted_blocks = 0;
   std::uint64_t corrupt_blocks = 0;  // dropped because their checksum was wrong
   std::uint64_t pending_bytes = 0;   // handed in and not yet on disk
+  std::uint64_t unstored_blocks = 0;  // handed in and forgotten: no room, a failing disk, or too many at once
   std::string degraded;  // why the cache is not storing ("disk full: ..."); "" when it is
 };
 
@@ -55,7 +56,8 @@ class Blob {
 
   // Hands in one whole block (block_size() bytes, the last one to the blob's end). Returns at once; the block can be
   // read from memory from then on and is written behind. Never fails: a block that cannot be stored
-  // (disk full, limit reached by pinned or open blobs) is forgotten once written readers are served.
+  // (disk full, limit reached by pinned or open blobs) is forgotten. `bytes` is let go once written
+  // or forgotten, so that the caller can bound its memory by it.
   virtual void put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) = 0;
 
   // Drops every block, for content that proved wrong.

@@ -34,4 +34,7 @@ class DiskCache {
   virtual MetaStore& meta() = 0;
 };
 
+// Of the cache folder, as its VERSION file names it.
+unsigned cache_format();
+
 }  // namespace hubvfs::cache

@@ -27,4 +27,7 @@ struct HubClientOptions {
 Result<std::unique_ptr<HubClient>> make_curl_hub_client(const HubClientOptions& options,
                                                         Logger& log, const Clock& clock);
 
+// "libcurl/7.88.1 OpenSSL/3.0.16 ...".
+std::string libcurl_version();
+
 }  // namespace hubvfs::hub

@@ -18,6 +18,7 @@ struct HubServerOptions {
   std::uint16_t port = 0;     // 0: any free one
   std::uint16_t content_port = 0;  // of the second origin that signed URLs point at; 0: any
   std::string public_url;     // "" means http://LISTEN:PORT; as clients see it, for Link headers
+  std::string public_content_url;  // the same of the second origin; "": public_url's host, content_port
   std::string token_file;     // "" for none; lines "TOKEN USER"
   std::string state_dir;      // hashes by (device, inode, size, mtime, ctime) are kept here; "" keeps none
   std::string access_log;     // a file: one JSON line a request; "" for none

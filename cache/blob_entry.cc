@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/blob_entry.h"
+
+#include <algorithm>
+
+#include "cache/names.h"
+
+namespace hubvfs::cache {
+
+BlobEntry::BlobEntry(BlobKey key, std::uint64_t number, std::uint64_t block_size,
+                     StoreCounters& counters)
+    : key_(std::move(key)),
+      number_(number),
+      block_size_(block_size),
+      block_count_(cache::block_count(key_.content.size(), block_size)),
+      counters_(counters) {}
+
+std::uint64_t BlobEntry::length(std::uint64_t block) const {
+  return block_length(size(), block_size_, block);
+}
+
+void BlobEntry::add_handle(const EndpointId& endpoint) {
+  MutexLock lock(mutex_);
+  ++handles_[endpoint];
+}
+
+bool BlobEntry::remove_handle(const EndpointId& endpoint) {
+  MutexLock lock(mutex_);
+  const auto at = handles_.find(endpoint);
+  if (--at->second == 0) handles_.erase(at);
+  return handles_.empty();
+}
+
+bool BlobEntry::idle() const {
+  MutexLock lock(mutex_);
+  return handles_.empty() && stored_ == 0 && dropped_ == 0 && pending_.empty() && foreign_.empty();
+}
+
+bool BlobEntry::has(std::uint64_t block, const EndpointId& viewer) const {
+  MutexLock lock(mutex_);
+  if (const auto at = pending_.find(block); at != pending_.end()) {
+    if (visible(at->second.fill, viewer)) return true;
+  } else if (const BlockSlot* slot = blocks_.find(block); slot != nullptr && slot->present()) {
+    if (visible(slot->fill, viewer)) return true;
+  }
+  return foreign_.contains({viewer, block});
+}
+
+std::uint64_t BlobEntry::cached_bytes(const EndpointId& viewer) const {
+  MutexLock lock(mutex_);
+  return trusted_bytes_ + (viewer == owner_ ? owned_bytes_ : 0);
+}
+
+bool BlobEntry::complete(const EndpointId& viewer) const { return cached_bytes(viewer) == size(); }
+
+bool BlobEntry::verified() const {
+  MutexLock lock(mutex_);
+  return verified_ && !stamp_unchecked_ && total_bytes() == size();
+}
+
+BlobEntry::Found BlobEntry::find(std::uint64_t block, const EndpointId* viewer) {
+  MutexLock lock(mutex_);
+  Found found;
+  if (const auto at = pending_.find(block); at != pending_.end()) {
+    if (viewer == nullptr || visible(at->second.fill, *viewer)) {
+      found.where = Found::kMemory;
+      found.bytes = at->second.bytes;
+      return found;
+    }
+  } else if (BlockSlot* slot = blocks_.find(block); slot != nullptr && slot->present()) {
+    if (viewer == nullptr || visible(slot->fill, *viewer)) {
+      if (viewer != nullptr) {
+        slot->epoch = counters_.epoch.fetch_add(1);
+        slot->touched = true;
+      }
+      found.where = Found::kDisk;
+      found.checksum = slot->checksum;
+      found.checked = slot->checked;
+      found.generation = generation_.load();
+      return found;
+    }
+  }
+  if (viewer == nullptr) return found;
+  if (const auto at = foreign_.find({*viewer, block}); at != foreign_.end()) {
+    found.where = Found::kMemory;
+    found.bytes = at->second.bytes;
+  }
+  return found;
+}
+
+void BlobEntry::mark_checked(std::uint64_t block, std::uint64_t generation) {
+  MutexLock lock(mutex_);
+  if (generation_.load() != generation) return;
+  if (BlockSlot* slot = blocks_.find(block); slot != nullptr && slot->present()) {
+    slot->checked = true;
+  }
+}
+
+void BlobEntry::count_in(std::uint64_t block, std::uint64_t fill) {
+  if (total_bytes() == 0) ++counters_.blobs;
+  (trusted(fill) ? trusted_bytes_ : owned_bytes_) += length(block);
+}
+
+void BlobEntry::count_out(std::uint64_t block, std::uint64_t fill) {
+  (trusted(fill) ? trusted_bytes_ : owned_bytes_) -= length(block);
+  if (total_bytes() == 0) --counters_.blobs;
+  verified_ = false;
+  stamp_unchecked_ = false;
+  stamp_.reset();
+  ++generation_;
+}
+
+BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> bytes,
+                              const EndpointId& endpoint) {
+  MutexLock lock(mutex_);
+  Put done;
+  const auto waiting = pending_.find(block);
+  const BlockSlot* slot = blocks_.find(block);
+  const bool stored = slot != nullptr && slot->present();
+  if (waiting != pending_.end() && visible(waiting->second.fill, endpoint)) return done;
+  if (waiting == pending_.end() && stored && visible(slot->fill, endpoint)) return done;
+
+  if (endpoint != owner_) {
+    const bool owner_is_here = handles_.contains(owner_);
+    if (owned_bytes_ > 0 && owner_is_here) {
+      done.fill = counters_.fill.fetch_add(1);
+      const auto size = bytes->size();
+      if (!foreign_.try_emplace({endpoint, block}, Pending{std::move(bytes), done.fill}).second) {
+        return done;
+      }
+      counters_.pending_bytes += size;
+      done.what = Put::kForeign;
+      return done;
+    }
+    done.dropped = drop_where(true);
+    owner_ = endpoint;
+  }
+  done.fill = counters_.fill.fetch_add(1);
+  counters_.pending_bytes += bytes->size();
+  pending_[block] = Pending{std::move(bytes), done.fill};
+  count_in(block, done.fill);
+  done.what = Put::kPending;
+  done.verify = block == awaited_ || total_bytes() == size();
+  return done;
+}
+
+std::optional<std::uint64_t> BlobEntry::pending_fill(std::uint64_t block) const {
+  MutexLock lock(mutex_);
+  const auto at = pending_.find(block);
+  return at == pending_.end() ? std::nullopt : std::optional(at->second.fill);
+}
+
+std::shared_ptr<const Bytes> BlobEntry::pending(std::uint64_t block, std::uint64_t fill) const {
+  MutexLock lock(mutex_);
+  const auto at = pending_.find(block);
+  return at != pending_.end() && at->second.fill == fill ? at->second.bytes : nullptr;
+}
+
+BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
+                                      std::uint64_t checksum) {
+  MutexLock lock(mutex_);
+  const auto at = pending_.find(block);
+  if (at == pending_.end() || at->second.fill != fill) return Written::kGone;
+  BlockSlot& slot = blocks_.at(block);
+  const bool over = slot.state == BlockState::kDropped;
+  if (over) --dropped_;
+  slot = BlockSlot{checksum, fill, counters_.epoch.fetch_add(1), BlockState::kWritten, false, false};
+  ++stored_;
+  ++written_;
+  ++counters_.blocks;
+  counters_.pending_bytes -= at->second.bytes->size();
+  pending_.erase(at);
+  return over ? Written::kOverDropped : Written::kYes;
+}
+
+void BlobEntry::forget(std::uint64_t block, std::uint64_t fill) {
+  MutexLock lock(mutex_);
+  if (const auto at = pending_.find(block); at != pending_.end() && at->second.fill == fill) {
+    drop_pending(at);
+    return;
+  }
+  for (auto at = foreign_.begin(); at != foreign_.end(); ++at) {
+    if (at->second.fill != fill) continue;
+    counters_.pending_bytes -= at->second.bytes->size();
+    foreign_.erase(at);
+    return;
+  }
+}
+
+void BlobEntry::drop_pending(std::map<std::uint64_t, Pending>::iterator at) {
+  counters_.pending_bytes -= at->second.bytes->size();
+  count_out(at->first, at->second.fill);
+  pending_.erase(at);
+}
+
+void BlobEntry::drop_slot(std::uint64_t block, BlockSlot& slot) {
+  if (slot.state == BlockState::kWritten) --written_;
+  slot.state = BlockState::kDropped;
+  --stored_;
+  ++dropped_;
+  --counters_.blocks;
+  count_out(block, slot.fill);
+}
+
+std::vector<std::uint64_t> BlobEntry::drop_where(bool owned_only) {
+  for (auto at = pending_.begin(); at != pending_.end();) {
+    const auto next = std::next(at);
+    if (!owned_only || !trusted(at->second.fill)) drop_pending(at);
+    at = next;
+  }
+  std::vector<std::uint64_t> dropped;
+  const std::uint64_t kept = owned_only ? trusted_fill_ : 0;
+  blocks_.for_each([&](std::uint64_t block, const BlockSlot& slot) {
+    if (slot.present() && (!owned_only || slot.fill > kept)) dropped.push_back(block);
+  });
+  for (const std::uint64_t block : dropped) drop_slot(block, *blocks_.find(block));
+  return dropped;
+}
+
+std::vector<std::uint64_t> BlobEntry::drop_all() {
+  MutexLock lock(mutex_);
+  return drop_where(false);
+}
+
+std::optional<std::vector<std::uint64_t>> BlobEntry::drop_all_if(std::uint64_t generation) {
+  MutexLock lock(mutex_);
+  if (generation_.load() != generation) return std::nullopt;
+  return drop_where(false);
+}
+
+bool BlobEntry::drop_block(std::uint64_t block, std::uint64_t generation) {
+  MutexLock lock(mutex_);
+  BlockSlot* slot = blocks_.find(block);
+  if (generation_.load() != generation || slot == nullptr || !slot->present()) return false;
+  drop_slot(block, *slot);
+  return true;
+}
+
+std::vector<std::uint64_t> BlobEntry::drop_indexed(std::span<const std::uint64_t> blocks) {
+  MutexLock lock(mutex_);
+  std::vector<std::uint64_t> dropped;
+  for (const std::uint64_t block : blocks) {
+    BlockSlot* slot = blocks_.find(block);
+    if (slot == nullptr || slot->state != BlockState::kIndexed) continue;
+    drop_slot(block, *slot);
+    dropped.push_back(block);
+  }
+  return dropped;
+}
+
+std::vector<std::uint64_t> BlobEntry::still_dropped(std::span<const std::uint64_t> blocks) const {
+  MutexLock lock(mutex_);
+  std::vector<std::uint64_t> still;
+  for (const std::uint64_t block : blocks) {
+    const BlockSlot* slot = blocks_.find(block);
+    if (slot != nullptr && slot->state == BlockState::kDropped) still.push_back(block);
+  }
+  return still;
+}
+
+std::uint64_t BlobEntry::punched(std::span<const std::uint64_t> blocks) {
+  MutexLock lock(mutex_);
+  std::uint64_t bytes = 0;
+  for (const std::uint64_t block : blocks) {
+    BlockSlot* slot = blocks_.find(block);
+    if (slot == nullptr || slot->state != BlockState::kDropped) continue;
+    *slot = BlockSlot{};
+    --dropped_;
+    bytes += length(block);
+  }
+  return bytes;
+}
+
+bool BlobEntry::await_block(std::uint64_t block) {
+  MutexLock lock(mutex_);
+  awaited_ = block;
+  const BlockSlot* slot = blocks_.find(block);
+  return pending_.contains(block) || (slot != nullptr && slot->present());
+}
+
+bool BlobEntry::all_here() const {
+  MutexLock lock(mutex_);
+  return total_bytes() == size();
+}
+
+bool BlobEntry::trust(std::uint64_t generation) {
+  MutexLock lock(mutex_);
+  if (generation_.load() != generation || total_bytes() != size()) return false;
+  trusted_fill_ = counters_.fill.load() - 1;  // every fill given so far
+  trusted_bytes_ += owned_bytes_;
+  owned_bytes_ = 0;
+  verified_ = true;
+  stamp_unchecked_ = false;
+  stamp_.reset();
+  return true;
+}
+
+std::optional<FileStamp> BlobEntry::stamp_to_check() const {
+  MutexLock lock(mutex_);
+  return stamp_unchecked_ ? stamp_ : std::nullopt;
+}
+
+void BlobEntry::stamp_checked(bool right) {
+  MutexLock lock(mutex_);
+  if (!stamp_unchecked_) return;
+  stamp_unchecked_ = false;
+  verified_ = right;
+  if (!right) stamp_.reset();
+}
+
+std::vector<std::uint64_t> BlobEntry::committable(
+    std::span<const std::pair<std::uint64_t, std::uint64_t>> blocks) const {
+  MutexLock lock(mutex_);
+  std::vector<std::uint64_t> found;
+  for (const auto& [block, fill] : blocks) {
+    const BlockSlot* slot = blocks_.find(block);
+    if (slot == nullptr || slot->state != BlockState::kWritten || slot->fill != fill) continue;
+    found.push_back(block);
+  }
+  return found;
+}
+
+void BlobEntry::indexed(std::span<const std::uint64_t> blocks) {
+  MutexLock lock(mutex_);
+  for (const std::uint64_t block : blocks) {
+    BlockSlot* slot = blocks_.find(block);
+    if (slot == nullptr || slot->state != BlockState::kWritten) continue;
+    slot->state = BlockState::kIndexed;
+    --written_;
+  }
+}
+
+bool BlobEntry::stampable() const {
+  MutexLock lock(mutex_);
+  return verified_ && !stamp_ && pending_.empty() && written_ == 0 && total_bytes() == size();
+}
+
+void BlobEntry::stamp(const FileStamp& stamp, std::uint64_t generation) {
+  MutexLock lock(mutex_);
+  if (generation_.load() == generation && verified_) stamp_ = stamp;
+}
+
+BlobRecord BlobEntry::record() const {
+  MutexLock lock(mutex_);
+  return {number_, owner_, trusted_fill_, verified_ ? stamp_ : std::nullopt};
+}
+
+std::optional<BlockRecord> BlobEntry::block_record(std::uint64_t block) const {
+  MutexLock lock(mutex_);
+  const BlockSlot* slot = blocks_.find(block);
+  if (slot == nullptr || !slot->present()) return std::nullopt;
+  return BlockRecord{static_cast<std::uint32_t>(length(block)), slot->checksum, slot->fill,
+                     slot->epoch};
+}
+
+bool BlobEntry::has_blocks() const {
+  MutexLock lock(mutex_);
+  return stored_ > 0;
+}
+
+std::vector<std::uint64_t> BlobEntry::take_touched() {
+  MutexLock lock(mutex_);
+  std::vector<std::uint64_t> touched;
+  blocks_.for_each([&](std::uint64_t block, BlockSlot& slot) {
+    if (slot.state != BlockState::kIndexed || !slot.touched) return;
+    slot.touched = false;
+    touched.push_back(block);
+  });
+  return touched;
+}
+
+bool BlobEntry::for_each_evictable(
+    const std::function<void(std::uint64_t, std::uint64_t, std::uint32_t)>& visit) {
+  MutexLock lock(mutex_);
+  blocks_.for_each([&](std::uint64_t block, BlockSlot& slot) {
+    if (slot.state != BlockState::kIndexed) return;
+    visit(block, slot.epoch, static_cast<std::uint32_t>(length(block)));
+  });
+  return total_bytes() == size();
+}
+
+std::vector<std::uint64_t> BlobEntry::blocks_on_disk() const {
+  MutexLock lock(mutex_);
+  std::vector<std::uint64_t> found;
+  blocks_.for_each([&](std::uint64_t block, const BlockSlot&) { found.push_back(block); });
+  return found;
+}
+
+void BlobEntry::load(const BlobRecord& record) {
+  MutexLock lock(mutex_);
+  owner_ = record.owner;
+  trusted_fill_ = record.trusted_fill;
+  stamp_ = record.verified;
+  verified_ = stamp_unchecked_ = stamp_.has_value();
+}
+
+void BlobEntry::load_verified() {
+  MutexLock lock(mutex_);
+  verified_ = total_bytes() == size();
+}
+
+void BlobEntry::load_block(std::uint64_t block, const BlockRecord& record) {
+  MutexLock lock(mutex_);
+  BlockSlot& slot = blocks_.at(block);
+  if (slot.state != BlockState::kAbsent) return;
+  slot = BlockSlot{record.checksum, record.fill, record.epoch, BlockState::kIndexed, false, false};
+  ++stored_;
+  ++counters_.blocks;
+  count_in(block, record.fill);
+}
+
+}  // namespace hubvfs::cache

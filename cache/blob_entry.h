@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/mutex.h"
+#include "cache/block_table.h"
+#include "cache/blob_store.h"
+#include "cache/endpoint_id.h"
+#include "cache/index_records.h"
+#include "cache/store_counters.h"
+
+namespace hubvfs::cache {
+
+// Blobs of fewer bytes live in records, not in files of their own.
+inline constexpr std::uint64_t kSmallBlob = 64u << 10;
+
+// What is known of one blob: which of its blocks are where, and whom they may be shown to.
+//
+// State only: it does no I/O and waits for nothing, so every thread may ask it. A block goes
+//   put -> pending -> kWritten (the writer) -> kIndexed (the committer) -> kDropped -> absent (the writer),
+// and may be dropped from any of these. Each block that comes in has a fill number; blocks up to
+// `trusted_fill` were part of content found right and are everybody's, later ones are the owner's.
+// Thread-safe.
+class BlobEntry {
+ public:
+  BlobEntry(BlobKey key, std::uint64_t number, std::uint64_t block_size, StoreCounters& counters);
+
+  const BlobKey& key() const { return key_; }
+  std::uint64_t number() const { return number_; }  // of its file; never used twice
+  std::uint64_t size() const { return key_.content.size(); }
+  std::uint64_t block_count() const { return block_count_; }
+  std::uint64_t block_size() const { return block_size_; }
+  std::uint64_t length(std::uint64_t block) const;
+  bool small() const { return size() < kSmallBlob; }
+  // Whether its data file may exist. Set by the loader and the writer.
+  bool on_disk() const { return on_disk_.load(); }
+  void set_on_disk(bool value) { on_disk_ = value; }
+
+  void add_handle(const EndpointId& endpoint) EXCLUDES(mutex_);
+  // True: that was the last one.
+  bool remove_handle(const EndpointId& endpoint) EXCLUDES(mutex_);
+  // No handle, no block, nothing pending, nothing waiting to be punched: nobody would miss it.
+  bool idle() const EXCLUDES(mutex_);
+
+  // What a caller of that endpoint sees.
+  bool has(std::uint64_t block, const EndpointId& viewer) const EXCLUDES(mutex_);
+  std::uint64_t cached_bytes(const EndpointId& viewer) const EXCLUDES(mutex_);
+  bool complete(const EndpointId& viewer) const EXCLUDES(mutex_);
+  bool verified() const EXCLUDES(mutex_);
+
+  struct Found {
+    enum Where { kAbsent, kMemory, kDisk } where = kAbsent;
+    std::shared_ptr<const Bytes> bytes;  // kMemory
+    std::uint64_t checksum = 0;          // kDisk, as the two below
+    bool checked = false;
+    std::uint64_t generation = 0;
+  };
+  // A block, marked as used now; to the store itself (no viewer) it shows everything and marks nothing.
+  Found find(std::uint64_t block, const EndpointId* viewer) EXCLUDES(mutex_);
+  // Changes whenever a block goes away: bytes read from disk while it changed may be a hole's.
+  std::uint64_t generation() const { return generation_.load(); }
+  void mark_checked(std::uint64_t block, std::uint64_t generation) EXCLUDES(mutex_);
+
+  struct Put {
+    enum What { kKnown, kPending, kForeign } what = kKnown;
+    std::uint64_t fill = 0;
+    std::vector<std::uint64_t> dropped;  // of the owner before, to be punched
+    bool verify = false;                 // worth a look of the verifier
+  };
+  // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not be stored;
+  // it can be read until forget().
+  Put put(std::uint64_t block, std::shared_ptr<const Bytes> bytes, const EndpointId& endpoint)
+      EXCLUDES(mutex_);
+
+  // None when that block is not pending.
+  std::optional<std::uint64_t> pending_fill(std::uint64_t block) const EXCLUDES(mutex_);
+  // The writer's: null when it was dropped meanwhile.
+  std::shared_ptr<const Bytes> pending(std::uint64_t block, std::uint64_t fill) const
+      EXCLUDES(mutex_);
+  enum class Written { kYes, kOverDropped, kGone };
+  // Pending to kWritten. kOverDropped: it took the place of a block that was not punched yet.
+  Written written(std::uint64_t block, std::uint64_t fill, std::uint64_t checksum)
+      EXCLUDES(mutex_);
+  // Gives up a pending or foreign block that is not going to be stored.
+  void forget(std::uint64_t block, std::uint64_t fill) EXCLUDES(mutex_);
+
+  // Takes blocks away from readers; returns those on disk, which the writer has to punch.
+  std::vector<std::uint64_t> drop_all() EXCLUDES(mutex_);
+  // drop_all(), unless something has changed since `generation`.
+  std::optional<std::vector<std::uint64_t>> drop_all_if(std::uint64_t generation) EXCLUDES(mutex_);
+  // False: it is not the block that was seen at `generation`.
+  bool drop_block(std::uint64_t block, std::uint64_t generation) EXCLUDES(mutex_);
+  // Only those that are kIndexed.
+  std::vector<std::uint64_t> drop_indexed(std::span<const std::uint64_t> blocks) EXCLUDES(mutex_);
+  std::vector<std::uint64_t> still_dropped(std::span<const std::uint64_t> blocks) const
+      EXCLUDES(mutex_);
+  // kDropped to absent. Returns the bytes of blocks this gives back.
+  std::uint64_t punched(std::span<const std::uint64_t> blocks) EXCLUDES(mutex_);
+
+  // The verifier's. The next block it waits for; true: it is here already.
+  bool await_block(std::uint64_t block) EXCLUDES(mutex_);
+  bool all_here() const EXCLUDES(mutex_);
+  // The content was found right as of `generation`: its blocks are everybody's. False: it has changed.
+  bool trust(std::uint64_t generation) EXCLUDES(mutex_);
+  // Verified as the index remembers it, before its file was looked at in this process's life.
+  std::optional<FileStamp> stamp_to_check() const EXCLUDES(mutex_);
+  void stamp_checked(bool right) EXCLUDES(mutex_);
+
+  // The committer's: those of `blocks` (block, fill) that are kWritten with that fill.
+  std::vector<std::uint64_t> committable(
+      std::span<const std::pair<std::uint64_t, std::uint64_t>> blocks) const EXCLUDES(mutex_);
+  void indexed(std::span<const std::uint64_t> blocks) EXCLUDES(mutex_);
+  // Verified, and every block is indexed.
+  bool stampable() const EXCLUDES(mutex_);
+  // Records what the verified file looks like; unless a block went away meanwhile.
+  void stamp(const FileStamp& stamp, std::uint64_t generation) EXCLUDES(mutex_);
+  BlobRecord record() const EXCLUDES(mutex_);
+  std::optional<BlockRecord> block_record(std::uint64_t block) const EXCLUDES(mutex_);
+  bool has_blocks() const EXCLUDES(mutex_);
+  // Indexed blocks used since the index was last told, which they no longer are after this.
+  std::vector<std::uint64_t> take_touched() EXCLUDES(mutex_);
+
+  // visit(block, epoch, length) for each indexed block. Returns whether the blob is complete.
+  bool for_each_evictable(
+      const std::function<void(std::uint64_t, std::uint64_t, std::uint32_t)>& visit)
+      EXCLUDES(mutex_);
+  // Dropped ones included.
+  std::vector<std::uint64_t> blocks_on_disk() const EXCLUDES(mutex_);
+
+  // At load, before any other thread knows it.
+  void load(const BlobRecord& record) EXCLUDES(mutex_);
+  void load_block(std::uint64_t block, const BlockRecord& record) EXCLUDES(mutex_);
+  // For content that is only ever stored after it was found right.
+  void load_verified() EXCLUDES(mutex_);
+
+ private:
+  struct Pending {
+    std::shared_ptr<const Bytes> bytes;
+    std::uint64_t fill = 0;
+  };
+
+  bool trusted(std::uint64_t fill) const REQUIRES(mutex_) { return fill <= trusted_fill_; }
+  bool visible(std::uint64_t fill, const EndpointId& viewer) const REQUIRES(mutex_) {
+    return trusted(fill) || viewer == owner_;
+  }
+  std::uint64_t total_bytes() const REQUIRES(mutex_) { return trusted_bytes_ + owned_bytes_; }
+  void count_in(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
+  void count_out(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
+  void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);
+  void drop_pending(std::map<std::uint64_t, Pending>::iterator at) REQUIRES(mutex_);
+  std::vector<std::uint64_t> drop_where(bool owned_only) REQUIRES(mutex_);
+
+  const BlobKey key_;
+  const std::uint64_t number_;
+  const std::uint64_t block_size_;
+  const std::uint64_t block_count_;
+  StoreCounters& counters_;
+
+  std::atomic<std::uint64_t> generation_{1};
+  std::atomic<bool> on_disk_{false};
+
+  mutable Mutex mutex_;  // Lock rank: leaf.
+  BlockTable blocks_ GUARDED_BY(mutex_);
+  std::map<std::uint64_t, Pending> pending_ GUARDED_BY(mutex_);
+  std::map<std::pair<EndpointId, std::uint64_t>, Pending> foreign_ GUARDED_BY(mutex_);
+  std::map<EndpointId, std::uint64_t> handles_ GUARDED_BY(mutex_);
+  EndpointId owner_ GUARDED_BY(mutex_);
+  std::uint64_t trusted_fill_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t trusted_bytes_ GUARDED_BY(mutex_) = 0;  // present or pending
+  std::uint64_t owned_bytes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t stored_ GUARDED_BY(mutex_) = 0;   // blocks kWritten or kIndexed
+  std::uint64_t written_ GUARDED_BY(mutex_) = 0;  // of these, kWritten
+  std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;  // blocks kDropped
+  std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the verifier's next block
+  bool verified_ GUARDED_BY(mutex_) = false;
+  bool stamp_unchecked_ GUARDED_BY(mutex_) = false;
+  std::optional<FileStamp> stamp_ GUARDED_BY(mutex_);
+};
+
+}  // namespace hubvfs::cache

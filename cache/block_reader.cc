@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/block_reader.h"
+
+#include <cstring>
+#include <utility>
+
+#include "cache/block_checksum.h"
+#include "cache/index_records.h"
+
+namespace hubvfs::cache {
+namespace {
+constexpr int kAttempts = 16;
+constexpr std::size_t kKeptBuffers = 8;
+}  // namespace
+
+Result<void> BlockReader::read(const std::shared_ptr<BlobEntry>& entry, std::uint64_t block,
+                               std::uint64_t within, std::span<std::byte> out,
+                               const EndpointId* viewer) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const BlobEntry::Found found = entry->find(block, viewer);
+    if (found.where == BlobEntry::Found::kAbsent) break;
+    if (found.where == BlobEntry::Found::kMemory) {
+      std::memcpy(out.data(), found.bytes->data() + within, out.size());
+      return {};
+    }
+    auto read = read_disk(*entry, block, found, within, out);
+    // A block that went away meanwhile may have been punched under the read: what came is nothing.
+    if (entry->generation() != found.generation) continue;
+    if (read) {
+      if (!found.checked) entry->mark_checked(block, found.generation);
+      return {};
+    }
+    if (read.error().code == ErrorCode::kBusy) return {ErrorCode::kIo, read.error().context};
+    drop(entry, block, found, read.error());
+    if (read.error().code == ErrorCode::kIo) return read;
+    break;
+  }
+  return {ErrorCode::kNotFound, "block " + std::to_string(block) + " is not in the cache"};
+}
+
+void BlockReader::drop(const std::shared_ptr<BlobEntry>& entry, std::uint64_t block,
+                       const BlobEntry::Found& found, const Error& why) {
+  std::vector<std::uint64_t> dropped;
+  if (why.code == ErrorCode::kNotFound) {  // the whole file is gone
+    if (auto all = entry->drop_all_if(found.generation)) dropped = std::move(*all);
+    entry->set_on_disk(false);
+  } else if (entry->drop_block(block, found.generation)) {
+    dropped.push_back(block);
+  }
+  if (dropped.empty()) return;
+  context_.counters.corrupt += dropped.size();
+  context_.log.warning("cache: dropped block " + std::to_string(block) + " of " +
+                       entry->key().content.to_string() + ": " + why.context);
+  on_damage_(entry, std::move(dropped));
+}
+
+Result<void> BlockReader::read_disk(const BlobEntry& entry, std::uint64_t block,
+                                    const BlobEntry::Found& found, std::uint64_t within,
+                                    std::span<std::byte> out) {
+  if (entry.small()) return read_small(entry, within, out);
+  auto file = context_.files.open(entry.number(), blob_file_name(entry.key()));
+  if (!file) {
+    const ErrorCode code = file.error().code;
+    // Only what says that the file is not ours any more condemns it; too many open files do not.
+    if (code == ErrorCode::kNotFound || code == ErrorCode::kPermissionDenied) return file.error();
+    return {ErrorCode::kBusy, file.error().context};
+  }
+  if (!found.checked) return read_checked(entry, (*file)->get(), block, found, within, out);
+  return read_fully((*file)->get(), out, block * context_.block_size + within);
+}
+
+Result<void> BlockReader::read_small(const BlobEntry& entry, std::uint64_t within,
+                                     std::span<std::byte> out) {
+  auto content = context_.small.get(entry.key());
+  if (!content) return content.error();
+  if (!content->has_value() || (*content)->size() != entry.size()) {
+    return {ErrorCode::kCorrupt, "its record is damaged"};
+  }
+  std::memcpy(out.data(), (*content)->data() + within, out.size());
+  return {};
+}
+
+Result<void> BlockReader::read_checked(const BlobEntry& entry, int fd, std::uint64_t block,
+                                       const BlobEntry::Found& found, std::uint64_t within,
+                                       std::span<std::byte> out) {
+  const std::uint64_t length = entry.length(block);
+  const bool whole = out.size() == length;
+  std::unique_ptr<Bytes> buffer = whole ? nullptr : take_buffer();
+  std::span<std::byte> into = out;
+  if (!whole) into = std::span(*buffer).first(length);
+  auto read = read_fully(fd, into, block * context_.block_size);
+  if (read && block_checksum(entry.key(), block, into) != found.checksum) {
+    read = Error{ErrorCode::kCorrupt, "its checksum is wrong"};
+  }
+  if (!whole) {
+    if (read) std::memcpy(out.data(), into.data() + within, out.size());
+    give_buffer(std::move(buffer));
+  }
+  return read;
+}
+
+std::unique_ptr<Bytes> BlockReader::take_buffer() {
+  {
+    MutexLock lock(mutex_);
+    if (!buffers_.empty()) {
+      auto buffer = std::move(buffers_.back());
+      buffers_.pop_back();
+      return buffer;
+    }
+  }
+  return std::make_unique<Bytes>(context_.block_size);
+}
+
+void BlockReader::give_buffer(std::unique_ptr<Bytes> buffer) {
+  MutexLock lock(mutex_);
+  if (buffers_.size() < kKeptBuffers) buffers_.push_back(std::move(buffer));
+}
+
+}  // namespace hubvfs::cache

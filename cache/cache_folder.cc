@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/cache_folder.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <optional>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/text.h"
+#include "cache/disk_cache.h"
+
+namespace hubvfs::cache {
+namespace {
+
+constexpr int kFormat = 1;
+constexpr const char* kCacheDirTag =
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This folder is a cache of hubvfs: backups may leave it out.\n"
+    "# See https://bford.info/cachedir/\n";
+
+// Filesystems that are not local disks: locks, mmap and punched holes cannot be trusted there.
+const char* remote_filesystem(unsigned long magic) {
+  switch (magic) {
+    case 0x6969: return "NFS";
+    case 0xff534d42:
+    case 0xfe534d42:
+    case 0x517b: return "CIFS";
+    case 0x01021997: return "9p";
+    case 0x00c36400: return "ceph";
+    case 0x0bd00bd0: return "lustre";
+    case 0x65735546: return "FUSE";
+    case 0x5346414f: return "AFS";
+    default: return nullptr;
+  }
+}
+
+Result<void> check_folder(int fd, const std::string& path) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return system_error(errno, "cache folder " + path);
+  if (info.st_uid != ::geteuid()) {
+    return {ErrorCode::kPermissionDenied, "cache folder " + path + " belongs to uid " +
+                                              std::to_string(info.st_uid) +
+                                              "; name another with -o cache.path=DIR"};
+  }
+  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return {ErrorCode::kPermissionDenied,
+            "cache folder " + path + " can be written by others; chmod 0700 it"};
+  }
+  struct statfs filesystem {};
+  if (::fstatfs(fd, &filesystem) != 0) return system_error(errno, "cache folder " + path);
+  const char* remote = remote_filesystem(static_cast<unsigned long>(filesystem.f_type) & 0xffffffff);
+  if (remote != nullptr) {
+    return {ErrorCode::kUnsupported, "cache folder " + path + " lies on " + remote +
+                                         ", which is not a local filesystem; name another with "
+                                         "-o cache.path=DIR"};
+  }
+  return {};
+}
+
+// A folder with other things in it is somebody's data, named by mistake.
+Result<void> check_is_ours_or_empty(const Directory& root, const std::string& path) {
+  static constexpr std::array<std::string_view, 11> kOurs = {
+      "VERSION", "VERSION.new",  "CACHEDIR.TAG", "CACHEDIR.TAG.new", "owner.lock", "index",
+      "index.bad", "blobs", "meta", "control.sock", "lost+found"};
+  std::string foreign;
+  bool has_version = false;
+  auto listed = root.for_each([&](const std::string& name) {
+    if (name == "VERSION") has_version = true;
+    if (std::find(kOurs.begin(), kOurs.end(), name) == kOurs.end()) foreign = name;
+  });
+  if (!listed) return listed.error();
+  if (has_version || foreign.empty()) return {};
+  return {ErrorCode::kUnsupported, "cache folder " + path + " holds other files (" +
+                                       escape_for_log(foreign) + "); name an empty one"};
+}
+
+Result<UniqueFd> take_lock(const Directory& root, const std::string& path) {
+  auto lock = root.open_file("owner.lock", O_RDWR | O_CREAT);
+  if (!lock) return lock.error().within("cache folder " + path);
+  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return system_error(errno, "locking the cache folder " + path);
+    const std::string pid(trim(root.read_small_file("owner.lock").value_or(std::string("unknown"))));
+    return {ErrorCode::kBusy, "cache folder " + path + " is in use by pid " + escape_for_log(pid) +
+                                  "; name another with -o cache.path=DIR"};
+  }
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  // A full disk must not keep a cache from opening: the pid only helps the reader of a message.
+  if (::ftruncate(lock->get(), 0) == 0) (void)write_fully(lock->get(), as_bytes(pid), 0).has_value();
+  return lock;
+}
+
+std::string version_text(std::uint64_t block_size) {
+  return "hubvfs-cache " + std::to_string(kFormat) + "\nblock_size " + std::to_string(block_size) +
+         "\n";
+}
+
+bool is_block_size(std::uint64_t size) {
+  return size >= (256u << 10) && size <= (16u << 20) && std::has_single_bit(size);
+}
+
+// The block size written in VERSION.
+Result<std::uint64_t> read_version(const Directory& root, const std::string& path) {
+  auto text = root.read_small_file("VERSION");
+  if (!text) return text.error();
+  const auto lines = split(*text, '\n');
+  if (lines.size() >= 2 && lines[0] == "hubvfs-cache " + std::to_string(kFormat) &&
+      lines[1].starts_with("block_size ")) {
+    const auto size = parse_decimal(lines[1].substr(std::string_view("block_size ").size()));
+    if (size && is_block_size(*size)) return *size;
+  }
+  return {ErrorCode::kUnsupported,
+          "cache folder " + path + " has a format that this version cannot read (" +
+              escape_for_log(lines[0], 64) + "); remove it or name another with -o cache.path=DIR"};
+}
+
+Result<std::uint64_t> read_or_make_version(const Directory& root, const std::string& path,
+                                           std::uint64_t block_size) {
+  auto known = read_version(root, path);
+  if (known || known.error().code != ErrorCode::kNotFound) return known;
+  if (!is_block_size(block_size)) {
+    return {ErrorCode::kInvalidArgument,
+            "a block size is a power of two from 256 KiB to 16 MiB, not " +
+                std::to_string(block_size)};
+  }
+  if (auto made = root.replace_file("CACHEDIR.TAG", kCacheDirTag); !made) return made.error();
+  if (auto made = root.replace_file("VERSION", version_text(block_size)); !made) {
+    return made.error();
+  }
+  return block_size;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& asked_path,
+                                                       std::uint64_t block_size) {
+  std::string given_path = asked_path;  // "link/" would be followed where "link" is refused
+  while (given_path.size() > 1 && given_path.back() == '/') given_path.pop_back();
+  const std::string path = escape_for_log(given_path);
+  if (::mkdir(given_path.c_str(), S_IRWXU) != 0 && errno != EEXIST) {
+    return system_error(errno, "making the cache folder " + path);
+  }
+  UniqueFd fd(::open(given_path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) {
+    if (errno == ELOOP || errno == ENOTDIR) {
+      return {ErrorCode::kPermissionDenied,
+              "cache folder " + path + " is a symbolic link or a file; name the folder itself"};
+    }
+    return system_error(errno, "opening the cache folder " + path);
+  }
+  Directory root(std::move(fd));
+  if (auto checked = check_folder(root.fd(), path); !checked) return checked.error();
+  if (auto ours = check_is_ours_or_empty(root, path); !ours) return ours.error();
+  auto lock = take_lock(root, path);
+  if (!lock) return lock.error();
+  auto size = read_or_make_version(root, path, block_size);
+  if (!size) return size.error();
+  return std::unique_ptr<CacheFolder>(
+      new CacheFolder(std::move(root), std::move(*lock), *size));
+}
+
+unsigned cache_format() { return static_cast<unsigned>(kFormat); }
+
+}  // namespace hubvfs::cache

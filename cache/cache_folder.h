@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "cache/directory.h"
+
+namespace hubvfs::cache {
+
+// The cache folder: owned, private, on a local filesystem, of a format we know, and ours alone while
+// this object lives (owner.lock).
+class CacheFolder {
+ public:
+  // Errors as DiskCache::open. `block_size` is taken for a new cache only.
+  static Result<std::unique_ptr<CacheFolder>> open(const std::string& path,
+                                                   std::uint64_t block_size);
+
+  const Directory& root() const { return root_; }
+  std::uint64_t block_size() const { return block_size_; }
+
+ private:
+  CacheFolder(Directory root, UniqueFd lock, std::uint64_t block_size)
+      : root_(std::move(root)), lock_(std::move(lock)), block_size_(block_size) {}
+  const Directory root_;
+  const UniqueFd lock_;
+  const std::uint64_t block_size_;
+};
+
+}  // namespace hubvfs::cache

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/disk_blob_store.h"
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+#include <vector>
+
+#include "base/blocking.h"
+#include "base/text.h"
+#include "cache/file_stamp.h"
+#include "cache/index_records.h"
+#include "cache/names.h"
+#include "cache/store_loader.h"
+
+namespace hubvfs::cache {
+namespace {
+
+// Changes with every boot: tells a process that died from a machine that did.
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  return id;
+}
+
+}  // namespace
+
+class DiskBlobStore::Handle final : public Blob {
+ public:
+  Handle(DiskBlobStore& store, EntryPtr entry, const EndpointId& endpoint)
+      : store_(store), entry_(std::move(entry)), endpoint_(endpoint) {}
+  ~Handle() override { store_.close(entry_, endpoint_); }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  const BlobKey& key() const override { return entry_->key(); }
+  bool has(std::uint64_t block) const override { return entry_->has(block, endpoint_); }
+  std::uint64_t cached_bytes() const override { return entry_->cached_bytes(endpoint_); }
+  bool complete() const override { return entry_->complete(endpoint_); }
+  bool verified() const override { return entry_->verified(); }
+  Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {
+    return store_.read(entry_, endpoint_, offset, out);
+  }
+  void put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) override {
+    store_.put(entry_, endpoint_, block, std::move(bytes));
+  }
+  void drop() override { store_.drop(entry_); }
+
+ private:
+  DiskBlobStore& store_;
+  const EntryPtr entry_;
+  const EndpointId endpoint_;
+};
+
+DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, MetaIndex& index,
+                             const DiskBlobStoreOptions& options, Logger& log, const Clock& clock)
+    : options_(options),
+      index_(index),
+      context_(blobs, meta, options.block_size, log, clock),
+      reader_(context_, [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
+        writer_.drop(entry, std::move(blocks));
+      }),
+      committer_(context_, index,
+                 [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
+                   writer_.drop(entry, std::move(blocks));
+                 }),
+      writer_(context_, committer_),
+      verifier_(context_, reader_, writer_, committer_) {}
+
+Result<std::unique_ptr<DiskBlobStore>> DiskBlobStore::open(const Directory& blobs,
+                                                           const Directory& meta, MetaIndex& index,
+                                                           const DiskBlobStoreOptions& options,
+                                                           Logger& log, const Clock& clock) {
+  std::unique_ptr<DiskBlobStore> store(
+      new DiskBlobStore(blobs, meta, index, options, log, clock));
+  if (auto loaded = store->load(); !loaded) return loaded.error();
+  return store;
+}
+
+Result<void> DiskBlobStore::load() {
+  auto state_text = index_.get(state_index_key());
+  if (!state_text) return state_text.error();
+  std::optional<StateRecord> state;
+  if (state_text->has_value()) state = decode_state_record(**state_text);
+  const std::string boot = boot_id();
+  const bool clean = state && state->clean;
+  if (state) {
+    const bool power_kept = clean || (!boot.empty() && state->boot_id == boot);
+    if (auto loaded = load_index(index_, context_, power_kept); !loaded) return loaded;
+  } else if (auto rebuilt = rebuild_index(index_, context_); !rebuilt) {
+    return rebuilt;
+  }
+  if (auto small = load_small(context_); !small) return small;
+  auto space = context_.blobs.space();
+  if (!space) return space.error();
+  context_.quota.set_limit(options_.size_limit, space->available);
+
+  const std::vector<IndexChange> dirty = {{state_index_key(), encode(StateRecord{boot, false})}};
+  if (auto noted = index_.apply(dirty); !noted) {
+    // A full disk: what is cached is served all the same.
+    if (noted.error().code == ErrorCode::kCorrupt) return noted;
+    context_.index.failed(noted.error());
+  }
+  start(!clean);
+  return {};
+}
+
+void DiskBlobStore::start(bool sweep) {
+  started_ = true;
+  committer_.start();
+  writer_.start(sweep ? std::make_unique<OrphanSweep>(context_) : nullptr);
+  verifier_.start();
+  for (const EntryPtr& entry : context_.table.snapshot()) {
+    if (entry->idle()) writer_.drop(entry, {});
+  }
+}
+
+DiskBlobStore::~DiskBlobStore() {
+  verifier_.stop();
+  writer_.stop();
+  committer_.stop();
+  if (!started_) return;
+  if (auto compacted = context_.small.compact(); !compacted) {
+    context_.log.warning("cache: compaction: " + compacted.error().context);
+  }
+  const std::vector<IndexChange> clean = {
+      {state_index_key(), encode(StateRecord{boot_id(), context_.index.reason().empty()})}};
+  if (auto noted = index_.apply(clean); !noted) {
+    context_.log.warning("cache: " + noted.error().context);
+  }
+}
+
+std::uint64_t DiskBlobStore::block_size() const { return options_.block_size; }
+
+Result<std::shared_ptr<Blob>> DiskBlobStore::open(const BlobKey& key,
+                                                  const std::string& endpoint) {
+  if (!is_namespace(key.space)) {
+    return {ErrorCode::kInvalidArgument, "no namespace: " + escape_for_log(key.space)};
+  }
+  if (endpoint.empty()) return {ErrorCode::kInvalidArgument, "a blob without an endpoint"};
+  const EndpointId id = EndpointId::of(endpoint);
+  EntryPtr entry = context_.table.open(key, id);
+  check_stamp(entry);
+  if (entry->all_here() && !entry->verified()) verifier_.look(entry);
+  return std::shared_ptr<Blob>(std::make_shared<Handle>(*this, std::move(entry), id));
+}
+
+// The worker alone writes the file: one that looks as it did when it was verified is so still.
+void DiskBlobStore::check_stamp(const EntryPtr& entry) {
+  const auto expected = entry->stamp_to_check();
+  if (!expected) return;
+  bool same = false;
+  if (auto file = context_.files.open(entry->number(), blob_file_name(entry->key())); file) {
+    auto stamp = stamp_of((*file)->get());
+    same = stamp && *stamp == *expected;
+  }
+  entry->stamp_checked(same);
+}
+
+Result<void> DiskBlobStore::read(const EntryPtr& entry, const EndpointId& viewer,
+                                 std::uint64_t offset, std::span<std::byte> out) {
+  if (!lies_within(offset, out.size(), entry->size())) {
+    return {ErrorCode::kInvalidArgument, "read beyond the end of a blob"};
+  }
+  while (!out.empty()) {
+    const std::uint64_t block = offset / options_.block_size;
+    const std::uint64_t within = offset % options_.block_size;
+    const std::size_t size = std::min<std::size_t>(out.size(), entry->length(block) - within);
+    auto read = reader_.read(entry, block, within, out.first(size), &viewer);
+    if (!read) {
+      ++context_.counters.misses;
+      return read;
+    }
+    ++context_.counters.hits;
+    out = out.subspan(size);
+    offset += size;
+  }
+  return {};
+}
+
+void DiskBlobStore::put(const EntryPtr& entry, const EndpointId& endpoint, std::uint64_t block,
+                        std::shared_ptr<const Bytes> bytes) {
+  if (!is_whole_block(entry->key().content, options_.block_size, block, bytes)) {
+    bug("a block of the wrong size for " + entry->key().content.to_string());
+    return;
+  }
+  if (context_.counters.pending_bytes + bytes->size() > options_.pending_limit) {
+    ++context_.counters.unstored;
+    return;
+  }
+  BlobEntry::Put put = entry->put(block, std::move(bytes), endpoint);
+  if (!put.dropped.empty()) writer_.drop(entry, std::move(put.dropped));
+  if (put.what == BlobEntry::Put::kKnown) return;
+  const bool own = put.what == BlobEntry::Put::kPending;
+  // A small blob is judged before it is stored: the verifier hands it to the writer.
+  if (!own || !entry->small()) writer_.write(entry, block, put.fill, own);
+  if (own && (put.verify || entry->small())) verifier_.look(entry);
+}
+
+void DiskBlobStore::drop(const EntryPtr& entry) { writer_.drop(entry, entry->drop_all()); }
+
+void DiskBlobStore::close(const EntryPtr& entry, const EndpointId& endpoint) {
+  if (entry->remove_handle(endpoint) && entry->idle()) writer_.drop(entry, {});
+}
+
+void DiskBlobStore::on_verdict(OnVerdict callback) { verifier_.on_verdict(std::move(callback)); }
+
+Result<void> DiskBlobStore::flush() {
+  assert_may_block("the cache's flush");
+  verifier_.drain();
+  writer_.drain();
+  auto flushed = committer_.flush();
+  if (!flushed) return flushed;
+  return context_.disk.status();
+}
+
+StoreStats DiskBlobStore::stats() const {
+  const StoreCounters& counters = context_.counters;
+  StoreStats stats;
+  stats.size_limit = context_.quota.limit();
+  stats.bytes_used = context_.quota.used();
+  stats.blobs = counters.blobs;
+  stats.blocks = counters.blocks;
+  stats.hits = counters.hits;
+  stats.misses = counters.misses;
+  stats.evicted_blocks = counters.evicted;
+  stats.corrupt_blocks = counters.corrupt;
+  stats.pending_bytes = counters.pending_bytes;
+  stats.unstored_blocks = counters.unstored;
+  stats.degraded = context_.disk.reason();
+  if (stats.degraded.empty()) stats.degraded = context_.index.reason();
+  return stats;
+}
+
+}  // namespace hubvfs::cache

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/index_committer.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+#include "base/blocking.h"
+#include "cache/file_stamp.h"
+#include "cache/index_records.h"
+#include "cache/sidecar.h"
+
+namespace hubvfs::cache {
+namespace {
+
+constexpr std::chrono::seconds kBatchAge{1};
+constexpr std::uint64_t kBatchBytes = 64u << 20;
+constexpr std::size_t kMaxOperations = 4096;  // LMDB spills pages in larger transactions
+constexpr std::chrono::minutes kTouchEvery{10};
+
+}  // namespace
+
+IndexCommitter::IndexCommitter(StoreContext& context, MetaIndex& index, OnLost on_lost)
+    : context_(context), index_(index), on_lost_(std::move(on_lost)) {}
+
+IndexCommitter::~IndexCommitter() { stop(); }
+
+void IndexCommitter::start() {
+  touched_at_ = std::chrono::steady_clock::now();
+  thread_ = std::thread([this] { run(); });
+}
+
+void IndexCommitter::stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void IndexCommitter::note_batch() {
+  if (batch_.empty()) batch_since_ = std::chrono::steady_clock::now();
+}
+
+void IndexCommitter::filled(const EntryPtr& entry, std::uint64_t block, std::uint64_t fill) {
+  MutexLock lock(mutex_);
+  const bool first = batch_.empty();
+  note_batch();
+  batch_.fills[entry].emplace_back(block, fill);
+  batch_.bytes += entry->length(block);
+  if (first || batch_.bytes >= kBatchBytes) changed_.notify_all();
+}
+
+void IndexCommitter::verified(const EntryPtr& entry) {
+  MutexLock lock(mutex_);
+  note_batch();
+  batch_.verified.push_back(entry);
+  changed_.notify_all();
+}
+
+void IndexCommitter::retired(const BlobKey& key) {
+  MutexLock lock(mutex_);
+  note_batch();
+  batch_.retired.push_back(key);
+  changed_.notify_all();
+}
+
+Result<void> IndexCommitter::erase_now(const Drops& drops) {
+  assert_may_block("the index");
+  Erase erase;
+  erase.drops = &drops;
+  MutexLock lock(mutex_);
+  erases_.push_back(&erase);
+  changed_.notify_all();
+  while (!erase.done) changed_.wait(mutex_);
+  return erase.result;
+}
+
+Result<void> IndexCommitter::flush() {
+  assert_may_block("the cache's flush");
+  MutexLock lock(mutex_);
+  const std::uint64_t ticket = ++flush_asked_;
+  changed_.notify_all();
+  while (flush_done_ < ticket) changed_.wait(mutex_);
+  return flush_result_;
+}
+
+bool IndexCommitter::batch_due() const {
+  if (stopping_ || flush_asked_ > flush_done_) return true;
+  if (batch_.empty()) return false;
+  return batch_.bytes >= kBatchBytes ||
+         std::chrono::steady_clock::now() >= batch_since_ + kBatchAge;
+}
+
+void IndexCommitter::wait_a_while() {
+  if (batch_.empty()) {
+    changed_.wait(mutex_);
+    return;
+  }
+  const auto left = batch_since_ + kBatchAge - std::chrono::steady_clock::now();
+  if (left.count() > 0) changed_.wait_for(mutex_, left);
+}
+
+void IndexCommitter::run() {
+  MutexLock lock(mutex_);
+  while (true) {
+    while (erases_.empty() && !batch_due()) wait_a_while();
+    if (!erases_.empty()) {
+      const std::vector<Erase*> erases = std::exchange(erases_, {});
+      mutex_.unlock();
+      auto done = commit_erases(erases);
+      mutex_.lock();
+      for (Erase* erase : erases) {
+        erase->result = done;
+        erase->done = true;
+      }
+      changed_.notify_all();
+      continue;
+    }
+    Batch batch = std::exchange(batch_, {});
+    const std::uint64_t ticket = flush_asked_;
+    const bool last = stopping_;
+    mutex_.unlock();
+    auto done = commit(std::move(batch), last);
+    mutex_.lock();
+    flush_done_ = ticket;
+    flush_result_ = done;
+    changed_.notify_all();
+    if (last && erases_.empty() && (batch_.empty() || !done)) return;
+  }
+}
+
+Result<void> IndexCommitter::commit(Batch batch, bool last) {
+  Result<void> done = commit_fills(batch);
+  std::vector<EntryPtr> later;
+  if (done) done = commit_verified(batch, later);
+  if (done) {
+    std::vector<IndexChange> changes;
+    for (const BlobKey& key : batch.retired) {
+      // Made anew meanwhile: its record is not the retired one's.
+      if (context_.table.find(key) == nullptr) changes.push_back({blob_index_key(key), {}});
+    }
+    done = apply(changes);
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (done && (last || now >= touched_at_ + kTouchEvery)) {
+    touched_at_ = now;
+    done = commit_touched();
+  }
+  if (done) {
+    context_.index.works();
+    batch = Batch{};
+    batch.verified = std::move(later);
+  } else {
+    context_.index.failed(done.error());
+  }
+  if (!last && !batch.empty()) requeue(std::move(batch));
+  return done;
+}
+
+// Behind a pause of one batch's age: what cannot be committed now is tried again, for ever.
+void IndexCommitter::requeue(Batch&& batch) {
+  MutexLock lock(mutex_);
+  batch_since_ = std::chrono::steady_clock::now();
+  for (auto& [entry, fills] : batch.fills) {
+    auto& queued = batch_.fills[entry];
+    queued.insert(queued.begin(), fills.begin(), fills.end());
+  }
+  batch_.verified.insert(batch_.verified.end(), batch.verified.begin(), batch.verified.end());
+  batch_.retired.insert(batch_.retired.end(), batch.retired.begin(), batch.retired.end());
+}
+
+Result<void> IndexCommitter::apply(const std::vector<IndexChange>& changes) {
+  if (!unerased_.empty()) {
+    if (auto applied = index_.apply(unerased_); !applied) return applied;
+    unerased_.clear();
+  }
+  const std::span<const IndexChange> all(changes);
+  for (std::size_t at = 0; at < all.size(); at += kMaxOperations) {
+    const auto part = all.subspan(at, std::min(kMaxOperations, all.size() - at));
+    if (auto applied = index_.apply(part); !applied) return applied;
+  }
+  return {};
+}
+
+Result<void> IndexCommitter::sync_file(const EntryPtr& entry) const {
+  auto file = context_.files.open(entry->number(), blob_file_name(entry->key()));
+  if (!file) return file.error();
+  assert_may_block("fdatasync");
+  if (::fdatasync((*file)->get()) == 0) return {};
+  return system_error(errno, "fdatasync of " + blob_file_name(entry->key()));
+}
+
+Result<void> IndexCommitter::write_sidecar_of(const EntryPtr& entry, const Blocks& blocks) const {
+  const std::string name = blob_file_name(entry->key()) + std::string(kSidecarSuffix);
+  auto fd = context_.blobs.open_file(name, O_RDWR);
+  const bool is_new = !fd && fd.error().code == ErrorCode::kNotFound;
+  if (is_new) fd = context_.blobs.open_file(name, O_RDWR | O_CREAT);
+  if (!fd) return fd.error();
+  const BlobRecord record = entry->record();
+  std::vector<SidecarBlock> written;
+  for (const std::uint64_t block : is_new ? entry->blocks_on_disk() : blocks) {
+    const auto known = entry->block_record(block);
+    if (!known) continue;
+    written.push_back({block, known->fill <= record.trusted_fill, known->length, known->checksum});
+  }
+  const SidecarHeader header{entry->key().content, context_.block_size, record.owner};
+  if (auto done = write_sidecar(fd->get(), header, written); !done) return done;
+  if (::fdatasync(fd->get()) != 0) return system_error(errno, "fdatasync of " + name);
+  if (!is_new) return {};
+  auto directory = context_.blobs.open_directory(blob_directory_name(entry->key()));
+  return directory ? directory->sync() : directory.error();
+}
+
+Result<void> IndexCommitter::sync_small(const Batch& batch) {
+  const bool any = std::any_of(batch.fills.begin(), batch.fills.end(),
+                               [](const auto& fill) { return fill.first->small(); });
+  return any ? context_.small.sync() : Result<void>();
+}
+
+Result<void> IndexCommitter::commit_fills(Batch& batch) {
+  if (auto synced = sync_small(batch); !synced) return synced;
+  std::vector<IndexChange> changes;
+  std::vector<std::pair<EntryPtr, Blocks>> committed;
+  for (const auto& [entry, fills] : batch.fills) {
+    Blocks blocks = entry->committable(fills);
+    if (blocks.empty()) continue;
+    std::sort(blocks.begin(), blocks.end());
+    if (!entry->small()) {
+      if (auto synced = sync_file(entry); !synced) {
+        // The kernel may have thrown the pages away: nothing of this file can be believed.
+        context_.disk.failed(synced.error());
+        on_lost_(entry, entry->drop_all());
+        continue;
+      }
+      if (auto written = write_sidecar_of(entry, blocks); !written) {
+        context_.disk.failed(written.error());  // the index alone will do
+      }
+      changes.push_back({blob_index_key(entry->key()), encode(entry->record())});
+      for (const std::uint64_t block : blocks) {
+        const auto record = entry->block_record(block);
+        if (!record) continue;
+        changes.push_back({block_index_key(entry->key().space, entry->number(), block),
+                           encode(*record)});
+      }
+    }
+    committed.emplace_back(entry, std::move(blocks));
+  }
+  if (auto applied = apply(changes); !applied) return applied;
+  for (const auto& [entry, blocks] : committed) entry->indexed(blocks);
+  return {};
+}
+
+// Notes how the file of a verified blob looks, so that the next start need not hash it again.
+Result<void> IndexCommitter::stamp(const EntryPtr& entry) const {
+  const std::uint64_t generation = entry->generation();
+  if (auto synced = sync_file(entry); !synced) return synced;
+  auto file = context_.files.open(entry->number(), blob_file_name(entry->key()));
+  if (!file) return file.error();
+  auto stamp = stamp_of((*file)->get());
+  if (!stamp) return stamp.error();
+  if (auto written = write_sidecar_of(entry, entry->blocks_on_disk()); !written) return written;
+  entry->stamp(*stamp, generation);
+  return {};
+}
+
+Result<void> IndexCommitter::commit_verified(Batch& batch, std::vector<EntryPtr>& later) {
+  std::vector<IndexChange> changes;
+  for (const EntryPtr& entry : batch.verified) {
+    if (entry->small()) continue;
+    if (!entry->stampable()) {
+      if (entry->verified() && !entry->record().verified) later.push_back(entry);
+      continue;
+    }
+    if (auto stamped = stamp(entry); !stamped) {
+      context_.disk.failed(stamped.error());
+      continue;
+    }
+    changes.push_back({blob_index_key(entry->key()), encode(entry->record())});
+  }
+  return apply(changes);
+}
+
+Result<void> IndexCommitter::commit_erases(const std::vector<Erase*>& erases) {
+  std::vector<IndexChange> changes;
+  for (const Erase* erase : erases) {
+    for (const auto& [entry, blocks] : *erase->drops) {
+      if (entry->small()) continue;
+      for (const std::uint64_t block : blocks) {
+        changes.push_back({block_index_key(entry->key().space, entry->number(), block), {}});
+      }
+      changes.push_back({blob_index_key(entry->key()), encode(entry->record())});
+    }
+  }
+  auto applied = apply(changes);
+  if (applied) return {};
+  // Records that outlive their blocks are found out by the blocks' checksums; but not for longer than need be.
+  context_.index.failed(applied.error());
+  unerased_.insert(unerased_.end(), changes.begin(), changes.end());
+  return applied;
+}
+
+Result<void> IndexCommitter::commit_touched() {
+  std::vector<IndexChange> changes;
+  for (const EntryPtr& entry : context_.table.snapshot()) {
+    if (entry->small()) continue;
+    for (const std::uint64_t block : entry->take_touched()) {
+      const auto record = entry->block_record(block);
+      if (!record) continue;
+      changes.push_back({block_index_key(entry->key().space, entry->number(), block),
+                         encode(*record)});
+    }
+  }
+  return apply(changes);
+}
+
+}  // namespace hubvfs::cache

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "cache/directory.h"
+
+namespace hubvfs::cache {
+
+// How many bytes of blocks may lie on disk, and how many do. Thread-safe.
+//
+// Room is reserved before it is written and given back after it was punched, so that the limit holds at
+// every moment. It only counts: who evicts what is the writer's affair.
+class Quota {
+ public:
+  // `limit` 0: 80% of what the disk has free plus what is cached.
+  void set_limit(std::uint64_t limit, std::uint64_t free_on_disk);
+  std::uint64_t limit() const { return limit_.load(); }
+  std::uint64_t used() const { return used_.load(); }
+
+  // At load: blocks that are there already, over the limit or not.
+  void count(std::uint64_t bytes) { used_ += bytes; }
+  void give_back(std::uint64_t bytes) { used_ -= bytes; }
+  // False, and nothing reserved: it would not fit.
+  bool reserve(std::uint64_t bytes);
+
+  // How much must go before `bytes` more are taken: down to 85% once 95% would be passed.
+  std::uint64_t to_evict(std::uint64_t bytes) const;
+  // The same for the disk itself, of which 5% stay free.
+  static std::uint64_t to_evict(const DiskSpace& space, std::uint64_t bytes);
+
+ private:
+  std::atomic<std::uint64_t> limit_{0};
+  std::atomic<std::uint64_t> used_{0};
+};
+
+}  // namespace hubvfs::cache

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/small_blobs.h"
+
+#include <string>
+
+#include "cache/index_records.h"
+#include "cache/names.h"
+
+namespace hubvfs::cache {
+namespace {
+constexpr const char* kLogName = "blobs.log";
+}
+
+Result<SmallBlobs::Space> SmallBlobs::open_space(const Namespace& name) const {
+  auto directory = meta_.make_directory(name);
+  if (!directory) return directory.error();
+  Space space;
+  space.directory = std::make_unique<Directory>(std::move(*directory));
+  auto log = RecordLog::open(*space.directory, kLogName, log_);
+  if (!log) return log.error();
+  space.log = std::move(*log);
+  return space;
+}
+
+RecordLog* SmallBlobs::find(const Namespace& name) const {
+  MutexLock lock(mutex_);
+  const auto at = spaces_.find(name);
+  return at == spaces_.end() ? nullptr : at->second.log.get();
+}
+
+std::vector<RecordLog*> SmallBlobs::logs() const {
+  MutexLock lock(mutex_);
+  std::vector<RecordLog*> found;
+  for (const auto& [name, space] : spaces_) found.push_back(space.log.get());
+  return found;
+}
+
+Result<void> SmallBlobs::load(const std::function<void(const BlobKey& key)>& visit) {
+  std::vector<std::string> names;
+  auto listed = meta_.for_each([&](const std::string& name) {
+    if (is_namespace(name)) names.push_back(name);
+  });
+  if (!listed) return listed;
+  for (const std::string& name : names) {
+    auto space = open_space(name);
+    if (!space) return space.error();
+    space->log->for_each_key("", [&](std::string_view key, std::uint64_t size) {
+      const auto parsed = parse_index_key(key);
+      if (!parsed || !parsed->blob || parsed->space != name || parsed->blob->size() != size) return;
+      visit({name, *parsed->blob});
+    });
+    MutexLock lock(mutex_);
+    spaces_.emplace(name, std::move(*space));
+  }
+  return {};
+}
+
+Result<std::optional<Bytes>> SmallBlobs::get(const BlobKey& key) const {
+  const RecordLog* log = find(key.space);
+  if (log == nullptr) return std::optional<Bytes>();
+  return log->get(blob_index_key(key));
+}
+
+Result<void> SmallBlobs::put(const BlobKey& key, ByteView content) {
+  RecordLog* log = find(key.space);
+  if (log == nullptr) {  // only the writer comes here: nobody else makes it meanwhile
+    auto space = open_space(key.space);
+    if (!space) return space.error();
+    MutexLock lock(mutex_);
+    log = spaces_.emplace(key.space, std::move(*space)).first->second.log.get();
+  }
+  return log->put(blob_index_key(key), content);
+}
+
+Result<void> SmallBlobs::drop(const BlobKey& key) {
+  RecordLog* log = find(key.space);
+  return log == nullptr ? Result<void>() : log->erase_and_punch(blob_index_key(key));
+}
+
+Result<void> SmallBlobs::sync() {
+  for (RecordLog* log : logs()) {
+    if (auto synced = log->sync(); !synced) return synced;
+  }
+  return {};
+}
+
+Result<void> SmallBlobs::compact() {
+  for (RecordLog* log : logs()) {
+    if (auto compacted = log->compact_if_wasteful(); !compacted) return compacted;
+  }
+  return {};
+}
+
+}  // namespace hubvfs::cache

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/store_context.h"
+
+namespace hubvfs::cache {
+
+bool Health::may_try() const {
+  MutexLock lock(mutex_);
+  return reason_.empty() || clock_.now() >= retry_at_;
+}
+
+void Health::failed(const Error& error) {
+  const std::string reason =
+      what_ + (error.code == ErrorCode::kNoSpace ? " full: " : " failing: ") + error.context;
+  bool is_new = false;
+  {
+    MutexLock lock(mutex_);
+    is_new = reason_ != reason;
+    reason_ = reason;
+    code_ = error.code;
+    retry_at_ = clock_.now() + kRetryAfter;
+  }
+  if (is_new) log_.warning("cache: not storing: " + reason);
+}
+
+void Health::works() {
+  {
+    MutexLock lock(mutex_);
+    if (reason_.empty()) return;
+    reason_.clear();
+  }
+  log_.info("cache: " + what_ + " works again");
+}
+
+std::string Health::reason() const {
+  MutexLock lock(mutex_);
+  return reason_;
+}
+
+Result<void> Health::status() const {
+  MutexLock lock(mutex_);
+  if (reason_.empty()) return {};
+  return {code_, reason_};
+}
+
+}  // namespace hubvfs::cache

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "cache/directory.h"
+#include "cache/entry_table.h"
+#include "cache/file_cache.h"
+#include "cache/quota.h"
+#include "cache/small_blobs.h"
+#include "cache/store_counters.h"
+
+namespace hubvfs::cache {
+
+// Whether a part of the cache's disk can be written, and when to try again. Thread-safe.
+class Health {
+ public:
+  Health(std::string what, Logger& log, const Clock& clock)
+      : what_(std::move(what)), log_(log), clock_(clock) {}
+
+  // True while it works, and again a few seconds after each failure.
+  bool may_try() const EXCLUDES(mutex_);
+  void failed(const Error& error) EXCLUDES(mutex_);
+  void works() EXCLUDES(mutex_);
+  // Why not; "" when it works.
+  std::string reason() const EXCLUDES(mutex_);
+  // kNoSpace or kIo with the reason, or success.
+  Result<void> status() const EXCLUDES(mutex_);
+
+ private:
+  static constexpr std::chrono::seconds kRetryAfter{3};
+  const std::string what_;
+  Logger& log_;
+  const Clock& clock_;
+  mutable Mutex mutex_;  // Lock rank: leaf.
+  std::string reason_ GUARDED_BY(mutex_);
+  ErrorCode code_ GUARDED_BY(mutex_) = ErrorCode::kIo;
+  TimePoint retry_at_ GUARDED_BY(mutex_);
+};
+
+// What the disk store's parts share. The directories outlive it.
+struct StoreContext {
+  StoreContext(const Directory& blobs_directory, const Directory& meta_directory,
+               std::uint64_t block_bytes, Logger& logger, const Clock& clock)
+      : blobs(blobs_directory),
+        block_size(block_bytes),
+        log(logger),
+        table(block_bytes, counters),
+        files(blobs_directory),
+        small(meta_directory, logger),
+        disk("cache disk", logger, clock),
+        index("cache index", logger, clock) {}
+
+  const Directory& blobs;
+  const std::uint64_t block_size;
+  Logger& log;
+  StoreCounters counters;
+  Quota quota;
+  EntryTable table;
+  FileCache files;
+  SmallBlobs small;
+  Health disk;
+  Health index;
+};
+
+}  // namespace hubvfs::cache

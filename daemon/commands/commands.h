@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands behind the command line. Each returns an ExitStatus and has said why when it failed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/cli.h"
+#include "daemon/options.h"
+
+namespace hubvfs::daemon {
+
+struct MountCommand {
+  std::vector<std::string> where;  // [hf://REPO] DIR
+  MountRequest request;
+};
+int mount_command(const MountCommand& command, const Io& io);
+
+struct UmountCommand {
+  std::string dir;
+  bool lazy = false;
+};
+int umount_command(const UmountCommand& command, const Io& io);
+
+struct StatusCommand {
+  std::string dir;  // "": all
+  bool json = false;
+};
+int status_command(const StatusCommand& command, const Io& io);
+
+struct ServeCommand {
+  std::string dir;
+  std::string listen = "127.0.0.1:0";
+  std::uint16_t content_port = 0;
+  std::string public_url;
+  std::string token_file;
+  std::string url_file;
+  std::string access_log;
+  std::string state_dir;
+  std::string url_lifetime = "1h";
+  std::uint64_t page_size = 1000;
+};
+int serve_command(const ServeCommand& command, const Io& io);
+
+int version_command(const Io& io);
+
+// Says what failed. The status is kExitUsage where what was asked for can never be right, else kExitFailed.
+int fail(const Io& io, const Error& error);
+
+}  // namespace hubvfs::daemon

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/options.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <optional>
+
+#include "base/text.h"
+#include "daemon/mountinfo.h"
+
+namespace hubvfs::daemon {
+namespace {
+
+constexpr std::uint64_t kLeastMemory = 16u << 20;
+constexpr std::uint64_t kLeastCache = 16u << 20;
+constexpr std::uint64_t kLeastBlock = 256u << 10;
+constexpr std::uint64_t kMostBlock = 16u << 20;
+
+Error bad_value(const std::string& from, const std::string& value, const std::string& wanted) {
+  return {ErrorCode::kInvalidArgument,
+          from + ": \"" + escape_for_log(value) + "\" is not " + wanted};
+}
+
+std::optional<bool> parse_switch(std::string_view text) {
+  const std::string word = to_lower(text);
+  for (const char* yes : {"1", "on", "yes", "true"}) {
+    if (word == yes) return true;
+  }
+  for (const char* no : {"", "0", "off", "no", "false"}) {
+    if (word == no) return false;
+  }
+  return std::nullopt;
+}
+
+// huggingface_hub's own reading of its switches.
+bool is_set(std::string_view text) { return parse_switch(text).value_or(false); }
+
+std::optional<LogLevel> parse_level(std::string_view text) {
+  if (text == "debug") return LogLevel::kDebug;
+  if (text == "info") return LogLevel::kInfo;
+  if (text == "warning") return LogLevel::kWarning;
+  if (text == "error") return LogLevel::kError;
+  return std::nullopt;
+}
+
+Result<void> set_size(std::uint64_t& to, const std::string& from, const std::string& value,
+                      std::uint64_t least, std::uint64_t most) {
+  const auto bytes = parse_bytes(value);
+  if (!bytes) return bad_value(from, value, "a size such as 512M or 20G");
+  if (*bytes < least || *bytes > most) {
+    return bad_value(from, value, "between " + human_bytes(least) + " and " + human_bytes(most));
+  }
+  to = *bytes;
+  return {};
+}
+
+Result<void> set_block_size(WorkerSettings& s, const std::string& from, const std::string& value) {
+  if (auto set = set_size(s.block_size, from, value, kLeastBlock, kMostBlock); !set) return set;
+  if (!std::has_single_bit(s.block_size)) return bad_value(from, value, "a power of two");
+  return {};
+}
+
+Result<void> set_endpoint(WorkerSettings& s, const std::string& from, std::string value) {
+  while (!value.empty() && value.back() == '/') value.pop_back();
+  const bool http = value.rfind("http://", 0) == 0 || value.rfind("https://", 0) == 0;
+  const bool plain = std::none_of(value.begin(), value.end(), [](char c) {
+    return c <= ' ' || c == '\x7f' || c == '@' || c == '?' || c == '#' || c == '\\';
+  });
+  if (!http || !plain) {
+    return bad_value(from, value, "a URL such as https://huggingface.co, without user or query");
+  }
+  s.endpoint = std::move(value);
+  return {};
+}
+
+// `from` says where the value stands, for messages.
+Result<void> set_one(WorkerSettings& s, const std::string& key, const std::string& value,
+                     const std::string& from) {
+  constexpr std::uint64_t kAny = 1ull << 60;
+  if (key == "cache.path") {
+    auto path = absolute_path(value);
+    if (!path) return bad_value(from, value, "a path");
+    s.cache_path = *path;
+    return {};
+  }
+  if (key == "cache.size") return set_size(s.cache_size, from, value, kLeastCache, kAny);
+  if (key == "cache.block_size") return set_block_size(s, from, value);
+  if (key == "memory") return set_size(s.memory, from, value, kLeastMemory, kAny);
+  if (key == "endpoint") return set_endpoint(s, from, value);
+  if (key == "metadata.ttl") {
+    const auto seconds = parse_seconds(value);
+    if (!seconds) return bad_value(from, value, "a time such as 30s, 5m or 12h");
+    s.metadata_ttl_seconds = *seconds;
+    return {};
+  }
+  if (key == "allow_other") {
+    const auto on = parse_switch(value);
+    if (!on) return bad_value(from, value, "a switch (1 or 0)");
+    s.allow_other = *on;
+    return {};
+  }
+  const auto level = parse_level(value);  // log.level, the last one
+  if (!level) return bad_value(from, value, "a level: debug, info, warning or error");
+  s.log_level = *level;
+  return {};
+}
+
+bool is_key(std::string_view key) {
+  return std::any_of(option_keys().begin(), option_keys().end(),
+                     [&](const OptionKey& known) { return key == known.key; });
+}
+
+Error unknown_key(const std::string& key) {
+  std::string known;
+  for (const OptionKey& option : option_keys()) {
+    known += (known.empty() ? "" : ", ") + std::string(option.key);
+  }
+  return {ErrorCode::kInvalidArgument,
+          "-o: there is no option \"" + escape_for_log(key) + "\"; there are " + known};
+}
+
+// At commas that no backslash precedes.
+std::vector<std::string> split_list(const std::string& list) {
+  std::vector<std::string> items(1);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (list[i] == '\\' && i + 1 < list.size() && (list[i + 1] == ',' || list[i + 1] == '\\')) {
+      items.back().push_back(list[++i]);
+    } else if (list[i] == ',') {
+      items.emplace_back();
+    } else {
+      items.back().push_back(list[i]);
+    }
+  }
+  return items;
+}
+
+Result<void> apply_command_line(WorkerSettings& s, const std::vector<std::string>& lists) {
+  for (const std::string& list : lists) {
+    for (const std::string& item : split_list(list)) {
+      if (item.empty()) continue;
+      const std::size_t equals = item.find('=');
+      const std::string key = item.substr(0, equals);
+      if (!is_key(key)) return unknown_key(key);
+      const bool is_switch = key == "allow_other";
+      if (equals == std::string::npos && !is_switch) {
+        return {ErrorCode::kInvalidArgument, "-o " + key + " needs a value: -o " + key + "=..."};
+      }
+      const std::string value = equals == std::string::npos ? "1" : item.substr(equals + 1);
+      if (auto set = set_one(s, key, value, "-o " + key); !set) return set;
+    }
+  }
+  return {};
+}
+
+Result<void> apply_environment(WorkerSettings& s, const GetEnv& getenv) {
+  if (const std::string endpoint = getenv("HF_ENDPOINT"); !endpoint.empty()) {
+    if (auto set = set_endpoint(s, "HF_ENDPOINT", endpoint); !set) return set;
+  }
+  for (const OptionKey& option : option_keys()) {
+    const std::string name = environment_name(option.key);
+    const std::string value = getenv(name.c_str());
+    if (value.empty()) continue;
+    if (auto set = set_one(s, option.key, value, name); !set) return set;
+  }
+  return {};
+}
+
+Result<void> choose_cache_path(MountSettings& settings, const GetEnv& getenv) {
+  auto base = cache_home(getenv);
+  if (!base) return base.error().within("no place for the cache (give one: -o cache.path=...)");
+  settings.worker.cache_path = *base + "/hubvfs";
+  if (on_remote_filesystem(settings.worker.cache_path)) {
+    const std::string local = "/var/tmp/hubvfs-" + std::to_string(::getuid());
+    settings.notes.push_back("the cache is kept in " + local + ", since " + escape_for_log(*base) +
+                             " is on a network file system (another place: -o cache.path=...)");
+    settings.worker.cache_path = local;
+  }
+  return {};
+}
+
+// Where a framework reads its cache from our own mount, its "offline" means: do not ask the Hub
+// yourself, the mount does it.
+bool reads_through_hubvfs(const std::string& hub_cache, const std::string& mount_point) {
+  if (hub_cache.empty()) return false;
+  auto path = canonical_path(hub_cache);
+  if (!path) path = absolute_path(hub_cache);
+  if (!path) return false;
+  if (is_within(*path, mount_point)) return true;
+  auto mounts = read_mountinfo();
+  if (!mounts) return false;
+  const MountEntry* at = mounted_at(*mounts, *path);
+  return hubvfs_around(*mounts, *path) != nullptr || (at != nullptr && at->is_hubvfs());
+}
+
+void choose_offline(MountSettings& settings, const MountRequest& request,
+                    const std::string& mount_point, const GetEnv& getenv) {
+  if (request.offline) {
+    settings.offline_reason = "--offline";
+  } else if (is_set(getenv("HUBVFS_OFFLINE"))) {
+    settings.offline_reason = "HUBVFS_OFFLINE";
+  } else if (is_set(getenv("HF_HUB_OFFLINE"))) {
+    if (reads_through_hubvfs(getenv("HF_HUB_CACHE"), mount_point)) {
+      settings.notes.push_back(
+          "HF_HUB_OFFLINE is ignored, since HF_HUB_CACHE lies in a hubvfs mount (to be offline: "
+          "--offline)");
+    } else {
+      settings.offline_reason = "HF_HUB_OFFLINE";
+    }
+  }
+  settings.worker.offline = !settings.offline_reason.empty();
+}
+
+Result<hub::RepoType> parse_type(const std::string& type) {
+  if (type == "model") return hub::RepoType::kModel;
+  if (type == "dataset") return hub::RepoType::kDataset;
+  if (type == "space") return hub::RepoType::kSpace;
+  return bad_value("--type", type, "a repo type: model, dataset or space");
+}
+
+}  // namespace
+
+const std::vector<OptionKey>& option_keys() {
+  static const std::vector<OptionKey> kKeys = {
+      {"cache.path", "PATH", "folder of the cache (default: $XDG_CACHE_HOME/hubvfs)"},
+      {"cache.size", "SIZE", "most bytes it may hold, such as 200G (default: 80% of what is free)"},
+      {"cache.block_size", "SIZE",
+       "what is fetched and kept at a time, for a new cache: 256K to 16M (default: 1M)"},
+      {"metadata.ttl", "TIME", "how long a branch is believed not to have moved (default: 5m)"},
+      {"endpoint", "URL", "the Hub (default: $HF_ENDPOINT, else https://huggingface.co)"},
+      {"memory", "SIZE", "most bytes of fetch buffers (default: 256M)"},
+      {"allow_other", "", "everybody on this host may read; then no token is used"},
+      {"log.level", "LEVEL", "debug, info, warning or error (default: info)"},
+  };
+  return kKeys;
+}
+
+std::string environment_name(std::string_view key) {
+  std::string name = "HUBVFS_";
+  for (const char c : key) {
+    name.push_back(c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
+  }
+  return name;
+}
+
+Result<MountSettings> resolve_options(const MountRequest& request, const std::string& mount_point,
+                                      const GetEnv& getenv) {
+  MountSettings settings;
+  WorkerSettings& worker = settings.worker;
+  worker.endpoint = "https://huggingface.co";
+  auto type = parse_type(request.type);
+  if (!type) return type.error();
+  worker.type = *type;
+  if (auto set = apply_environment(worker, getenv); !set) return set.error();
+  if (auto set = apply_command_line(worker, request.o); !set) return set.error();
+  if (worker.cache_path.empty()) {
+    if (auto chosen = choose_cache_path(settings, getenv); !chosen) return chosen.error();
+  }
+  if (is_within(worker.cache_path, mount_point)) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "the cache folder " + escape_for_log(worker.cache_path) +
+                     " lies in the mount itself; choose another (-o cache.path=...)"};
+  }
+  choose_offline(settings, request, mount_point, getenv);
+  if (!worker.allow_other) {
+    worker.hf_token = getenv("HF_TOKEN");
+    worker.hugging_face_hub_token = getenv("HUGGING_FACE_HUB_TOKEN");
+  }
+  return settings;
+}
+
+}  // namespace hubvfs::daemon

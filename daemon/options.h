@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `hubvfs mount` was told, from defaults, the environment and -o, in rising order.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "daemon/paths.h"
+#include "daemon/worker_link.h"
+
+namespace hubvfs::daemon {
+
+// One setting. The environment variable is HUBVFS_ and the key in capitals, dots as underscores.
+struct OptionKey {
+  const char* key;
+  const char* value;  // what it takes, for help: "SIZE"; "" for a switch
+  const char* help;
+};
+
+// All of them, in the order of the manual.
+const std::vector<OptionKey>& option_keys();
+// "HUBVFS_CACHE_PATH" for "cache.path".
+std::string environment_name(std::string_view key);
+
+struct MountRequest {           // as the command line has it
+  std::vector<std::string> o;   // each "-o" as given: "k=v,k=v"; "\," is a comma within a value
+  std::string type = "model";
+  bool offline = false;
+  bool foreground = false;
+};
+
+struct MountSettings {
+  WorkerSettings worker;       // mount_point and log_file are filled in later
+  std::string offline_reason;  // "" when online
+  std::vector<std::string> notes;  // for the user: what was decided that may surprise
+};
+
+// kInvalidArgument: an unknown key or a bad value; the context names it, where it came from and the
+// keys there are. `mount_point` is where the mount will be (for HF_HUB_OFFLINE, design section 9).
+Result<MountSettings> resolve_options(const MountRequest& request, const std::string& mount_point,
+                                      const GetEnv& getenv);
+
+}  // namespace hubvfs::daemon

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/result.h"
+#include "hub/hub_client.h"
+#include "hub/http_head.h"
+
+namespace hubvfs::hub {
+
+using TransferId = std::uint64_t;
+using TimerId = std::uint64_t;
+
+// One HTTP GET: exactly what is sent. Nothing else goes out but Host, Accept-Encoding: identity,
+// Accept and User-Agent; no cookie, no netrc, no redirect followed.
+struct TransferSpec {
+  std::string url;
+  bool secure = true;  // https; otherwise plain http is the only protocol allowed
+  std::string bearer;  // "" for none; must have passed is_token
+  std::string range;   // "A-B", "" for none
+  std::string proxy;   // "" for none
+  Priority priority = Priority::kDemand;
+  bool continues = false;  // a further hop of a call under way: before others of its class
+  Duration connect_timeout = std::chrono::seconds(10);
+};
+
+// How a transfer ended.
+struct TransferEnd {
+  bool complete = false;  // the whole answer came, whatever its status
+  bool refused = false;   // the observer ended it
+  bool bad_answer = false;  // the server does not speak HTTP as it should
+  std::string failure;    // what libcurl says, else
+};
+
+// Who a transfer reports to. All but on_transfer_end are called from within libcurl: they must not
+// cancel transfers, but may start them.
+class TransferObserver {
+ public:
+  virtual ~TransferObserver() = default;
+  virtual void on_transfer_started() = 0;  // it left the queue
+  // Whether a request may be sent to this peer, an IP address in text form.
+  virtual bool may_send_to(std::string_view address) = 0;
+  // The head is complete; 1xx answers are left out. False ends the transfer.
+  virtual bool on_head(const HttpHead& head) = 0;
+  virtual bool on_body(ByteView bytes) = 0;  // false ends the transfer
+  virtual void on_transfer_end(const TransferEnd& end) = 0;
+};
+
+// One curl multi handle and the one thread that drives it, with its timers.
+//
+// It knows HTTP, not the Hub. Transfers start in the order of their priority, at most
+// `max_transfers` at a time, of which a quarter is kept for kDemand. post() is thread-safe; all
+// else belongs to the engine's thread, where everything is called back.
+class CurlEngine {
+ public:
+  struct Options {
+    std::string user_agent;
+    std::string ca_file;  // "": the system's
+    std::string ca_path;
+    int max_transfers = 16;
+  };
+  static Result<std::unique_ptr<CurlEngine>> create(const Options& options, const Clock& clock,
+                                                    Logger& log);
+  ~CurlEngine();
+  CurlEngine(const CurlEngine&) = delete;
+  CurlEngine& operator=(const CurlEngine&) = delete;
+
+  // Runs `job` on the engine's thread, soon. Jobs posted before stop() all run.
+  void post(std::function<void()> job) EXCLUDES(mutex_);
+  // Runs `last` on the engine's thread and ends it. From another thread, once.
+  void stop(std::function<void()> last) EXCLUDES(mutex_);
+
+  TransferId start(TransferSpec spec, TransferObserver& observer);
+  // Its observer hears nothing more. Unknown ids are ignored.
+  void cancel(TransferId id);
+  void raise_priority(TransferId id, Priority priority);
+
+  TimerId after(TimePoint when, std::function<void()> job);
+  void cancel_timer(TimerId id);
+
+ private:
+  struct Transfer;
+  struct Easy;
+  struct Multi;
+  struct Global;
+
+  CurlEngine(const Options& options, const Clock& clock, Logger& log);
+  void run();
+  bool run_jobs() EXCLUDES(mutex_);  // false: stopped
+  void run_timers();
+  void start_waiting();
+  bool launch(Transfer& transfer);
+  void collect_ended();
+  void finish(TransferId id, const TransferEnd& end);
+  int poll_milliseconds() const;
+  void wake();
+
+  const Options options_;
+  const Clock& clock_;
+  Logger& log_;
+  std::unique_ptr<Global> global_;
+  std::unique_ptr<Multi> multi_;
+
+  // Of the engine's thread alone.
+  std::array<std::deque<TransferId>, 4> waiting_;  // by priority
+  std::unordered_map<TransferId, std::unique_ptr<Transfer>> transfers_;
+  std::map<std::pair<TimePoint, TimerId>, std::function<void()>> timers_;
+  std::unordered_map<TimerId, TimePoint> timer_times_;
+  std::vector<std::unique_ptr<Easy>> spare_;
+  int running_ = 0;
+  std::uint64_t next_id_ = 1;
+
+  Mutex mutex_;  // lock rank: leaf; never held while a job or libcurl runs
+  std::vector<std::function<void()>> jobs_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace hubvfs::hub

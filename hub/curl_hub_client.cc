@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/curl_hub_client.h"
+
+#include <curl/curl.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <random>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/text.h"
+#include "hub/curl_engine.h"
+#include "hub/file_fetch.h"
+#include "hub/hub_answers.h"
+#include "hub/hub_routes.h"
+#include "hub/metadata_call.h"
+#include "hub/names.h"
+
+namespace hubvfs::hub {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::uint64_t random_seed() {
+  std::random_device device;
+  return static_cast<std::uint64_t>(device()) << 32 | device();
+}
+
+// The endpoint with its path less trailing slashes: routes are added to it.
+Result<Url> parse_endpoint(const std::string& text) {
+  const auto bad = [&](const std::string& why) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "endpoint " + escape_for_log(text, 200) + ": " + why +
+                     "; it must look like https://HOST[:PORT]"};
+  };
+  auto url = parse_url(text);
+  if (!url) return bad(url.error().context);
+  if (!url->query.empty()) return bad("it has a query");
+  while (url->path.ends_with('/')) url->path.pop_back();
+  return url;
+}
+
+Error invalid(const std::string& what) { return {ErrorCode::kInvalidArgument, what}; }
+
+// One list_tree under way, from page to page.
+struct TreeListing {
+  RepoId repo;
+  Duration allowance{};  // for each page
+  std::function<bool(std::vector<TreeEntry>)> on_page;
+  Done<bool> done;
+  std::unordered_set<std::string> seen;  // page URLs
+  std::size_t entries = 0;
+  std::size_t bytes = 0;
+};
+
+class CurlHubClient final : public HubClient {
+ public:
+  CurlHubClient(const HubClientOptions& options, const Url& endpoint,
+                std::unique_ptr<CurlEngine> engine, Logger& log, const Clock& clock)
+      : offline_(options.offline),
+        clock_(clock),
+        engine_(std::move(engine)),
+        context_{*engine_,
+                 clock,
+                 log,
+                 counters_,
+                 {endpoint, options.redirect_hosts},
+                 ProxySettings::from_environment(),
+                 TokenState(options.token, clock),
+                 Backoff(random_seed())},
+        locations_(clock) {}
+
+  ~CurlHubClient() override {
+    engine_->stop([this] { end_all(); });
+  }
+
+  void repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
+                 Done<RepoInfo> done) override;
+  void list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) override;
+  void list_tree(const RepoId& repo, const std::string& commit, const std::string& directory,
+                 bool recursive, TimePoint deadline,
+                 std::function<bool(std::vector<TreeEntry>)> on_page, Done<bool> done) override;
+  void list_repos(RepoType type, const std::string& owner, const std::string& next,
+                  TimePoint deadline, Done<RepoPage> done) override;
+  FetchId fetch(FetchRequest request) override;
+  void cancel(FetchId id) override;
+  void raise_priority(FetchId id, Priority priority) override;
+  HubStats stats() const override { return counters_.snapshot(); }
+
+ private:
+  using CallId = std::uint64_t;
+  using Answered = std::function<void(Result<MetadataAnswer>)>;
+
+  Url route(const std::string& path_and_query) const;
+  template <typename T>
+  bool refuse(const Result<void>& checked, const Done<T>& done);
+  void ask(const Url& url, TimePoint deadline, std::string what, Answered answered);
+  void ask_now(const Url& url, TimePoint deadline, std::string what, Answered answered);
+  void take_tree_page(const std::shared_ptr<TreeListing>& listing, Result<MetadataAnswer> answer);
+  Result<std::string> read_tree_page(TreeListing& listing, const MetadataAnswer& answer,
+                                     bool& stopped);
+  void begin_fetch(FetchId id, FetchRequest& request);
+  void retire(std::unique_ptr<HttpCall> call);
+  void end_all();
+
+  const bool offline_;
+  const Clock& clock_;
+  HubCounters counters_;
+  std::atomic<FetchId> next_fetch_{1};
+
+  // Of the engine's thread alone.
+  std::unique_ptr<CurlEngine> engine_;
+  CallContext context_;
+  Locations locations_;
+  std::unordered_map<CallId, std::unique_ptr<MetadataCall>> asks_;
+  std::unordered_map<FetchId, std::unique_ptr<FileFetch>> fetches_;
+  std::vector<std::unique_ptr<HttpCall>> ended_;  // destroyed when no call of theirs is running
+  CallId next_ask_ = 1;
+  bool ending_ = false;
+};
+
+Url CurlHubClient::route(const std::string& path_and_query) const {
+  Url url = context_.policy.endpoint;
+  const std::size_t mark = path_and_query.find('?');
+  url.path += path_and_query.substr(0, mark);
+  if (mark != std::string::npos) url.query = path_and_query.substr(mark + 1);
+  return url;
+}
+
+// True when the call ends here; `done` will be told so.
+template <typename T>
+bool CurlHubClient::refuse(const Result<void>& checked, const Done<T>& done) {
+  if (checked && !offline_) return false;
+  const Error error = checked ? Error{ErrorCode::kOffline, "offline: nothing was asked of the Hub"}
+                              : checked.error();
+  engine_->post([done, error] { done(error); });
+  return true;
+}
+
+void CurlHubClient::ask(const Url& url, TimePoint deadline, std::string what, Answered answered) {
+  engine_->post([this, url, deadline, what = std::move(what), answered = std::move(answered)] {
+    ask_now(url, deadline, what, answered);
+  });
+}
+
+void CurlHubClient::ask_now(const Url& url, TimePoint deadline, std::string what,
+                            Answered answered) {
+  if (ending_) return answered(Error{ErrorCode::kCancelled, what + ": the client ends"});
+  const CallId id = next_ask_++;
+  auto call = std::make_unique<MetadataCall>(
+      context_, url, deadline, std::move(what),
+      [this, id, answered = std::move(answered)](Result<MetadataAnswer> answer) {
+        answered(std::move(answer));
+        const auto found = asks_.find(id);
+        std::unique_ptr<HttpCall> ended = std::move(found->second);
+        asks_.erase(found);
+        retire(std::move(ended));
+      });
+  MetadataCall& started = *call;
+  asks_.emplace(id, std::move(call));
+  started.begin();
+}
+
+void CurlHubClient::retire(std::unique_ptr<HttpCall> call) {
+  if (ended_.empty()) engine_->post([this] { ended_.clear(); });
+  ended_.push_back(std::move(call));
+}
+
+void CurlHubClient::end_all() {
+  ending_ = true;
+  const Error error{ErrorCode::kCancelled, "the Hub client ends"};
+  while (!asks_.empty()) asks_.begin()->second->conclude(error);
+  while (!fetches_.empty()) fetches_.begin()->second->conclude(error);
+}
+
+void CurlHubClient::repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
+                              Done<RepoInfo> done) {
+  Result<void> checked;
+  if (!is_repo_name(repo.name)) checked = invalid("info: malformed repo id");
+  if (!revision.empty() && !is_revision(revision)) checked = invalid("info: malformed revision");
+  if (refuse(checked, done)) return;
+  const std::string what = "info of " + repo.name + (revision.empty() ? "" : "@" + revision);
+  ask(route(info_route(repo, revision)), deadline, what,
+      [type = repo.type, done = std::move(done), what](Result<MetadataAnswer> answer) {
+        if (!answer) return done(answer.error());
+        auto info = parse_repo_info(answer->body, type);
+        done(info ? std::move(info) : Result<RepoInfo>(info.error().within(what)));
+      });
+}
+
+void CurlHubClient::list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) {
+  Result<void> checked;
+  if (!is_repo_name(repo.name)) checked = invalid("refs: malformed repo id");
+  if (refuse(checked, done)) return;
+  const std::string what = "refs of " + repo.name;
+  ask(route(refs_route(repo)), deadline, what,
+      [done = std::move(done), what](Result<MetadataAnswer> answer) {
+        if (!answer) return done(answer.error());
+        auto refs = parse_repo_refs(answer->body);
+        done(refs ? std::move(refs) : Result<RepoRefs>(refs.error().within(what)));
+      });
+}
+
+void CurlHubClient::list_tree(const RepoId& repo, const std::string& commit,
+                              const std::string& directory, bool recursive, TimePoint deadline,
+                              std::function<bool(std::vector<TreeEntry>)> on_page,
+                              Done<bool> done) {
+  Result<void> checked;
+  if (!is_repo_name(repo.name)) checked = invalid("tree: malformed repo id");
+  if (!is_commit_id(commit)) checked = invalid("tree: malformed commit id");
+  if (!directory.empty() && !is_repo_path(directory)) checked = invalid("tree: malformed path");
+  if (refuse(checked, done)) return;
+  auto listing = std::make_shared<TreeListing>();
+  listing->repo = repo;
+  listing->allowance = deadline - clock_.now();
+  listing->on_page = std::move(on_page);
+  listing->done = std::move(done);
+  const Url url = route(tree_route(repo, commit, directory, recursive));
+  listing->seen.insert(url.text());
+  ask(url, deadline, "tree of " + repo.name,
+      [this, listing](Result<MetadataAnswer> answer) { take_tree_page(listing, std::move(answer)); });
+}
+
+// Reads one page and passes it on. Gives the next page's URL, "" after the last or when stopped.
+Result<std::string> CurlHubClient::read_tree_page(TreeListing& listing,
+                                                  const MetadataAnswer& answer, bool& stopped) {
+  const auto bad = [&](const char* why) {
+    return Error{ErrorCode::kBadAnswer, "tree of " + listing.repo.name + ": " + why};
+  };
+  auto entries = parse_tree_page(answer.body);
+  if (!entries) return entries.error().within("tree of " + listing.repo.name);
+  listing.entries += entries->size();
+  listing.bytes += answer.body.size();
+  if (listing.entries > kMaxListingEntries) return bad("more than 1,000,000 entries");
+  if (listing.bytes > kMaxListingBytes) return bad("more than 256 MiB of JSON");
+  const auto next = next_page(answer, context_.policy.endpoint);
+  if (!next) return next.error().within("tree of " + listing.repo.name);
+  stopped = !listing.on_page(std::move(*entries));
+  if (next->empty() || stopped) return std::string();
+  if (!listing.seen.insert(*next).second) return bad("a page leads back to an earlier one");
+  if (listing.seen.size() > kMaxListingPages) return bad("more than 10,000 pages");
+  return next;
+}
+
+void CurlHubClient::take_tree_page(const std::shared_ptr<TreeListing>& listing,
+                                   Result<MetadataAnswer> answer) {
+  if (!answer) return listing->done(answer.error());
+  bool stopped = false;
+  const auto next = read_tree_page(*listing, *answer, stopped);
+  if (!next) {
+    counters_.note_end(next.error());
+    return listing->done(next.error());
+  }
+  // Stopped at the last page, there was no more after all.
+  if (stopped) return listing->done(!next_link(answer->link).empty());
+  if (next->empty()) return listing->done(false);
+  const auto url = parse_url(*next);
+  if (!url) return listing->done(url.error());
+  ask_now(*url, clock_.now() + listing->allowance, "tree of " + listing->repo.name,
+          [this, listing](Result<MetadataAnswer> page) { take_tree_page(listing, std::move(page)); });
+}
+
+void CurlHubClient::list_repos(RepoType type, const std::string& owner, const std::string& next,
+                               TimePoint deadline, Done<RepoPage> done) {
+  Result<void> checked;
+  if (!owner.empty() && !is_repo_name_part(owner)) checked = invalid("list: malformed owner");
+  Url url = route(list_route(type, owner));
+  if (!next.empty()) {
+    const auto given = parse_url(next);
+    if (given && given->same_origin(url)) {
+      url = *given;
+    } else {
+      checked = invalid("list: malformed next page");
+    }
+  }
+  if (refuse(checked, done)) return;
+  const std::string what = "list of " + (owner.empty() ? "repos" : owner);
+  const auto endpoint = context_.policy.endpoint;
+  ask(url, deadline, what,
+      [type, done = std::move(done), what, endpoint, asked = url.text()](
+          Result<MetadataAnswer> answer) {
+        if (!answer) return done(answer.error());
+        auto page = parse_repo_page(answer->body, type);
+        if (!page) return done(page.error().within(what));
+        auto following = next_page(*answer, endpoint);
+        if (!following) return done(following.error().within(what));
+        if (*following == asked) {
+          return done(Error{ErrorCode::kBadAnswer, what + ": a page leads back to itself"});
+        }
+        page->next = std::move(*following);
+        done(std::move(page));
+      });
+}
+
+FetchId CurlHubClient::fetch(FetchRequest request) {
+  const FetchId id = next_fetch_++;
+  // Shared only because std::function wants to be copyable.
+  auto shared = std::make_shared<FetchRequest>(std::move(request));
+  engine_->post([this, id, shared] { begin_fetch(id, *shared); });
+  return id;
+}
+
+void CurlHubClient::begin_fetch(FetchId id, FetchRequest& request) {
+  if (ending_) return request.on_done(Error{ErrorCode::kCancelled, "the Hub client ends"});
+  if (const auto checked = check_fetch(request); !checked) return request.on_done(checked);
+  if (request.range.empty()) return request.on_done({});  // never a Range of nothing (D.3)
+  if (offline_) {
+    return request.on_done(Error{ErrorCode::kOffline, "offline: nothing was asked of the Hub"});
+  }
+  auto call = std::make_unique<FileFetch>(context_, locations_, std::move(request), [this, id] {
+    const auto found = fetches_.find(id);
+    std::unique_ptr<HttpCall> ended = std::move(found->second);
+    fetches_.erase(found);
+    retire(std::move(ended));
+  });
+  FileFetch& started = *call;
+  fetches_.emplace(id, std::move(call));
+  started.begin();
+}
+
+void CurlHubClient::cancel(FetchId id) {
+  engine_->post([this, id] {
+    const auto found = fetches_.find(id);
+    if (found == fetches_.end()) return;
+    found->second->conclude({ErrorCode::kCancelled, "fetch cancelled"});
+  });
+}
+
+void CurlHubClient::raise_priority(FetchId id, Priority priority) {
+  engine_->post([this, id, priority] {
+    const auto found = fetches_.find(id);
+    if (found != fetches_.end()) found->second->raise_priority(priority);
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<HubClient>> make_curl_hub_client(const HubClientOptions& options,
+                                                        Logger& log, const Clock& clock) {
+  const auto endpoint = parse_endpoint(options.endpoint);
+  if (!endpoint) return endpoint.error();
+  CurlEngine::Options engine_options;
+  engine_options.user_agent = options.user_agent;
+  engine_options.max_transfers = options.max_connections;
+  engine_options.ca_file = environment("SSL_CERT_FILE");
+  engine_options.ca_path = environment("SSL_CERT_DIR");
+  auto engine = CurlEngine::create(engine_options, clock, log);
+  if (!engine) return engine.error();
+  return std::unique_ptr<HubClient>(
+      new CurlHubClient(options, *endpoint, std::move(*engine), log, clock));
+}
+
+std::string libcurl_version() { return curl_version(); }
+
+}  // namespace hubvfs::hub

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/http_call.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "hub/hub_answers.h"
+
+namespace hubvfs::hub {
+namespace {
+
+constexpr int kMaxHops = 5;
+constexpr std::uint64_t kMaxUnwanted = 64u << 10;  // body bytes of a redirect or an error
+
+bool is_redirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+}  // namespace
+
+HttpCall::HttpCall(CallContext& context, Kind kind, Priority priority, TimePoint deadline,
+                   std::string what)
+    : context_(context),
+      priority_(priority),
+      kind_(kind),
+      what_(std::move(what)),
+      deadline_(deadline),
+      allowance_(std::max(Duration::zero(), deadline - context.clock.now())),
+      patience_(patience_for(allowance_)) {}
+
+HttpCall::~HttpCall() {
+  context_.engine.cancel(transfer_);
+  for (TimerId* timer : {&deadline_timer_, &pace_timer_, &wait_timer_}) stop_timer(*timer);
+}
+
+void HttpCall::stop_timer(TimerId& timer) {
+  context_.engine.cancel_timer(timer);
+  timer = 0;
+}
+
+Error HttpCall::bad_answer(const std::string& why) const {
+  return {ErrorCode::kBadAnswer, what_ + ": " + why};
+}
+
+bool HttpCall::refuse(Error error) {
+  refusal_ = std::move(error);
+  return false;
+}
+
+void HttpCall::raise_priority(Priority priority) {
+  priority_ = std::min(priority_, priority);
+  context_.engine.raise_priority(transfer_, priority_);
+}
+
+void HttpCall::move_deadline() { deadline_ = context_.clock.now() + allowance_; }
+
+void HttpCall::arm_deadline() {
+  deadline_timer_ = context_.engine.after(deadline_, [this] {
+    deadline_timer_ = 0;
+    if (context_.clock.now() < deadline_) return arm_deadline();  // it has moved on
+    std::string why = what_ + ": no progress before the deadline";
+    if (last_error_) why += "; before that: " + last_error_->context;
+    conclude({ErrorCode::kTimedOut, why});
+  });
+}
+
+void HttpCall::conclude(Result<void> result) {
+  if (ended_) return;
+  ended_ = true;
+  context_.engine.cancel(transfer_);
+  transfer_ = 0;
+  for (TimerId* timer : {&deadline_timer_, &pace_timer_, &wait_timer_}) stop_timer(*timer);
+  if (!result) {
+    const Error& error = result.error();
+    context_.counters.note_end(error);
+    if (error.code == ErrorCode::kBadAnswer) context_.log.warning(error.context);
+  }
+  concluded(std::move(result));
+}
+
+void HttpCall::start_chain(const Url& url) {
+  url_ = url;
+  hops_ = 0;
+  visited_ = {url.text()};
+  send();
+}
+
+// A 429 holds back the requests that the same quota counts, not only the one it answered.
+bool HttpCall::held_back() {
+  const TimePoint until = context_.hold_until[static_cast<std::size_t>(quota())];
+  if (!at_endpoint() || until <= context_.clock.now()) return false;
+  wait_until(until, {ErrorCode::kRateLimited, what_ + ": the Hub's rate limit is exhausted"});
+  return true;
+}
+
+TransferSpec HttpCall::make_spec() {
+  TransferSpec spec;
+  spec.url = url_.text();
+  spec.secure = url_.is_secure();
+  spec.proxy = context_.proxies.proxy_for(url_);
+  spec.range = range();
+  spec.priority = priority_;
+  spec.continues = hops_ > 0;
+  spec.connect_timeout = patience_.connect;
+  bearer_.clear();
+  if (at_endpoint()) {
+    std::string token = context_.token.ask();
+    token_set_ = !token.empty();
+    if (!anonymous_ && !context_.token.is_useless(token)) bearer_ = std::move(token);
+  }
+  spec.bearer = bearer_;
+  return spec;
+}
+
+void HttpCall::send() {
+  if (ended_ || held_back()) return;
+  has_head_ = false;
+  takes_body_ = false;
+  cut_off_ = false;
+  refusal_.reset();
+  received_ = 0;
+  pace_mark_ = 0;
+  head_.clear();
+  transfer_ = context_.engine.start(make_spec(), *this);
+}
+
+void HttpCall::on_transfer_started() {
+  ++context_.counters.requests;
+  if (kind_ == Kind::kMetadata) ++context_.counters.metadata_requests;
+  if (is_resolve() && hops_ == 0) ++context_.counters.resolve_requests;
+  watch_pace(patience_.first_byte);
+}
+
+void HttpCall::watch_pace(Duration window) {
+  pace_timer_ = context_.engine.after(context_.clock.now() + window, [this] {
+    pace_timer_ = 0;
+    check_pace();
+  });
+}
+
+void HttpCall::check_pace() {
+  const double seconds = std::chrono::duration<double>(patience_.stall).count();
+  const auto least = std::max<std::uint64_t>(
+      1, static_cast<std::uint64_t>(seconds * static_cast<double>(kLeastRate)));
+  if (has_head_ && received_ - pace_mark_ >= least) {
+    pace_mark_ = received_;
+    return watch_pace(patience_.stall);
+  }
+  context_.engine.cancel(transfer_);
+  transfer_ = 0;
+  if (takes_body_ && body_is_whole()) return completed(head_);
+  retry_later({ErrorCode::kTimedOut, what_ + (has_head_ ? ": stalled" : ": no answer")},
+              made_progress());
+}
+
+bool HttpCall::may_send_to(std::string_view address) {
+  const AddressClass kind = address_class(address);
+  if (at_endpoint()) {
+    context_.endpoint_class = kind;
+    return true;
+  }
+  // Through a proxy the peer is the proxy; names are then its to judge.
+  if (!context_.proxies.proxy_for(url_).empty()) return true;
+  const bool own_host = url_.host == context_.policy.endpoint.host;
+  if (own_host || may_redirect_to(context_.endpoint_class, kind)) return true;
+  return refuse(bad_answer("redirect to " + url_.for_log() + " is refused: it is at " +
+                           std::string(address)));
+}
+
+bool HttpCall::on_head(const HttpHead& head) {
+  head_ = head;
+  has_head_ = true;
+  if (head.status != 200 && head.status != 206) return true;
+  const auto checked = check_success(head);
+  if (!checked) return refuse(checked.error());
+  takes_body_ = true;
+  return true;
+}
+
+bool HttpCall::on_body(ByteView bytes) {
+  context_.counters.bytes_received += bytes.size();
+  received_ += bytes.size();
+  if (takes_body_) return take_body(bytes);
+  cut_off_ = received_ > kMaxUnwanted;
+  return !cut_off_;
+}
+
+void HttpCall::on_transfer_end(const TransferEnd& end) {
+  transfer_ = 0;
+  stop_timer(pace_timer_);
+  if (refusal_) {
+    const Error error = *refusal_;
+    if (!recover(head_, error)) conclude(error);
+    return;
+  }
+  const bool answered = end.complete || cut_off_ || (takes_body_ && body_is_whole());
+  if (!answered) return judge_broken(end);
+  judge_status();
+}
+
+void HttpCall::judge_broken(const TransferEnd& end) {
+  if (end.refused) return conclude({ErrorCode::kOutOfMemory, what_});
+  const Error error{end.bad_answer ? ErrorCode::kBadAnswer : ErrorCode::kUnavailable,
+                    what_ + " at " + url_.origin() + ": " + end.failure};
+  if (end.bad_answer) return conclude(error);
+  retry_later(error, made_progress());
+}
+
+void HttpCall::judge_status() {
+  const int status = head_.status;
+  if (takes_body_ || is_redirect(status)) {
+    if (anonymous_ && !suspect_.empty() && at_endpoint()) context_.token.note_useless(suspect_);
+    if (takes_body_) return completed(head_);
+    return follow();
+  }
+  if (status == 429) return judge_limit();
+  const Error error = error_of_answer(head_, token_set_, what_);
+  if (is_transient_status(status)) return retry_later(error, false);
+  if (at_endpoint() && (status == 401 || status == 403)) return judge_refusal();
+  if (!recover(head_, error)) conclude(error);
+}
+
+void HttpCall::follow() {
+  if (head_.location.empty()) return conclude(bad_answer("redirect without a Location"));
+  if (++hops_ > kMaxHops) return conclude(bad_answer("more than 5 redirects"));
+  const auto target = resolve_url(url_, head_.location);
+  if (!target) return conclude(target.error().within(what_));
+  if (const auto checked = check_redirect(context_.policy, *target); !checked) {
+    return conclude(checked.error().within(what_));
+  }
+  if (kind_ == Kind::kMetadata && !target->same_origin(context_.policy.endpoint)) {
+    return conclude(bad_answer("redirect to " + target->origin() +
+                               ": if that is the Hub, make it the endpoint"));
+  }
+  if (std::find(visited_.begin(), visited_.end(), target->text()) != visited_.end()) {
+    return conclude(bad_answer("redirect loop"));
+  }
+  if (const auto checked = check_hop(head_, *target); !checked) return conclude(checked.error());
+  visited_.push_back(target->text());
+  url_ = *target;
+  send();
+}
+
+// 401 or 403 of the endpoint. An expired token spoils public repos too (hub-protocol F), so what
+// it may not have is asked for once more without it.
+void HttpCall::judge_refusal() {
+  const bool gated = head_.error_code == "GatedRepo";
+  if (gated || bearer_.empty()) {
+    const Error error = error_of_answer(head_, token_set_, what_);
+    if (!recover(head_, error)) conclude(error);
+    return;
+  }
+  if (head_.status == 401) suspect_ = bearer_;
+  anonymous_ = true;
+  ++context_.counters.retries;
+  restart();
+}
+
+void HttpCall::judge_limit() {
+  const auto told = told_wait(head_, context_.clock.unix_now());
+  const Error error = error_of_answer(head_, token_set_, what_);
+  if (!told) return retry_later(error, false);
+  const TimePoint until = context_.clock.now() + *told;
+  const auto limit = parse_rate_limit(head_.rate_limit);
+  if (at_endpoint() && limit && limit->remaining == 0) {
+    context_.hold_until[static_cast<std::size_t>(quota())] = until;
+    context_.log.warning("the Hub's rate limit is exhausted for " +
+                         std::to_string(std::chrono::ceil<std::chrono::seconds>(*told).count()) +
+                         " s (" + what_ + ")");
+  }
+  ++context_.counters.retries;
+  wait_until(until, error);
+}
+
+void HttpCall::wait_until(TimePoint when, const Error& if_too_late) {
+  if (when >= deadline_) return conclude(if_too_late);
+  last_error_ = if_too_late;
+  stop_timer(wait_timer_);
+  wait_timer_ = context_.engine.after(when, [this] {
+    wait_timer_ = 0;
+    restart();
+  });
+}
+
+void HttpCall::retry_later(Error error, bool at_once) {
+  stop_timer(pace_timer_);
+  failures_ = at_once ? 0 : failures_ + 1;
+  const Duration wait = at_once ? Duration::zero() : context_.backoff.wait(failures_);
+  const TimePoint when = context_.clock.now() + wait;
+  if (when < deadline_) {
+    ++context_.counters.retries;
+    context_.log.debug(error.context + "; asked again");
+  }
+  wait_until(when, error);
+}
+
+}  // namespace hubvfs::hub

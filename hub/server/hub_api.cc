@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hub/server/hub_api.h"
+
+#include <algorithm>
+
+#include "base/digest.h"
+#include "base/text.h"
+#include "hub/names.h"
+
+namespace hubvfs::hub::server {
+namespace {
+
+constexpr std::uint64_t kMaxTreePage = 1000;
+constexpr std::uint64_t kMaxExpandedPage = 100;
+constexpr char kBadCredentials[] = "Invalid username or password.";
+
+using Kind = Route::Kind;
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool is_reader(const ServedRepo& repo, const std::string& user) {
+  return !user.empty() && contains(repo.settings->readers, user);
+}
+
+const char* kind_word(RepoType type) {
+  switch (type) {
+    case RepoType::kModel:
+      return "model";
+    case RepoType::kDataset:
+      return "dataset";
+    case RepoType::kSpace:
+      return "space";
+  }
+  return "model";
+}
+
+// A path as a client sent it, made fit for a Link header: what may not stand in a URL is encoded.
+std::string url_path(std::string_view path) {
+  std::string url;
+  for (char c : path) {
+    const bool plain = std::string_view("/%!$&'()*+,;=:@").find(c) != std::string_view::npos;
+    url += plain ? std::string(1, c) : percent_encode({&c, 1});
+  }
+  return url;
+}
+
+// Where a page that begins behind the entry at `index` goes on; it holds for one commit only.
+std::string make_cursor(const std::string& commit, std::size_t index) {
+  return commit + "-" + std::to_string(index);
+}
+std::optional<std::size_t> read_cursor(std::string_view cursor, const std::string& commit) {
+  if (!cursor.starts_with(commit + "-")) return {};
+  return parse_decimal(cursor.substr(commit.size() + 1));
+}
+
+}  // namespace
+
+HubApi::HubApi(const Options& options, RepoCatalog& catalog, const TokenUsers& tokens,
+               const UrlSigner& signer, Logger& log, const Clock& clock)
+    : options_(options),
+      catalog_(catalog),
+      tokens_(tokens),
+      signer_(signer),
+      log_(log),
+      clock_(clock) {}
+
+bool HubApi::Call::flag(std::string_view name) const {
+  const std::string value = to_lower(parameter(parameters, name).value_or(""));
+  return value == "true" || value == "1";
+}
+
+bool HubApi::Call::revision_is_current() const {
+  const std::string& revision = route.revision;
+  return revision.empty() || revision == "main" || revision == "HEAD" ||
+         revision == "refs/heads/main" || revision == repo.snapshot->commit();
+}
+
+HttpAnswer HubApi::answer(const HttpRequest& request, const Route& route,
+                          const PublicUrls& urls) {
+  Call call{request, route, urls, parse_parameters(request.query), "", {}, false};
+  HttpAnswer answer = dispatch(call);
+  answer.add("X-Powered-By", "hubvfs/" HUBVFS_VERSION);
+  answer.add("Access-Control-Expose-Headers",
+             "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,X-Total-Count,ETag,Link,"
+             "Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag,X-Xet-Hash");
+  // No quota is enforced: the figures say so in the Hub's own form.
+  const char* bucket = route.is_file() ? "resolvers" : "api";
+  answer.add("RateLimit", std::string("\"") + bucket + "\";r=999999;t=" +
+                              std::to_string(300 - clock_.unix_now() % 300));
+  answer.add("RateLimit-Policy",
+             std::string("\"fixed window\";\"") + bucket + "\";q=1000000;w=300");
+  return answer;
+}
+
+HttpAnswer HubApi::dispatch(Call& call) {
+  const std::string_view authorization = call.request.header("authorization");
+  if (call.request.has_header("authorization")) {
+    const bool bearer = to_lower(authorization.substr(0, 7)) == "bearer ";
+    if (bearer) call.user = tokens_.user_of(trim(authorization.substr(7)));
+    if (call.user.empty()) {
+      return error(call, 401, "", "Invalid credentials in Authorization header");
+    }
+  }
+  const bool post = call.route.kind == Kind::kPathsInfo;
+  const bool known_method = post ? call.request.method == "POST"
+                                 : call.request.method == "GET" || call.request.method == "HEAD";
+  if (call.route.kind == Kind::kMalformed) return error(call, 400, "", "Malformed URL");
+  if (call.route.kind == Kind::kUnknown || !known_method) {
+    return error(call, 404, "", "Sorry, we can't find the page you are looking for.");
+  }
+  if (call.route.kind == Kind::kList) return list(call);
+  if (call.route.kind == Kind::kWhoami) {
+    if (call.user.empty()) return error(call, 401, "", kBadCredentials);
+    return json(call, whoami_json(call.user));
+  }
+  return about_repo(call);
+}
+
+HttpAnswer HubApi::about_repo(Call& call) {
+  const auto repo = catalog_.find(call.route.repo);
+  if (!repo || (repo->settings->is_private && !is_reader(*repo, call.user))) {
+    if (call.user.empty()) return error(call, 401, "", kBadCredentials);
+    return error(call, 404, "RepoNotFound", "Repository not found");
+  }
+  call.repo = *repo;
+  call.granted = repo->settings->gate == Gate::kNone || is_reader(*repo, call.user);
+  if (repo->settings->disabled) {
+    return error(call, 403, "", "Access to this resource is disabled.");
+  }
+  if (call.route.is_file()) return file(call);
+  if (call.route.kind == Kind::kAuthCheck) {
+    if (!call.granted) return gate_error(call);
+    HttpAnswer ok;
+    ok.text = "OK";
+    ok.add("Content-Type", "text/plain; charset=utf-8");
+    return ok;
+  }
+  if (!call.revision_is_current()) return unknown_revision(call);
+  switch (call.route.kind) {
+    case Kind::kInfo:
+      return info(call);
+    case Kind::kRefs:
+      return json(call, refs_json(*call.repo.snapshot, call.flag("include_prs")));
+    case Kind::kTree:
+      return tree(call);
+    case Kind::kTreeSize:
+      return tree_size(call);
+    case Kind::kPathsInfo:
+      return paths_info(call);
+    case Kind::kCommits: {
+      HttpAnswer commits = json(call, commits_json(*call.repo.snapshot));
+      commits.add("X-Total-Count", "1");
+      return commits;
+    }
+    default:
+      break;
+  }
+  return error(call, 404, "", "Sorry, we can't find the page you are looking for.");
+}
+
+HttpAnswer HubApi::info(const Call& call) const {
+  InfoWanted wanted;
+  wanted.blobs = call.flag("blobs");
+  wanted.masked = !call.granted;
+  for (const auto& [name, value] : call.parameters) {
+    if (name == "expand" || name == "expand[]") wanted.expand.push_back(value);
+  }
+  return json(call, info_json(call.repo, wanted));
+}
+
+HttpAnswer HubApi::tree(const Call& call) const {
+  const RepoSnapshot& snapshot = *call.repo.snapshot;
+  const auto& entries = snapshot.entries();
+  const bool expand = call.flag("expand");
+  const std::uint64_t most = expand ? kMaxExpandedPage : kMaxTreePage;
+  std::uint64_t limit = most;
+  if (const auto asked = parameter(call.parameters, "limit")) {
+    const auto number = parse_decimal(*asked);
+    if (!number || *number == 0) return error(call, 400, "", "* Invalid number * at limit");
+    if (*number > most) {
+      return error(call, 400, "",
+                   "* Too big: expected number to be <=" + std::to_string(most) + " * at limit");
+    }
+    limit = *number;
+  }
+  limit = std::max<std::uint64_t>(1, std::min(limit, options_.page_size));
+  std::size_t first = 0;
+  std::size_t last = entries.size();
+  if (!call.route.path.empty()) {
+    const SnapshotEntry* directory = snapshot.find(call.route.path);
+    if (directory == nullptr || !directory->is_directory) {
+      const std::string revision = call.route.revision;
+      return error(call, 404, "EntryNotFound",
+                   call.route.path + " does not exist on \"" + revision + "\"");
+    }
+    first = static_cast<std::size_t>(directory - entries.data()) + 1;
+    last = directory->subtree_end;
+  }
+  if (const auto cursor = parameter(call.parameters, "cursor")) {
+    const auto index = read_cursor(*cursor, snapshot.commit());
+    if (!index || *index < first || *index > last) {
+      return error(call, 400, "", "* Invalid cursor * at cursor");
+    }
+    first = *index;
+  }
+  return tree_page(call, first, last, limit);
+}
+
+// The page that begins at `first`, of entries before `last`.
+HttpAnswer HubApi::tree_page(const Call& call, std::size_t first, std::size_t last,
+                             std::uint64_t limit) const {
+  const RepoSnapshot& snapshot = *call.repo.snapshot;
+  const auto& entries = snapshot.entries();
+  const bool recursive = call.flag("recursive");
+  const bool expand = call.flag("expand");
+  JsonWriter page;
+  page.begin_array();
+  std::size_t at = first;
+  for (std::uint64_t count = 0; at < last && count < limit; ++count) {
+    add_entry(page, snapshot, entries[at], {expand, !call.granted});
+    at = recursive ? at + 1 : entries[at].subtree_end;
+  }
+  page.end_array();
+  HttpAnswer answer = json(call, page.text());
+  if (at < last) {
+    answer.add("Link", "<" + call.urls.hub + url_path(call.request.path) +
+                           "?recursive=" + (recursive ? "true" : "false") +
+                           "&expand=" + (expand ? "true" : "false") +
+                           "&limit=" + std::to_string(limit) +
+                           "&cursor=" + make_cursor(snapshot.commit(), at) + ">; rel=\"next\"");
+  }
+  return answer;
+}
+
+HttpAnswer HubApi::tree_size(const Call& call) const {
+  const RepoSnapshot& snapshot = *call.repo.snapshot;
+  std::uint64_t size = 0;
+  for (const SnapshotEntry& entry : snapshot.entries()) {
+    if (call.route.path.empty() || entry.path == call.route.path ||
+        entry.path.starts_with(call.route.path + "/")) {
+      size += entry.size;
+    }
+  }
+  if (!call.route.path.empty() && snapshot.find(call.route.path) == nullptr) {
+    return error(call, 404, "EntryNotFound",
+                 call.route.path + " does not exist on \"" + call.route.revision + "\"");
+  }
+  JsonWriter answer;
+  answer.begin_object().key("path").string(call.route.path).key("size").number(size).end_object();
+  return json(call, answer.text());
+}
+
+HttpAnswer HubApi::paths_info(const Call& call) const {
+  const auto asked = parse_paths_asked(call.request.header("content-type"), call.request.body);
+  if (!asked) return error(call, 400, "", asked.error().context);
+  JsonWriter found;
+  found.begin_array();
+  for (const std::string& path : asked->paths) {
+    const SnapshotEntry* entry = call.repo.snapshot->find(path);
+    if (entry == nullptr) continue;
+    add_entry(found, *call.repo.snapshot, *entry, {asked->expand, !call.granted});
+  }
+  found.end_array();
+  return json(call, found.text());
+}
+
+HttpAnswer HubApi::json(const Call& call, std::string text) const {
+  HttpAnswer answer;
+  const std::string tag = sha256_hex(as_bytes(text)).substr(0, 32);
+  answer.add("Content-Type", "application/json; charset=utf-8");
+  answer.add("ETag", "W/\"" + tag + "\"");
+  answer.add("Vary", "Origin");
+  if (names_etag(call.request.header("if-none-match"), tag) && call.request.method != "POST") {
+    answer.status = 304;
+  } else {
+    answer.text = std::move(text);
+  }
+  return answer;
+}
+
+HttpAnswer HubApi::error(const Call& call, unsigned status, const char* code,
+                         const std::string& message) const {
+  HttpAnswer answer;
+  answer.status = status;
+  if (call.route.is_file()) {
+    answer.text = message;
+    answer.add("Content-Type", "text/plain; charset=utf-8");
+  } else {
+    JsonWriter json;
+    json.begin_object().key("error").string(message).end_object();
+    answer.text = json.text();
+    answer.add("Content-Type", "application/json; charset=utf-8");
+  }
+  if (code[0] != '\0') answer.add("X-Error-Code", code);
+  answer.add("X-Error-Message", header_text(message));
+  if (status == 401) {
+    answer.add("WWW-Authenticate",
+               "Bearer realm=\"Authentication required\", charset=\"UTF-8\"");
+  }
+  return answer;
+}
+
+HttpAnswer HubApi::gate_error(const Call& call) const {
+  const RepoId& repo = call.repo.snapshot->repo();
+  const std::string what = std::string(kind_word(repo.type)) + " " + repo.name;
+  if (call.user.empty()) {
+    return error(call, 401, "GatedRepo",
+                 "Access to " + what + " is restricted. You must have access to it and be "
+                 "authenticated to access it. Please log in.");
+  }
+  if (contains(call.repo.settings->pending, call.user)) {
+    return error(call, 403, "GatedRepo",
+                 "Your request to access " + what + " is awaiting a review from the repo authors.");
+  }
+  return error(call, 403, "GatedRepo",
+               "Access to " + what + " is restricted and you are not in the authorized list. "
+               "Visit " + call.urls.hub + "/" + route_prefix(repo.type) + repo.name +
+               " to ask for access.");
+}
+
+HttpAnswer HubApi::unknown_revision(const Call& call) const {
+  return error(call, 404, "RevisionNotFound", "Invalid rev id: " + call.route.revision);
+}
+
+}  // namespace hubvfs::hub::server

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "hub/types.h"
+
+namespace hubvfs::hub::server {
+
+// What a request line asks for (hub-protocol A to D). Split on '/' before anything is decoded, so
+// that {rev} is one segment whatever it holds; refs/pr/N and refs/convert/X are taken unencoded too.
+struct Route {
+  enum class Kind {
+    kUnknown,       // no such page
+    kMalformed,     // a broken %-escape
+    kWhoami,
+    kList,          // of repos: type
+    kInfo,          // revision "" when none was given
+    kRefs,
+    kTree,
+    kPathsInfo,
+    kTreeSize,
+    kCommits,
+    kAuthCheck,
+    kResolve,
+    kResolveCache,
+    kRaw,
+  };
+  Kind kind = Kind::kUnknown;
+  RepoId repo;           // its name is as sent, decoded, not checked
+  std::string revision;  // decoded
+  std::string path;      // decoded, without '/' at its ends; not checked
+
+  // Answers of file routes are plain text, the others' JSON; all but kList and kWhoami are of a repo.
+  bool is_file() const {
+    return kind == Kind::kResolve || kind == Kind::kResolveCache || kind == Kind::kRaw;
+  }
+};
+
+// `raw_path` as in the request line, without query.
+Route parse_route(std::string_view raw_path);
+
+}  // namespace hubvfs::hub::server

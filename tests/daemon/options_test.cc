@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/options.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "tests/support/temp_dir.h"
+
+namespace hubvfs::daemon {
+namespace {
+
+using Environment = std::map<std::string, std::string>;
+
+Result<MountSettings> resolve(const std::vector<std::string>& o, Environment environment = {},
+                              bool offline = false, const std::string& type = "model") {
+  environment.emplace("HOME", "/home/ann");
+  MountRequest request;
+  request.o = o;
+  request.offline = offline;
+  request.type = type;
+  return resolve_options(request, "/mnt/m", [environment](const char* name) -> std::string {
+    const auto it = environment.find(name);
+    return it == environment.end() ? "" : it->second;
+  });
+}
+
+TEST(Options, DefaultsAreThoseOfTheManual) {
+  auto s = resolve({});
+  ASSERT_TRUE(s) << s.error().context;
+  EXPECT_EQ(s->worker.endpoint, "https://huggingface.co");
+  EXPECT_EQ(s->worker.cache_path, "/home/ann/.cache/hubvfs");
+  EXPECT_EQ(s->worker.cache_size, 0u);
+  EXPECT_EQ(s->worker.memory, 256u << 20);
+  EXPECT_EQ(s->worker.metadata_ttl_seconds, 300u);
+  EXPECT_FALSE(s->worker.allow_other);
+  EXPECT_FALSE(s->worker.offline);
+  EXPECT_EQ(s->worker.log_level, LogLevel::kInfo);
+  EXPECT_TRUE(s->notes.empty());
+}
+
+TEST(Options, EachKeyIsTaken) {
+  auto s = resolve({"cache.path=/c,cache.size=20G", "cache.block_size=4M,metadata.ttl=1h,memory=64M",
+                    "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug"});
+  ASSERT_TRUE(s) << s.error().context;
+  EXPECT_EQ(s->worker.cache_path, "/c");
+  EXPECT_EQ(s->worker.cache_size, 20ull << 30);
+  EXPECT_EQ(s->worker.block_size, 4u << 20);
+  EXPECT_EQ(s->worker.metadata_ttl_seconds, 3600u);
+  EXPECT_EQ(s->worker.memory, 64u << 20);
+  EXPECT_EQ(s->worker.endpoint, "http://127.0.0.1:8080");
+  EXPECT_TRUE(s->worker.allow_other);
+  EXPECT_EQ(s->worker.log_level, LogLevel::kDebug);
+}
+
+TEST(Options, CommandLineBeatsEnvironmentBeatsDefault) {
+  const Environment environment = {{"HUBVFS_CACHE_PATH", "/env"},
+                                   {"HUBVFS_ENDPOINT", "https://own.example"},
+                                   {"HF_ENDPOINT", "https://hf.example"},
+                                   {"XDG_CACHE_HOME", "/xdg"}};
+  EXPECT_EQ(resolve({}, {{"XDG_CACHE_HOME", "/xdg"}})->worker.cache_path, "/xdg/hubvfs");
+  EXPECT_EQ(resolve({}, environment)->worker.cache_path, "/env");
+  EXPECT_EQ(resolve({"cache.path=/o"}, environment)->worker.cache_path, "/o");
+  EXPECT_EQ(resolve({}, {{"HF_ENDPOINT", "https://hf.example/"}})->worker.endpoint,
+            "https://hf.example");
+  EXPECT_EQ(resolve({}, environment)->worker.endpoint, "https://own.example");
+}
+
+TEST(Options, AnUnknownKeyNamesTheKnownOnes) {
+  auto s = resolve({"cache.sise=1G"});
+  ASSERT_FALSE(s);
+  EXPECT_EQ(s.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(s.error().context.find("cache.sise"), std::string::npos);
+  for (const OptionKey& key : option_keys()) {
+    EXPECT_NE(s.error().context.find(key.key), std::string::npos) << key.key;
+  }
+}
+
+TEST(Options, BadValuesNameTheirPlace) {
+  for (const char* bad :
+       {"cache.size=many", "cache.size=1", "cache.block_size=3M", "cache.block_size=1K",
+        "cache.block_size=32M", "metadata.ttl=soon", "memory=1", "endpoint=huggingface.co",
+        "endpoint=file:///etc", "endpoint=https://a@b", "endpoint=https://a/?q", "allow_other=maybe",
+        "log.level=loud", "cache.path=", "cache.path", "memory"}) {
+    auto s = resolve({bad});
+    ASSERT_FALSE(s) << bad;
+    EXPECT_EQ(s.error().code, ErrorCode::kInvalidArgument) << bad;
+    EXPECT_EQ(s.error().context.find("-o "), 0u) << s.error().context;
+  }
+  auto from_env = resolve({}, {{"HUBVFS_MEMORY", "lots"}});
+  ASSERT_FALSE(from_env);
+  EXPECT_EQ(from_env.error().context.find("HUBVFS_MEMORY"), 0u) << from_env.error().context;
+  EXPECT_FALSE(resolve({}, {}, false, "models"));
+}
+
+TEST(Options, ABackslashKeepsAComma) {
+  auto s = resolve({"cache.path=/a\\,b,memory=64M"});
+  ASSERT_TRUE(s) << s.error().context;
+  EXPECT_EQ(s->worker.cache_path, "/a,b");
+}
+
+TEST(Options, TheCacheMustNotLieInTheMount) {
+  EXPECT_FALSE(resolve({"cache.path=/mnt/m"}));
+  EXPECT_FALSE(resolve({"cache.path=/mnt/x/../m/cache"}));
+  EXPECT_TRUE(resolve({"cache.path=/mnt/m2"}));
+}
+
+TEST(Options, ASharedMountCarriesNoToken) {
+  const Environment token = {{"HF_TOKEN", "hf_secret"}, {"HUGGING_FACE_HUB_TOKEN", "hf_old"}};
+  EXPECT_EQ(resolve({}, token)->worker.hf_token, "hf_secret");
+  EXPECT_EQ(resolve({}, token)->worker.hugging_face_hub_token, "hf_old");
+  EXPECT_EQ(resolve({"allow_other"}, token)->worker.hf_token, "");
+  EXPECT_EQ(resolve({"allow_other"}, token)->worker.hugging_face_hub_token, "");
+}
+
+TEST(Options, OfflineSaysWhy) {
+  EXPECT_EQ(resolve({}, {}, true)->offline_reason, "--offline");
+  EXPECT_EQ(resolve({}, {{"HUBVFS_OFFLINE", "1"}})->offline_reason, "HUBVFS_OFFLINE");
+  EXPECT_EQ(resolve({}, {{"HF_HUB_OFFLINE", "yes"}})->offline_reason, "HF_HUB_OFFLINE");
+  EXPECT_EQ(resolve({}, {{"HF_HUB_OFFLINE", "0"}})->offline_reason, "");
+  EXPECT_FALSE(resolve({}, {{"HF_HUB_OFFLINE", "0"}})->worker.offline);
+  EXPECT_TRUE(resolve({}, {}, true)->worker.offline);
+}
+
+TEST(Options, HfHubOfflineIsIgnoredForACacheInTheMount) {
+  const Environment inside = {{"HF_HUB_OFFLINE", "1"}, {"HF_HUB_CACHE", "/mnt/m/.hf-cache"}};
+  auto s = resolve({}, inside);
+  ASSERT_TRUE(s);
+  EXPECT_FALSE(s->worker.offline);
+  ASSERT_EQ(s->notes.size(), 1u);
+  EXPECT_NE(s->notes[0].find("HF_HUB_OFFLINE is ignored"), std::string::npos);
+  Environment outside = inside;
+  outside["HF_HUB_CACHE"] = "/mnt/other";
+  EXPECT_TRUE(resolve({}, outside)->worker.offline);
+  Environment own = inside;
+  own["HUBVFS_OFFLINE"] = "1";
+  EXPECT_TRUE(resolve({}, own)->worker.offline);
+}
+
+TEST(Options, EnvironmentNamesAreTheKeysInCapitals) {
+  EXPECT_EQ(environment_name("cache.block_size"), "HUBVFS_CACHE_BLOCK_SIZE");
+}
+
+TEST(WorkerSettings, SurviveTheirJourney) {
+  WorkerSettings s;
+  s.mount_point = "/m";
+  s.type = hub::RepoType::kSpace;
+  s.endpoint = "https://e";
+  s.allow_other = true;
+  s.offline = true;
+  s.cache_path = "/c";
+  s.cache_size = 1;
+  s.block_size = 2;
+  s.memory = 3;
+  s.metadata_ttl_seconds = 4;
+  s.log_level = LogLevel::kError;
+  s.log_file = "/l";
+  s.hf_token = "t1";
+  s.hugging_face_hub_token = "t2";
+  const Bytes bytes = s.encode();
+  auto back = WorkerSettings::decode(bytes);
+  ASSERT_TRUE(back) << back.error().context;
+  EXPECT_EQ(back->encode(), bytes);
+  EXPECT_EQ(back->type, hub::RepoType::kSpace);
+  EXPECT_EQ(back->log_level, LogLevel::kError);
+  EXPECT_EQ(back->hugging_face_hub_token, "t2");
+}
+
+TEST(WorkerSettings, AnotherVersionOrATornMessageIsRefused) {
+  const Bytes bytes = WorkerSettings{}.encode();
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(WorkerSettings::decode(ByteView(bytes).first(size))) << size;
+  }
+  Bytes longer = bytes;
+  longer.push_back(std::byte{0});
+  EXPECT_FALSE(WorkerSettings::decode(longer));
+  Bytes other = bytes;
+  other[4] = std::byte{'9'};
+  EXPECT_FALSE(WorkerSettings::decode(other));
+}
+
+}  // namespace
+}  // namespace hubvfs::daemon

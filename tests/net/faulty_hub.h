@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// A hub and a content host, scripted, with one LFS and one regular file.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/mutex.h"
+#include "base/text.h"
+#include "hub/curl_hub_client.h"
+#include "hub/http_head.h"
+#include "tests/support/fake_hub_client.h"
+#include "tests/support/hub_calls.h"
+#include "tests/support/scripted_http_server.h"
+#include "tests/support/temp_dir.h"
+
+namespace hubvfs {
+
+inline const std::string kCommit = "28061c75e6a9e6e5d8a8b96182cf09a937444067";
+inline const std::string kToken = "hf_CANARYcanaryCANARY";
+inline const std::string kSignature = "s3cretSignature";
+inline const hub::RepoId kRepo{hub::RepoType::kModel, "acme/tiny-llm"};
+inline constexpr std::chrono::milliseconds kBrief{1500};
+
+// Keeps every line.
+class ListLogger final : public Logger {
+ public:
+  void write(LogLevel, std::string_view line) override {
+    MutexLock lock(mutex_);
+    text_ += std::string(line) + "\n";
+  }
+  std::string text() {
+    MutexLock lock(mutex_);
+    return text_;
+  }
+
+ private:
+  Mutex mutex_;
+  std::string text_ GUARDED_BY(mutex_);
+};
+
+class FaultyHub : public ::testing::Test {
+ protected:
+  using Then = ScriptedAnswer::Then;
+  // `nth` counts this server's requests, from 1.
+  using Script = std::function<ScriptedAnswer(const ScriptedRequest&, int nth)>;
+
+  void TearDown() override {
+    client_.reset();
+    // Neither the token nor a signature may reach a log line.
+    EXPECT_EQ(log_.text().find(kToken), std::string::npos) << log_.text();
+    EXPECT_EQ(log_.text().find(kSignature), std::string::npos) << log_.text();
+  }
+
+  hub::HubClient& client() {
+    if (!client_) make_client({});
+    return *client_;
+  }
+  void make_client(hub::HubClientOptions options) {
+    if (options.endpoint.starts_with("https://huggingface")) options.endpoint = hub_.origin();
+    auto made = hub::make_curl_hub_client(options, log_, clock_);
+    ASSERT_TRUE(made) << made.error().context;
+    client_ = std::move(*made);
+  }
+  void make_client_with_token(const std::string& token = kToken) {
+    hub::HubClientOptions options;
+    options.token = [token] { return token; };
+    make_client(options);
+  }
+
+  static void script(ScriptedHttpServer& server, Script script) {
+    auto nth = std::make_shared<std::atomic<int>>(0);
+    server.set_handler([script, nth](const ScriptedRequest& request) {
+      return script(request, ++*nth);
+    });
+  }
+  void on_hub(Script answers) { script(hub_, std::move(answers)); }
+  void on_content(Script answers) { script(content_, std::move(answers)); }
+
+  hub::FileRef lfs_file() const {
+    return {kRepo, kCommit, "model.safetensors", true, content_id_of(weights_, true)};
+  }
+  hub::FileRef regular_file() const {
+    return {kRepo, kCommit, "config.json", false, content_id_of(config_, false)};
+  }
+
+  // What the real Hub answers.
+  ScriptedAnswer to_content(const std::string& path = "/blob") const {
+    ScriptedAnswer answer;
+    answer.status = 302;
+    answer.header("Location", content_.origin() + path + "?Expires=4000000000&Signature=" +
+                                  kSignature);
+    answer.header("X-Linked-ETag", "\"" + lfs_file().content.hex() + "\"");
+    answer.header("X-Linked-Size", std::to_string(weights_.size()));
+    answer.header("X-Repo-Commit", kCommit);
+    answer.body = "Found. Redirecting";
+    return answer;
+  }
+  static ScriptedAnswer range_of(const std::string& content, const ScriptedRequest& request) {
+    ScriptedAnswer answer;
+    const std::string asked = request.header("range");
+    const std::string size = std::to_string(content.size());
+    const auto range =
+        hub::parse_content_range("bytes " + asked.substr(std::min<std::size_t>(6, asked.size())) +
+                                 "/" + size);
+    if (!range) {
+      answer.status = 416;
+      return answer;
+    }
+    answer.status = 206;
+    answer.header("Content-Range", "bytes " + asked.substr(6) + "/" + size);
+    answer.body = content.substr(range->range.begin, range->range.size());
+    return answer;
+  }
+  ScriptedAnswer good_content(const ScriptedRequest& request) const {
+    return range_of(weights_, request).header("ETag", "\"host\"");
+  }
+  ScriptedAnswer good_regular(const ScriptedRequest& request) const {
+    return range_of(config_, request)
+        .header("ETag", "\"" + regular_file().content.hex() + "\"")
+        .header("X-Repo-Commit", kCommit);
+  }
+
+  // Fetches and expects exactly these bytes.
+  void expect_bytes(const hub::FileRef& file, ByteRange range, Duration time = kBrief) {
+    Fetching fetching(client(), file, range, time);
+    const auto done = fetching.wait();
+    ASSERT_TRUE(done) << done.error().context;
+    EXPECT_TRUE(fetching.contiguous());
+    const std::string& content = file.is_lfs ? weights_ : config_;
+    EXPECT_EQ(fetching.bytes(), content.substr(range.begin, range.size()));
+  }
+  // Fetches and expects this error, whose text holds no secret.
+  void expect_error(ErrorCode code, const hub::FileRef& file, ByteRange range,
+                    Duration time = kBrief) {
+    Fetching fetching(client(), file, range, time);
+    const auto done = fetching.wait();
+    ASSERT_FALSE(done);
+    EXPECT_EQ(to_string(done.error().code), std::string(to_string(code))) << done.error().context;
+    EXPECT_EQ(done.error().context.find(kSignature), std::string::npos);
+    EXPECT_EQ(done.error().context.find(kToken), std::string::npos);
+    EXPECT_TRUE(fetching.contiguous());
+    EXPECT_LE(fetching.bytes().size(), range.size());
+    failed_bytes_ = fetching.bytes();
+  }
+
+  const std::string weights_ = random_bytes(500'000, 3);
+  const std::string config_ = "{\"model_type\": \"bert\", \"n\": 12}\n";
+  std::string failed_bytes_;
+  ListLogger log_;
+  SystemClock clock_;
+  ScriptedHttpServer content_{
+      [this](const ScriptedRequest& request) { return good_content(request); }};
+  ScriptedHttpServer hub_{[this](const ScriptedRequest&) { return to_content(); }};
+  std::unique_ptr<hub::HubClient> client_;
+};
+
+}  // namespace hubvfs

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Hub's matrix of refusals (hub-protocol E.2), and the one more try without the token.
+#include "tests/net/faulty_hub.h"
+
+namespace hubvfs {
+namespace {
+
+class Refusals : public FaultyHub {
+ protected:
+  static ScriptedAnswer refusal(int status, const std::string& code = "") {
+    ScriptedAnswer answer;
+    answer.status = status;
+    if (!code.empty()) answer.header("X-Error-Code", code);
+    return answer.header("X-Error-Message", "Invalid username or password.");
+  }
+  ScriptedAnswer info() const {
+    ScriptedAnswer answer;
+    answer.body = R"({"id":"acme/tiny-llm","private":false,"sha":")" + kCommit + "\"}";
+    return answer;
+  }
+  // Every request gets this refusal.
+  void refuse_all(int status, const std::string& code = "") {
+    on_hub([status, code](const ScriptedRequest&, int) { return refusal(status, code); });
+  }
+  ErrorCode info_error() { return info_of(client(), kRepo, "", kBrief).error().code; }
+  std::vector<std::string> authorizations() {
+    std::vector<std::string> all;
+    for (const auto& request : hub_.requests()) all.push_back(request.header("authorization"));
+    return all;
+  }
+};
+
+TEST_F(Refusals, WithoutATokenA401MeansNotFound) {
+  refuse_all(401);
+  EXPECT_EQ(info_error(), ErrorCode::kNotFound);
+  expect_error(ErrorCode::kNotFound, lfs_file(), {0, 10});
+  EXPECT_EQ(hub_.requests().size(), 2u);
+  EXPECT_EQ(client().stats().failures, 0u);
+}
+
+TEST_F(Refusals, WithATokenA401IsAskedOnceMoreWithoutIt) {
+  make_client_with_token();
+  refuse_all(401);
+  EXPECT_EQ(info_error(), ErrorCode::kPermissionDenied);
+  EXPECT_EQ(authorizations(), (std::vector<std::string>{"Bearer " + kToken, ""}));
+  expect_error(ErrorCode::kPermissionDenied, lfs_file(), {0, 10});
+  EXPECT_EQ(hub_.requests().size(), 4u);
+}
+
+TEST_F(Refusals, AStaleTokenDoesNotSpoilPublicRepos) {
+  make_client_with_token();
+  on_hub([&](const ScriptedRequest& request, int) {
+    if (!request.header("authorization").empty()) return refusal(401);
+    return request.target.starts_with("/api/") ? info() : to_content();
+  });
+  EXPECT_TRUE(info_of(client(), kRepo, "", kBrief));
+  EXPECT_EQ(hub_.requests().size(), 2u);
+  // It is not sent again at once: that would double every request.
+  EXPECT_TRUE(info_of(client(), kRepo, "", kBrief));
+  expect_bytes(lfs_file(), {0, 10});
+  EXPECT_EQ(authorizations(), (std::vector<std::string>{"Bearer " + kToken, "", "", ""}));
+}
+
+TEST_F(Refusals, AStaleTokensFileIsFetchedWithoutIt) {
+  make_client_with_token();
+  on_hub([&](const ScriptedRequest& request, int) {
+    return request.header("authorization").empty() ? to_content() : refusal(401);
+  });
+  expect_bytes(lfs_file(), {0, 10});
+}
+
+TEST_F(Refusals, WithATokenA403IsAskedOnceMoreWithoutIt) {
+  make_client_with_token();
+  on_hub([&](const ScriptedRequest& request, int) {
+    return request.header("authorization").empty() ? info() : refusal(403);
+  });
+  EXPECT_TRUE(info_of(client(), kRepo, "", kBrief));
+  refuse_all(403);
+  EXPECT_EQ(info_error(), ErrorCode::kPermissionDenied);
+  EXPECT_EQ(authorizations(),
+            (std::vector<std::string>{"Bearer " + kToken, "", "Bearer " + kToken, ""}));
+}
+
+TEST_F(Refusals, GatedIsGatedAndNotAskedAgain) {
+  make_client_with_token();
+  refuse_all(403, "GatedRepo");
+  expect_error(ErrorCode::kGated, lfs_file(), {0, 10});
+  refuse_all(401, "GatedRepo");
+  expect_error(ErrorCode::kGated, lfs_file(), {0, 10});
+  EXPECT_EQ(hub_.requests().size(), 2u);
+}
+
+TEST_F(Refusals, NotFoundIsNotRetried) {
+  for (const char* code : {"RepoNotFound", "RevisionNotFound", "EntryNotFound"}) {
+    refuse_all(404, code);
+    EXPECT_EQ(info_error(), ErrorCode::kNotFound);
+    expect_error(ErrorCode::kNotFound, lfs_file(), {0, 10});
+  }
+  EXPECT_EQ(hub_.requests().size(), 6u);
+}
+
+TEST_F(Refusals, A404WithoutACodeIsNoHub) {
+  refuse_all(404);
+  EXPECT_EQ(info_error(), ErrorCode::kBadAnswer);
+}
+
+TEST_F(Refusals, ABadRequestIsNotRetried) {
+  refuse_all(400);
+  EXPECT_EQ(info_error(), ErrorCode::kBadAnswer);
+  EXPECT_EQ(hub_.requests().size(), 1u);
+}
+
+TEST_F(Refusals, AMalformedTokenIsNotSent) {
+  for (const std::string& token : {std::string("hf_x\r\nX-Evil: 1"), std::string("short"),
+                                   std::string("hf_with blank"), std::string(600, 'x')}) {
+    make_client_with_token(token);
+    on_hub([&](const ScriptedRequest&, int) { return info(); });
+    EXPECT_TRUE(info_of(client(), kRepo, "", kBrief));
+  }
+  for (const auto& request : hub_.requests()) {
+    EXPECT_EQ(request.header("authorization"), "");
+    EXPECT_EQ(request.header("x-evil"), "");
+  }
+}
+
+TEST_F(Refusals, ARefusalOfACachedPlaceIsResolvedAgain) {
+  on_hub([&](const ScriptedRequest& request, int nth) {
+    if (nth == 3) return refusal(404);  // the cached place has gone
+    if (request.target.starts_with("/api/resolve-cache/")) return good_regular(request);
+    ScriptedAnswer answer;
+    answer.status = 307;
+    return answer.header("Location", "/api/resolve-cache/x").header("X-Repo-Commit", kCommit);
+  });
+  expect_bytes(regular_file(), {0, 10});
+  expect_bytes(regular_file(), {10, 20});
+  EXPECT_EQ(hub_.count("/resolve/"), 2u);
+}
+
+}  // namespace
+}  // namespace hubvfs

@@ -28,22 +28,6 @@ constexpr const char* kCacheDirTag =
     "# This folder is a cache of hubvfs: backups may leave it out.\n"
     "# See https://bford.info/cachedir/\n";
 
-// Filesystems that are not local disks: locks, mmap and punched holes cannot be trusted there.
-const char* remote_filesystem(unsigned long magic) {
-  switch (magic) {
-    case 0x6969: return "NFS";
-    case 0xff534d42:
-    case 0xfe534d42:
-    case 0x517b: return "CIFS";
-    case 0x01021997: return "9p";
-    case 0x00c36400: return "ceph";
-    case 0x0bd00bd0: return "lustre";
-    case 0x65735546: return "FUSE";
-    case 0x5346414f: return "AFS";
-    default: return nullptr;
-  }
-}
-
 Result<void> check_folder(int fd, const std::string& path) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return system_error(errno, "cache folder " + path);
@@ -140,6 +124,21 @@ Result<std::uint64_t> read_or_make_version(const Directory& root, const std::str
 }
 
 }  // namespace
+
+const char* remote_filesystem(unsigned long magic) {
+  switch (magic) {
+    case 0x6969: return "NFS";
+    case 0xff534d42:
+    case 0xfe534d42:
+    case 0x517b: return "CIFS";
+    case 0x01021997: return "9p";
+    case 0x00c36400: return "ceph";
+    case 0x0bd00bd0: return "lustre";
+    case 0x65735546: return "FUSE";
+    case 0x5346414f: return "AFS";
+    default: return nullptr;
+  }
+}
 
 Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& asked_path,
                                                        std::uint64_t block_size) {

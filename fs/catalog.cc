@@ -115,29 +115,39 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
   if (!names) return names.error();
   names_ = std::move(*names);
   const std::string prefix = key("serial", "");
-  MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<Placed>> placed;
   auto read = meta_.for_each(own_, prefix, [&](std::string_view k, ByteView value) {
     ByteReader in(as_bytes(k.substr(prefix.size())));
     const auto serial = in.integer<std::uint32_t>();
-    auto placed = decode_placed(value, options_.type);
-    if (!in.ok() || !placed || serial == 0 || serial > NodeId::kMaxSerial) return;
-    placed->serial = serial;
-    serials_[placed->place.text() + '\0' + placed->info.commit] = serial;
-    next_serial_ = std::max(next_serial_, serial + 1);
-    placed_[serial] = std::make_shared<Placed>(std::move(*placed));
+    auto decoded = decode_placed(value, options_.type);
+    if (!in.ok() || !decoded || serial == 0 || serial > NodeId::kMaxSerial) return;
+    decoded->serial = serial;
+    placed.push_back(std::make_shared<Placed>(std::move(*decoded)));
   });
   if (!read) return read;
   const std::string ref_prefix = key("ref", "");
-  return meta_.for_each(own_, ref_prefix, [&](std::string_view k, ByteView value) {
+  std::map<std::string, std::pair<std::uint32_t, UnixSeconds>> refs;  // serial, when checked
+  read = meta_.for_each(own_, ref_prefix, [&](std::string_view k, ByteView value) {
     ByteReader in(value);
     const auto serial = in.integer<std::uint32_t>();
-    const auto checked = in.integer<std::uint64_t>();
-    const auto it = placed_.find(serial);
-    if (!in.ok() || it == placed_.end()) return;
-    Branch& branch = branches_[std::string(k.substr(ref_prefix.size()))];
-    branch.placed = it->second;
-    branch.checked = static_cast<UnixSeconds>(checked);
+    const auto checked = static_cast<UnixSeconds>(in.integer<std::uint64_t>());
+    if (in.ok()) refs[std::string(k.substr(ref_prefix.size()))] = {serial, checked};
   });
+  if (!read) return read;
+
+  MutexLock lock(mutex_);
+  for (const auto& one : placed) {
+    serials_[one->place.text() + '\0' + one->info.commit] = one->serial;
+    next_serial_ = std::max(next_serial_, one->serial + 1);
+    placed_[one->serial] = one;
+  }
+  for (const auto& [text, ref] : refs) {
+    const auto it = placed_.find(ref.first);
+    if (it == placed_.end()) continue;
+    branches_[text].placed = it->second;
+    branches_[text].checked = ref.second;
+  }
+  return {};
 }
 
 // Keys: endpoint NUL type NUL kind NUL rest. The namespace stands before them in the store.

@@ -105,6 +105,7 @@ class ItemsVisitor : public JsonVisitor {
   bool begin_object(const std::string& path) override {
     if (path.empty()) return false;
     if (path == "[]") begin_item();
+    sub_object(path);
     return true;
   }
   bool end_object(const std::string& path) override { return path != "[]" || end_item(); }
@@ -116,6 +117,7 @@ class ItemsVisitor : public JsonVisitor {
  protected:
   virtual void begin_item() = 0;
   virtual bool end_item() = 0;
+  virtual void sub_object(const std::string& /*path*/) {}
   virtual bool field(const std::string& path, JsonScalar&& value) = 0;
 
  private:
@@ -142,12 +144,14 @@ class TreeVisitor final : public ItemsVisitor {
     bool is_lfs = false;
   };
   void begin_item() override { item_ = {}; }
+  void sub_object(const std::string& path) override {
+    if (path == "[].lfs") item_.is_lfs = true;
+  }
   bool field(const std::string& path, JsonScalar&& value) override {
     if (path == "[].type") item_.type = text_of(std::move(value));
     if (path == "[].path") item_.path = text_of(std::move(value));
     if (path == "[].oid") item_.oid = text_of(std::move(value));
     if (path == "[].size") return take_size(value, item_.size);
-    if (path.starts_with("[].lfs.")) item_.is_lfs = true;
     if (path == "[].lfs.oid") item_.lfs_oid = text_of(std::move(value));
     if (path == "[].lfs.size") return take_size(value, item_.lfs_size);
     return true;

@@ -188,9 +188,7 @@ int status_command(const StatusCommand& command, const Io& io) {
     const MountReport report = look_at(mount);
     all_answer = all_answer && !report.status.empty();
     if (command.json) {
-      // Of one mount: its own document, as DIR/.hubvfs/status.json has it.
-      const bool alone = !command.dir.empty() && !report.status.empty();
-      json += (json.empty() ? "" : ",") + (alone ? report.status : as_json(report));
+      json += (json.empty() ? "" : ",") + as_json(report);
     } else {
       print_for_people(report, io.out);
     }

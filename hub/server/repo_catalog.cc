@@ -117,12 +117,15 @@ Result<UniqueFd> RepoCatalog::open_content(const RepoSnapshot& snapshot,
   if (fd) return fd;
   const MutexLock lock(mutex_);
   const auto found = repos_.find(snapshot.repo());
-  if (found != repos_.end()) {
-    found->second.look_after = TimePoint();
-    found->second.background_look_after = TimePoint();
-    wake_looker_.notify_all();
-  }
+  if (found != repos_.end()) look_soon(found->second);
   return fd;
+}
+
+void RepoCatalog::look_soon(Record& record) {
+  record.look_again = record.looking;
+  record.look_after = TimePoint();
+  record.background_look_after = TimePoint();
+  wake_looker_.notify_all();
 }
 
 HubServer::Progress RepoCatalog::progress() const {
@@ -160,9 +163,11 @@ void RepoCatalog::look(const RepoId& repo) {
   const MutexLock lock(mutex_);
   const auto found = repos_.find(repo);
   if (found == repos_.end()) return;
-  found->second.looking = false;
-  found->second.look_after = now + std::max(kLookInterval, 10 * took);
-  found->second.background_look_after = now + std::max(again, 20 * took);
+  Record& record = found->second;
+  record.looking = false;
+  record.look_after = now + std::max(kLookInterval, 10 * took);
+  record.background_look_after = now + std::max(again, 20 * took);
+  if (record.look_again) look_soon(record);
 }
 
 Duration RepoCatalog::look_at_walk(const RepoId& repo, RepoWalk walk) {

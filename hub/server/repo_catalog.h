@@ -73,6 +73,7 @@ class RepoCatalog {
     TimePoint look_after;            // a request before this is answered from what is known
     TimePoint background_look_after;
     bool looking = false;            // one thread at a time looks at a repo
+    bool look_again = false;         // what that look saw is out of date already
     std::vector<FileToHash> to_hash;   // of the state seen last, largest first
     std::uint64_t bytes_pending = 0;   // in them and in the file being hashed
     std::optional<UnixSeconds> restless_since;  // files kept changing from then on
@@ -82,6 +83,8 @@ class RepoCatalog {
   RepoCatalog(ServedRoot root, std::unique_ptr<HashCache> hashes, const Options& options,
               Logger& log, const Clock& clock);
 
+  // By the looker, or by a request that comes first; after the look that is under way, if any.
+  void look_soon(Record& record) REQUIRES(mutex_);
   // Looks at the folder now and publishes what can be. The caller has set `looking`.
   void look(const RepoId& repo) EXCLUDES(mutex_);
   // Returns how long to wait before the next look in the background.

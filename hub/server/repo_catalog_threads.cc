@@ -181,7 +181,7 @@ void RepoCatalog::run_job(const HashJob& job) {
     found->second.bytes_pending = 0;
     look_now = !found->second.looking;
     if (look_now) found->second.looking = true;
-    else found->second.background_look_after = TimePoint();  // that look may have begun too early
+    else look_soon(found->second);  // that look may have begun too early
   }
   if (look_now) look(job.repo);
   const HubServer::Progress all = progress();

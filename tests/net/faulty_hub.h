@@ -24,7 +24,7 @@ inline const std::string kCommit = "28061c75e6a9e6e5d8a8b96182cf09a937444067";
 inline const std::string kToken = "hf_CANARYcanaryCANARY";
 inline const std::string kSignature = "s3cretSignature";
 inline const hub::RepoId kRepo{hub::RepoType::kModel, "acme/tiny-llm"};
-inline constexpr std::chrono::milliseconds kBrief{1500};
+inline constexpr std::chrono::seconds kAmple{10};
 
 // Keeps every line.
 class ListLogger final : public Logger {
@@ -126,7 +126,7 @@ class FaultyHub : public ::testing::Test {
   }
 
   // Fetches and expects exactly these bytes.
-  void expect_bytes(const hub::FileRef& file, ByteRange range, Duration time = kBrief) {
+  void expect_bytes(const hub::FileRef& file, ByteRange range, Duration time = kAmple) {
     Fetching fetching(client(), file, range, time);
     const auto done = fetching.wait();
     ASSERT_TRUE(done) << done.error().context;
@@ -136,7 +136,7 @@ class FaultyHub : public ::testing::Test {
   }
   // Fetches and expects this error, whose text holds no secret.
   void expect_error(ErrorCode code, const hub::FileRef& file, ByteRange range,
-                    Duration time = kBrief) {
+                    Duration time = kAmple) {
     Fetching fetching(client(), file, range, time);
     const auto done = fetching.wait();
     ASSERT_FALSE(done);

@@ -22,7 +22,7 @@ class Refusals : public FaultyHub {
   void refuse_all(int status, const std::string& code = "") {
     on_hub([status, code](const ScriptedRequest&, int) { return refusal(status, code); });
   }
-  ErrorCode info_error() { return info_of(client(), kRepo, "", kBrief).error().code; }
+  ErrorCode info_error() { return info_of(client(), kRepo, "", kAmple).error().code; }
   std::vector<std::string> authorizations() {
     std::vector<std::string> all;
     for (const auto& request : hub_.requests()) all.push_back(request.header("authorization"));
@@ -53,10 +53,10 @@ TEST_F(Refusals, AStaleTokenDoesNotSpoilPublicRepos) {
     if (!request.header("authorization").empty()) return refusal(401);
     return request.target.starts_with("/api/") ? info() : to_content();
   });
-  EXPECT_TRUE(info_of(client(), kRepo, "", kBrief));
+  EXPECT_TRUE(info_of(client(), kRepo, "", kAmple));
   EXPECT_EQ(hub_.requests().size(), 2u);
   // It is not sent again at once: that would double every request.
-  EXPECT_TRUE(info_of(client(), kRepo, "", kBrief));
+  EXPECT_TRUE(info_of(client(), kRepo, "", kAmple));
   expect_bytes(lfs_file(), {0, 10});
   EXPECT_EQ(authorizations(), (std::vector<std::string>{"Bearer " + kToken, "", "", ""}));
 }
@@ -74,7 +74,7 @@ TEST_F(Refusals, WithATokenA403IsAskedOnceMoreWithoutIt) {
   on_hub([&](const ScriptedRequest& request, int) {
     return request.header("authorization").empty() ? info() : refusal(403);
   });
-  EXPECT_TRUE(info_of(client(), kRepo, "", kBrief));
+  EXPECT_TRUE(info_of(client(), kRepo, "", kAmple));
   refuse_all(403);
   EXPECT_EQ(info_error(), ErrorCode::kPermissionDenied);
   EXPECT_EQ(authorizations(),
@@ -115,7 +115,7 @@ TEST_F(Refusals, AMalformedTokenIsNotSent) {
                                    std::string("hf_with blank"), std::string(600, 'x')}) {
     make_client_with_token(token);
     on_hub([&](const ScriptedRequest&, int) { return info(); });
-    EXPECT_TRUE(info_of(client(), kRepo, "", kBrief));
+    EXPECT_TRUE(info_of(client(), kRepo, "", kAmple));
   }
   for (const auto& request : hub_.requests()) {
     EXPECT_EQ(request.header("authorization"), "");

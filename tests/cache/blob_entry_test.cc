@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/blob_entry.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/cache/blobs.h"
+
+namespace hubvfs::cache {
+namespace {
+
+using Blocks = std::vector<std::uint64_t>;
+
+class BlobEntryTest : public testing::Test {
+ protected:
+  std::uint64_t put(std::uint64_t block, const EndpointId& by) {
+    return entry_.put(block, source_.block(block), by).fill;
+  }
+  // As the writer and the committer take a block to the disk and into the index.
+  std::uint64_t store(std::uint64_t block, const EndpointId& by) {
+    const std::uint64_t fill = put(block, by);
+    EXPECT_EQ(entry_.written(block, fill, 77), BlobEntry::Written::kYes);
+    entry_.indexed(Blocks{block});
+    return fill;
+  }
+
+  StoreCounters counters_;
+  const TestBlob source_ = make_blob(4 * kTestBlock - 100, 1);
+  const EndpointId hub_ = EndpointId::of(kEndpoint);
+  const EndpointId mirror_ = EndpointId::of(kOtherEndpoint);
+  BlobEntry entry_{source_.key, 1, kTestBlock, counters_};
+};
+
+TEST_F(BlobEntryTest, ABlockGoesFromMemoryToDisk) {
+  const std::uint64_t fill = put(1, hub_);
+  EXPECT_EQ(entry_.find(1, &hub_).where, BlobEntry::Found::kMemory);
+  EXPECT_EQ(counters_.pending_bytes, kTestBlock);
+  ASSERT_EQ(entry_.written(1, fill, 77), BlobEntry::Written::kYes);
+  EXPECT_EQ(counters_.pending_bytes, 0u);
+  const auto found = entry_.find(1, &hub_);
+  EXPECT_EQ(found.where, BlobEntry::Found::kDisk);
+  EXPECT_EQ(found.checksum, 77u);
+  EXPECT_FALSE(found.checked);
+  entry_.mark_checked(1, found.generation);
+  EXPECT_TRUE(entry_.find(1, &hub_).checked);
+  EXPECT_EQ(entry_.cached_bytes(hub_), kTestBlock);
+}
+
+TEST_F(BlobEntryTest, ABlockThatIsHereIsNotTakenAgain) {
+  store(0, hub_);
+  EXPECT_EQ(entry_.put(0, source_.block(0), hub_).what, BlobEntry::Put::kKnown);
+  put(1, hub_);
+  EXPECT_EQ(entry_.put(1, source_.block(1), hub_).what, BlobEntry::Put::kKnown);
+}
+
+TEST_F(BlobEntryTest, ADroppedBlockIsPunchedBeforeItIsAbsent) {
+  store(0, hub_);
+  const std::uint64_t generation = entry_.generation();
+  EXPECT_FALSE(entry_.drop_block(0, generation - 1));
+  ASSERT_TRUE(entry_.drop_block(0, generation));
+  EXPECT_NE(entry_.generation(), generation);
+  EXPECT_EQ(entry_.find(0, &hub_).where, BlobEntry::Found::kAbsent);
+  EXPECT_EQ(entry_.still_dropped(Blocks{0, 1}), Blocks{0});
+  EXPECT_FALSE(entry_.idle());
+  EXPECT_EQ(entry_.punched(Blocks{0, 1}), kTestBlock);
+  EXPECT_TRUE(entry_.idle());
+}
+
+TEST_F(BlobEntryTest, ABlockWrittenOverADroppedOneIsNotPunched) {
+  store(0, hub_);
+  ASSERT_TRUE(entry_.drop_block(0, entry_.generation()));
+  const std::uint64_t fill = put(0, hub_);
+  EXPECT_EQ(entry_.written(0, fill, 78), BlobEntry::Written::kOverDropped);
+  EXPECT_TRUE(entry_.still_dropped(Blocks{0}).empty());
+  EXPECT_EQ(entry_.punched(Blocks{0}), 0u);
+  EXPECT_EQ(entry_.find(0, &hub_).checksum, 78u);
+}
+
+TEST_F(BlobEntryTest, ABlockDroppedWhileItWasWrittenIsGone) {
+  const std::uint64_t fill = put(0, hub_);
+  EXPECT_TRUE(entry_.drop_all().empty());  // it was only pending
+  EXPECT_EQ(entry_.pending(0, fill), nullptr);
+  EXPECT_EQ(entry_.written(0, fill, 77), BlobEntry::Written::kGone);
+  const std::uint64_t again = put(0, hub_);
+  EXPECT_EQ(entry_.written(0, fill, 77), BlobEntry::Written::kGone);
+  EXPECT_NE(entry_.pending(0, again), nullptr);
+}
+
+TEST_F(BlobEntryTest, OnlyWhatIsStillThereIsCommitted) {
+  const std::uint64_t first = put(0, hub_);
+  const std::uint64_t second = put(1, hub_);
+  ASSERT_EQ(entry_.written(0, first, 1), BlobEntry::Written::kYes);
+  ASSERT_EQ(entry_.written(1, second, 2), BlobEntry::Written::kYes);
+  ASSERT_TRUE(entry_.drop_block(1, entry_.generation()));
+  using Fills = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+  EXPECT_EQ(entry_.committable(Fills{{0, first}, {1, second}, {0, first + 9}, {2, 5}}), Blocks{0});
+}
+
+TEST_F(BlobEntryTest, EvictionTakesOnlyWhatIsIndexed) {
+  store(0, hub_);
+  const std::uint64_t fill = put(1, hub_);
+  ASSERT_EQ(entry_.written(1, fill, 1), BlobEntry::Written::kYes);
+  put(2, hub_);
+  EXPECT_EQ(entry_.drop_indexed(Blocks{0, 1, 2, 3}), Blocks{0});
+  EXPECT_TRUE(entry_.has(1, hub_));
+  EXPECT_TRUE(entry_.has(2, hub_));
+}
+
+TEST_F(BlobEntryTest, TrustMakesBlocksEverybodysAndLaterOnesAreNot) {
+  for (std::uint64_t i = 0; i < 4; ++i) store(i, hub_);
+  EXPECT_FALSE(entry_.has(0, mirror_));
+  ASSERT_TRUE(entry_.trust(entry_.generation()));
+  EXPECT_TRUE(entry_.verified());
+  EXPECT_TRUE(entry_.has(0, mirror_));
+  EXPECT_TRUE(entry_.complete(mirror_));
+  // One is evicted and comes again: only the one that brought it may read it, until all is hashed anew.
+  const auto dropped = entry_.drop_indexed(Blocks{2});
+  entry_.punched(dropped);
+  EXPECT_FALSE(entry_.verified());
+  entry_.add_handle(hub_);
+  store(2, mirror_);
+  EXPECT_TRUE(entry_.has(2, mirror_));
+  EXPECT_FALSE(entry_.has(2, hub_));
+  EXPECT_TRUE(entry_.has(1, hub_));
+  EXPECT_FALSE(entry_.verified());
+  EXPECT_TRUE(entry_.all_here());
+}
+
+TEST_F(BlobEntryTest, TrustNeedsThatNothingChanged) {
+  for (std::uint64_t i = 0; i < 4; ++i) store(i, hub_);
+  const std::uint64_t generation = entry_.generation();
+  ASSERT_TRUE(entry_.drop_block(3, generation));
+  store(3, hub_);
+  EXPECT_FALSE(entry_.trust(generation));
+  EXPECT_FALSE(entry_.drop_all_if(generation).has_value());
+  EXPECT_TRUE(entry_.trust(entry_.generation()));
+}
+
+TEST_F(BlobEntryTest, AnotherEndpointTakesOverWhenTheOwnerIsGone) {
+  entry_.add_handle(hub_);
+  entry_.add_handle(mirror_);
+  store(0, hub_);
+  const auto streamed = entry_.put(1, source_.block(1), mirror_);
+  EXPECT_EQ(streamed.what, BlobEntry::Put::kForeign);
+  EXPECT_TRUE(entry_.has(1, mirror_));
+  EXPECT_FALSE(entry_.has(1, hub_));
+  entry_.forget(1, streamed.fill);
+  EXPECT_FALSE(entry_.has(1, mirror_));
+  EXPECT_EQ(counters_.pending_bytes, 0u);
+
+  entry_.remove_handle(hub_);
+  const auto taken = entry_.put(1, source_.block(1), mirror_);
+  EXPECT_EQ(taken.what, BlobEntry::Put::kPending);
+  EXPECT_EQ(taken.dropped, Blocks{0});
+  EXPECT_FALSE(entry_.has(0, hub_));
+  EXPECT_FALSE(entry_.has(0, mirror_));
+}
+
+TEST_F(BlobEntryTest, TheVerifierIsCalledForTheBlockItWaitsFor) {
+  EXPECT_TRUE(entry_.put(0, source_.block(0), hub_).verify);
+  EXPECT_FALSE(entry_.await_block(1));
+  EXPECT_FALSE(entry_.put(2, source_.block(2), hub_).verify);
+  EXPECT_TRUE(entry_.put(1, source_.block(1), hub_).verify);
+  EXPECT_TRUE(entry_.await_block(2));
+  EXPECT_FALSE(entry_.await_block(UINT64_MAX));
+  EXPECT_TRUE(entry_.put(3, source_.block(3), hub_).verify);  // the last one
+}
+
+TEST_F(BlobEntryTest, AStampIsForgottenWithABlock) {
+  for (std::uint64_t i = 0; i < 4; ++i) store(i, hub_);
+  EXPECT_FALSE(entry_.stampable());
+  ASSERT_TRUE(entry_.trust(entry_.generation()));
+  ASSERT_TRUE(entry_.stampable());
+  entry_.stamp({1, 2, 3, 4}, entry_.generation());
+  EXPECT_TRUE(entry_.record().verified);
+  entry_.drop_indexed(Blocks{0});
+  EXPECT_FALSE(entry_.record().verified);
+  entry_.stamp({1, 2, 3, 4}, entry_.generation());
+  EXPECT_FALSE(entry_.record().verified);
+}
+
+TEST_F(BlobEntryTest, MemoryFollowsWhatIsCachedNotWhatIsClaimed) {
+  const auto id = ContentId::create(ContentId::Algorithm::kSha256, std::string(64, 'a'), 1ull << 44);
+  BlobEntry huge({"public", *id}, 2, kTestBlock, counters_);
+  const auto last = huge.block_count() - 1;
+  auto bytes = std::make_shared<const Bytes>(kTestBlock);
+  const auto put = huge.put(last, bytes, hub_);
+  EXPECT_EQ(huge.written(last, put.fill, 1), BlobEntry::Written::kYes);
+  EXPECT_TRUE(huge.has(last, hub_));
+  EXPECT_FALSE(huge.has(0, hub_));
+}
+
+TEST_F(BlobEntryTest, CountersReturnToZero) {
+  entry_.add_handle(hub_);
+  entry_.add_handle(mirror_);
+  for (std::uint64_t i = 0; i < 3; ++i) store(i, hub_);
+  put(3, hub_);
+  entry_.put(0, source_.block(0), mirror_);
+  const auto foreign = entry_.put(1, source_.block(1), mirror_);
+  EXPECT_EQ(counters_.blobs, 1u);
+  EXPECT_EQ(counters_.blocks, 3u);
+  entry_.punched(entry_.drop_all());
+  entry_.forget(1, foreign.fill);
+  entry_.forget(0, foreign.fill - 1);
+  EXPECT_EQ(counters_.blobs, 0u);
+  EXPECT_EQ(counters_.blocks, 0u);
+  EXPECT_EQ(counters_.pending_bytes, 0u);
+}
+
+}  // namespace
+}  // namespace hubvfs::cache

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/cache_folder.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/support/temp_dir.h"
+
+namespace hubvfs::cache {
+namespace {
+
+constexpr std::uint64_t kBlock = 1u << 20;
+
+TEST(CacheFolder, IsMadePrivateAndMarked) {
+  TempDir dir;
+  const auto folder = CacheFolder::open(dir / "cache", kBlock);
+  ASSERT_TRUE(folder);
+  struct stat info {};
+  ASSERT_EQ(::stat((dir / "cache").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0700u);
+  EXPECT_EQ(read_file(dir / "cache/VERSION"), "hubvfs-cache 1\nblock_size 1048576\n");
+  EXPECT_TRUE(read_file(dir / "cache/CACHEDIR.TAG")
+                  .starts_with("Signature: 8a477f597d28d172789f06886806bc55"));
+  EXPECT_EQ(read_file(dir / "cache/owner.lock"), std::to_string(::getpid()) + "\n");
+}
+
+TEST(CacheFolder, KeepsTheBlockSizeItWasMadeWith) {
+  TempDir dir;
+  ASSERT_TRUE(CacheFolder::open(dir / "cache", 256u << 10));
+  const auto again = CacheFolder::open(dir / "cache", kBlock);
+  ASSERT_TRUE(again);
+  EXPECT_EQ((*again)->block_size(), 256u << 10);
+}
+
+TEST(CacheFolder, RefusesABlockSizeThatIsNone) {
+  TempDir dir;
+  for (const std::uint64_t size : {0ull, 4096ull, 3ull << 20, 32ull << 20}) {
+    const auto folder = CacheFolder::open(dir / "cache", size);
+    ASSERT_FALSE(folder) << size;
+    EXPECT_EQ(folder.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
+TEST(CacheFolder, IsHeldByOneAndNamesItsPid) {
+  TempDir dir;
+  auto first = CacheFolder::open(dir / "cache", kBlock);
+  ASSERT_TRUE(first);
+  const auto second = CacheFolder::open(dir / "cache", kBlock);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kBusy);
+  EXPECT_NE(second.error().context.find("pid " + std::to_string(::getpid())), std::string::npos);
+  EXPECT_NE(second.error().context.find("-o cache.path"), std::string::npos);
+  first->reset();
+  EXPECT_TRUE(CacheFolder::open(dir / "cache", kBlock));
+}
+
+TEST(CacheFolder, RefusesAFolderOthersCanWrite) {
+  TempDir dir;
+  for (const mode_t mode : {0770u, 0707u, 0777u}) {
+    const std::string path = dir / std::to_string(mode);
+    ASSERT_EQ(::mkdir(path.c_str(), 0700), 0);
+    ASSERT_EQ(::chmod(path.c_str(), mode), 0);
+    const auto folder = CacheFolder::open(path, kBlock);
+    ASSERT_FALSE(folder);
+    EXPECT_EQ(folder.error().code, ErrorCode::kPermissionDenied);
+  }
+}
+
+TEST(CacheFolder, RefusesAFolderOfSomebodyElse) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make one";
+  TempDir dir;
+  ASSERT_EQ(::mkdir((dir / "cache").c_str(), 0700), 0);
+  ASSERT_EQ(::chown((dir / "cache").c_str(), 12345, 12345), 0);
+  const auto folder = CacheFolder::open(dir / "cache", kBlock);
+  ASSERT_FALSE(folder);
+  EXPECT_EQ(folder.error().code, ErrorCode::kPermissionDenied);
+  EXPECT_NE(folder.error().context.find("12345"), std::string::npos);
+}
+
+TEST(CacheFolder, RefusesASymbolicLink) {
+  TempDir dir;
+  ASSERT_EQ(::mkdir((dir / "real").c_str(), 0700), 0);
+  ASSERT_EQ(::symlink("real", (dir / "link").c_str()), 0);
+  for (const char* name : {"link", "link/"}) {
+    const auto folder = CacheFolder::open(dir / name, kBlock);
+    ASSERT_FALSE(folder);
+    EXPECT_EQ(folder.error().code, ErrorCode::kPermissionDenied);
+  }
+}
+
+TEST(CacheFolder, RefusesAFolderWithOtherThingsInIt) {
+  TempDir dir;
+  write_file(dir / "home/thesis.tex", "precious");
+  ASSERT_EQ(::chmod((dir / "home").c_str(), 0700), 0);
+  const auto folder = CacheFolder::open(dir / "home", kBlock);
+  ASSERT_FALSE(folder);
+  EXPECT_EQ(folder.error().code, ErrorCode::kUnsupported);
+  EXPECT_FALSE(::access((dir / "home/VERSION").c_str(), F_OK) == 0);
+}
+
+TEST(CacheFolder, RefusesAFormatItCannotRead) {
+  for (const char* text : {"hubvfs-cache 2\nblock_size 1048576\n", "", "hubvfs-cache 1\n",
+                           "hubvfs-cache 1\nblock_size 7\n", "hubvfs-cache 1\nblock_size -1\n"}) {
+    TempDir dir;
+    ASSERT_TRUE(CacheFolder::open(dir / "cache", kBlock));
+    write_file(dir / "cache/VERSION", text);
+    const auto folder = CacheFolder::open(dir / "cache", kBlock);
+    ASSERT_FALSE(folder) << text;
+    EXPECT_EQ(folder.error().code, ErrorCode::kUnsupported);
+  }
+}
+
+TEST(CacheFolder, FinishesOneThatWasBegun) {
+  TempDir dir;
+  write_file(dir / "cache/owner.lock", "4711\n");
+  write_file(dir / "cache/CACHEDIR.TAG.new", "Sig");
+  ASSERT_EQ(::chmod((dir / "cache").c_str(), 0700), 0);
+  EXPECT_TRUE(CacheFolder::open(dir / "cache", kBlock));
+}
+
+TEST(CacheFolder, RefusesAMissingParent) {
+  TempDir dir;
+  EXPECT_EQ(CacheFolder::open(dir / "no/cache", kBlock).error().code, ErrorCode::kNotFound);
+}
+
+TEST(CacheFolder, RefusesAFilesystemThatIsNotLocal) {
+  // What statfs answers for each is the kernel's constant; the real mounts are for the mount tests.
+  EXPECT_STREQ(remote_filesystem(0x6969), "NFS");
+  EXPECT_STREQ(remote_filesystem(0xff534d42), "CIFS");
+  EXPECT_STREQ(remote_filesystem(0x01021997), "9p");
+  EXPECT_STREQ(remote_filesystem(0x00c36400), "ceph");
+  EXPECT_STREQ(remote_filesystem(0x0bd00bd0), "lustre");
+  EXPECT_STREQ(remote_filesystem(0x65735546), "FUSE");
+  EXPECT_EQ(remote_filesystem(0xef53), nullptr);      // ext4
+  EXPECT_EQ(remote_filesystem(0x58465342), nullptr);  // xfs
+  EXPECT_EQ(remote_filesystem(0x01021994), nullptr);  // tmpfs
+}
+
+}  // namespace
+}  // namespace hubvfs::cache

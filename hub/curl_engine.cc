@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <exception>
 
 #include "base/blocking.h"
 #include "hub/curl_easy.h"
@@ -248,21 +249,31 @@ void CurlEngine::run() {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
   pthread_setname_np(pthread_self(), "hubvfs-hub");
-  while (run_jobs()) {
-    run_timers();
-    start_waiting();
-    int active = 0;
-    const CURLMcode code = curl_multi_perform(multi_->handle, &active);
-    if (code != CURLM_OK) log_.error(std::string("libcurl: ") + curl_multi_strerror(code));
-    collect_ended();
-    start_waiting();
-    bool more = false;
-    {
-      MutexLock lock(mutex_);
-      more = !jobs_.empty();
+  for (bool more = true; more;) {
+    try {
+      more = run_once();
+    } catch (const std::exception& error) {  // ours do not throw; memory may run out
+      log_.error(std::string("Hub client: ") + error.what());
     }
-    if (!more) curl_multi_poll(multi_->handle, nullptr, 0, poll_milliseconds(), nullptr);
   }
+}
+
+bool CurlEngine::run_once() {
+  if (!run_jobs()) return false;
+  run_timers();
+  start_waiting();
+  int active = 0;
+  const CURLMcode code = curl_multi_perform(multi_->handle, &active);
+  if (code != CURLM_OK) log_.error(std::string("libcurl: ") + curl_multi_strerror(code));
+  collect_ended();
+  start_waiting();
+  bool more = false;
+  {
+    MutexLock lock(mutex_);
+    more = !jobs_.empty();
+  }
+  if (!more) curl_multi_poll(multi_->handle, nullptr, 0, poll_milliseconds(), nullptr);
+  return true;
 }
 
 }  // namespace hubvfs::hub

@@ -102,6 +102,7 @@ class CurlEngine {
 
   CurlEngine(const Options& options, const Clock& clock, Logger& log);
   void run();
+  bool run_once();  // false: stopped
   bool run_jobs() EXCLUDES(mutex_);  // false: stopped
   void run_timers();
   void start_waiting();

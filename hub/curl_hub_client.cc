@@ -97,12 +97,16 @@ class CurlHubClient final : public HubClient {
 
   Url route(const std::string& path_and_query) const;
   template <typename T>
-  bool refuse(const Result<void>& checked, const Done<T>& done);
+  bool refuse(const Result<void>& valid, const Done<T>& done);
   void ask(const Url& url, TimePoint deadline, std::string what, Answered answered);
   void ask_now(const Url& url, TimePoint deadline, std::string what, Answered answered);
   void take_tree_page(const std::shared_ptr<TreeListing>& listing, Result<MetadataAnswer> answer);
   Result<std::string> read_tree_page(TreeListing& listing, const MetadataAnswer& answer,
                                      bool& stopped);
+  Result<RepoPage> read_repo_page(const MetadataAnswer& answer, RepoType type,
+                                  const std::string& asked);
+  template <typename T>
+  Result<T> checked(Result<T> read, const std::string& what);
   void begin_fetch(FetchId id, FetchRequest& request);
   void retire(std::unique_ptr<HttpCall> call);
   void end_all();
@@ -133,12 +137,22 @@ Url CurlHubClient::route(const std::string& path_and_query) const {
 
 // True when the call ends here; `done` will be told so.
 template <typename T>
-bool CurlHubClient::refuse(const Result<void>& checked, const Done<T>& done) {
-  if (checked && !offline_) return false;
-  const Error error = checked ? Error{ErrorCode::kOffline, "offline: nothing was asked of the Hub"}
-                              : checked.error();
+bool CurlHubClient::refuse(const Result<void>& valid, const Done<T>& done) {
+  if (valid && !offline_) return false;
+  const Error error = valid ? Error{ErrorCode::kOffline, "offline: nothing was asked of the Hub"}
+                            : valid.error();
   engine_->post([done, error] { done(error); });
   return true;
+}
+
+// What was read from an answer that came whole; a failure is the Hub's, counted and logged.
+template <typename T>
+Result<T> CurlHubClient::checked(Result<T> read, const std::string& what) {
+  if (read) return read;
+  const Error error = read.error().within(what);
+  counters_.note_end(error);
+  context_.log.warning(error.context);
+  return error;
 }
 
 void CurlHubClient::ask(const Url& url, TimePoint deadline, std::string what, Answered answered) {
@@ -179,29 +193,27 @@ void CurlHubClient::end_all() {
 
 void CurlHubClient::repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
                               Done<RepoInfo> done) {
-  Result<void> checked;
-  if (!is_repo_name(repo.name)) checked = invalid("info: malformed repo id");
-  if (!revision.empty() && !is_revision(revision)) checked = invalid("info: malformed revision");
-  if (refuse(checked, done)) return;
+  Result<void> valid;
+  if (!is_repo_name(repo.name)) valid = invalid("info: malformed repo id");
+  if (!revision.empty() && !is_revision(revision)) valid = invalid("info: malformed revision");
+  if (refuse(valid, done)) return;
   const std::string what = "info of " + repo.name + (revision.empty() ? "" : "@" + revision);
   ask(route(info_route(repo, revision)), deadline, what,
-      [type = repo.type, done = std::move(done), what](Result<MetadataAnswer> answer) {
+      [this, type = repo.type, done = std::move(done), what](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
-        auto info = parse_repo_info(answer->body, type);
-        done(info ? std::move(info) : Result<RepoInfo>(info.error().within(what)));
+        done(checked(parse_repo_info(answer->body, type), what));
       });
 }
 
 void CurlHubClient::list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) {
-  Result<void> checked;
-  if (!is_repo_name(repo.name)) checked = invalid("refs: malformed repo id");
-  if (refuse(checked, done)) return;
+  Result<void> valid;
+  if (!is_repo_name(repo.name)) valid = invalid("refs: malformed repo id");
+  if (refuse(valid, done)) return;
   const std::string what = "refs of " + repo.name;
   ask(route(refs_route(repo)), deadline, what,
-      [done = std::move(done), what](Result<MetadataAnswer> answer) {
+      [this, done = std::move(done), what](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
-        auto refs = parse_repo_refs(answer->body);
-        done(refs ? std::move(refs) : Result<RepoRefs>(refs.error().within(what)));
+        done(checked(parse_repo_refs(answer->body), what));
       });
 }
 
@@ -209,11 +221,11 @@ void CurlHubClient::list_tree(const RepoId& repo, const std::string& commit,
                               const std::string& directory, bool recursive, TimePoint deadline,
                               std::function<bool(std::vector<TreeEntry>)> on_page,
                               Done<bool> done) {
-  Result<void> checked;
-  if (!is_repo_name(repo.name)) checked = invalid("tree: malformed repo id");
-  if (!is_commit_id(commit)) checked = invalid("tree: malformed commit id");
-  if (!directory.empty() && !is_repo_path(directory)) checked = invalid("tree: malformed path");
-  if (refuse(checked, done)) return;
+  Result<void> valid;
+  if (!is_repo_name(repo.name)) valid = invalid("tree: malformed repo id");
+  if (!is_commit_id(commit)) valid = invalid("tree: malformed commit id");
+  if (!directory.empty() && !is_repo_path(directory)) valid = invalid("tree: malformed path");
+  if (refuse(valid, done)) return;
   auto listing = std::make_shared<TreeListing>();
   listing->repo = repo;
   listing->allowance = deadline - clock_.now();
@@ -229,16 +241,16 @@ void CurlHubClient::list_tree(const RepoId& repo, const std::string& commit,
 Result<std::string> CurlHubClient::read_tree_page(TreeListing& listing,
                                                   const MetadataAnswer& answer, bool& stopped) {
   const auto bad = [&](const char* why) {
-    return Error{ErrorCode::kBadAnswer, "tree of " + listing.repo.name + ": " + why};
+    return Error{ErrorCode::kBadAnswer, why};
   };
   auto entries = parse_tree_page(answer.body);
-  if (!entries) return entries.error().within("tree of " + listing.repo.name);
+  if (!entries) return entries.error();
   listing.entries += entries->size();
   listing.bytes += answer.body.size();
   if (listing.entries > kMaxListingEntries) return bad("more than 1,000,000 entries");
   if (listing.bytes > kMaxListingBytes) return bad("more than 256 MiB of JSON");
   const auto next = next_page(answer, context_.policy.endpoint);
-  if (!next) return next.error().within("tree of " + listing.repo.name);
+  if (!next) return next.error();
   stopped = !listing.on_page(std::move(*entries));
   if (next->empty() || stopped) return std::string();
   if (!listing.seen.insert(*next).second) return bad("a page leads back to an earlier one");
@@ -250,11 +262,9 @@ void CurlHubClient::take_tree_page(const std::shared_ptr<TreeListing>& listing,
                                    Result<MetadataAnswer> answer) {
   if (!answer) return listing->done(answer.error());
   bool stopped = false;
-  const auto next = read_tree_page(*listing, *answer, stopped);
-  if (!next) {
-    counters_.note_end(next.error());
-    return listing->done(next.error());
-  }
+  const auto next = checked(read_tree_page(*listing, *answer, stopped),
+                            "tree of " + listing->repo.name);
+  if (!next) return listing->done(next.error());
   // Stopped at the last page, there was no more after all.
   if (stopped) return listing->done(!next_link(answer->link).empty());
   if (next->empty()) return listing->done(false);
@@ -266,34 +276,36 @@ void CurlHubClient::take_tree_page(const std::shared_ptr<TreeListing>& listing,
 
 void CurlHubClient::list_repos(RepoType type, const std::string& owner, const std::string& next,
                                TimePoint deadline, Done<RepoPage> done) {
-  Result<void> checked;
-  if (!owner.empty() && !is_repo_name_part(owner)) checked = invalid("list: malformed owner");
+  Result<void> valid;
+  if (!owner.empty() && !is_repo_name_part(owner)) valid = invalid("list: malformed owner");
   Url url = route(list_route(type, owner));
   if (!next.empty()) {
     const auto given = parse_url(next);
     if (given && given->same_origin(url)) {
       url = *given;
     } else {
-      checked = invalid("list: malformed next page");
+      valid = invalid("list: malformed next page");
     }
   }
-  if (refuse(checked, done)) return;
+  if (refuse(valid, done)) return;
   const std::string what = "list of " + (owner.empty() ? "repos" : owner);
-  const auto endpoint = context_.policy.endpoint;
   ask(url, deadline, what,
-      [type, done = std::move(done), what, endpoint, asked = url.text()](
+      [this, type, done = std::move(done), what, asked = url.text()](
           Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
-        auto page = parse_repo_page(answer->body, type);
-        if (!page) return done(page.error().within(what));
-        auto following = next_page(*answer, endpoint);
-        if (!following) return done(following.error().within(what));
-        if (*following == asked) {
-          return done(Error{ErrorCode::kBadAnswer, what + ": a page leads back to itself"});
-        }
-        page->next = std::move(*following);
-        done(std::move(page));
+        done(checked(read_repo_page(*answer, type, asked), what));
       });
+}
+
+Result<RepoPage> CurlHubClient::read_repo_page(const MetadataAnswer& answer, RepoType type,
+                                               const std::string& asked) {
+  auto page = parse_repo_page(answer.body, type);
+  if (!page) return page;
+  auto next = next_page(answer, context_.policy.endpoint);
+  if (!next) return next.error();
+  if (*next == asked) return Error{ErrorCode::kBadAnswer, "a page leads back to itself"};
+  page->next = std::move(*next);
+  return page;
 }
 
 FetchId CurlHubClient::fetch(FetchRequest request) {
@@ -306,7 +318,7 @@ FetchId CurlHubClient::fetch(FetchRequest request) {
 
 void CurlHubClient::begin_fetch(FetchId id, FetchRequest& request) {
   if (ending_) return request.on_done(Error{ErrorCode::kCancelled, "the Hub client ends"});
-  if (const auto checked = check_fetch(request); !checked) return request.on_done(checked);
+  if (const auto valid = check_fetch(request); !valid) return request.on_done(valid);
   if (request.range.empty()) return request.on_done({});  // never a Range of nothing (D.3)
   if (offline_) {
     return request.on_done(Error{ErrorCode::kOffline, "offline: nothing was asked of the Hub"});
@@ -333,7 +345,7 @@ void CurlHubClient::cancel(FetchId id) {
 void CurlHubClient::raise_priority(FetchId id, Priority priority) {
   engine_->post([this, id, priority] {
     const auto found = fetches_.find(id);
-    if (found != fetches_.end()) found->second->raise_priority(priority);
+    if (found != fetches_.end()) found->second->raise(priority);
   });
 }
 

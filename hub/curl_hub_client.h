@@ -24,6 +24,11 @@ struct HubClientOptions {
 };
 
 // HubClient on libcurl: one multi handle, one thread, redirects followed by us.
+//
+// Of the environment it takes HTTPS_PROXY, ALL_PROXY and NO_PROXY (either case; for https only:
+// a proxy would read the token of a plain request), SSL_CERT_FILE and SSL_CERT_DIR. Debian's
+// libcurl also obeys SSLKEYLOGFILE, which writes TLS secrets to a file: the daemon unsets it.
+// kInvalidArgument: an endpoint that is no http or https URL, or a limit out of range.
 Result<std::unique_ptr<HubClient>> make_curl_hub_client(const HubClientOptions& options,
                                                         Logger& log, const Clock& clock);
 

@@ -69,6 +69,11 @@ void FileFetch::begin() {
   look_up();
 }
 
+void FileFetch::raise(Priority priority) {
+  raise_priority(priority);
+  if (waiting_) locations_.raise(key_, priority);
+}
+
 void FileFetch::restart() {
   if (trickles_ <= kMaxTrickles) return look_up();
   conclude({ErrorCode::kTimedOut, name_of(request_.file) + ": it comes in by drops only"});

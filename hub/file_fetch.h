@@ -23,6 +23,7 @@ class FileFetch final : public HttpCall, public LocationWaiter {
   ~FileFetch() override;
 
   void begin();
+  void raise(Priority priority);
 
  private:
   // HttpCall

@@ -73,6 +73,11 @@ bool Locations::lead(const std::string& file, LocationWaiter& waiter, Priority p
   return false;
 }
 
+void Locations::raise(const std::string& file, Priority priority) {
+  const auto found = resolves_.find(file);
+  if (found != resolves_.end()) found->second.leader->raise_resolver(priority);
+}
+
 void Locations::tell(const std::string& file, const Error* error) {
   const auto found = resolves_.find(file);
   if (found == resolves_.end()) return;

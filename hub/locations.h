@@ -56,6 +56,8 @@ class Locations {
   void fail(const std::string& file, const Error& error);  // no better luck for others
   void leave(const std::string& file);  // another may try
   void stop_waiting(const std::string& file, LocationWaiter& waiter);
+  // Someone who waits for the resolve of `file` has become more urgent.
+  void raise(const std::string& file, Priority priority);
 
  private:
   struct Resolve {

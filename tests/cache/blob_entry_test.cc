@@ -129,6 +129,7 @@ TEST_F(BlobEntryTest, TrustNeedsThatNothingChanged) {
   for (std::uint64_t i = 0; i < 4; ++i) store(i, hub_);
   const std::uint64_t generation = entry_.generation();
   ASSERT_TRUE(entry_.drop_block(3, generation));
+  entry_.punched(Blocks{3});
   store(3, hub_);
   EXPECT_FALSE(entry_.trust(generation));
   EXPECT_FALSE(entry_.drop_all_if(generation).has_value());

@@ -20,7 +20,8 @@ class SidecarTest : public testing::Test {
   Result<Sidecar> read() { return read_sidecar(fd_.get(), header_.content); }
   std::vector<std::uint64_t> numbers() {
     std::vector<std::uint64_t> found;
-    for (const SidecarBlock& block : read()->blocks) found.push_back(block.block);
+    const auto sidecar = read();
+    for (const SidecarBlock& each : sidecar->blocks) found.push_back(each.block);
     return found;
   }
   SidecarBlock block(std::uint64_t number, bool trusted = false) {

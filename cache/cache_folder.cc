@@ -53,9 +53,9 @@ Result<void> check_folder(int fd, const std::string& path) {
 
 // A folder with other things in it is somebody's data, named by mistake.
 Result<void> check_is_ours_or_empty(const Directory& root, const std::string& path) {
-  static constexpr std::array<std::string_view, 11> kOurs = {
-      "VERSION", "VERSION.new",  "CACHEDIR.TAG", "CACHEDIR.TAG.new", "owner.lock", "index",
-      "index.bad", "blobs", "meta", "control.sock", "lost+found"};
+  static constexpr std::array<std::string_view, 12> kOurs = {
+      "VERSION",   "VERSION.new",   "CACHEDIR.TAG", "CACHEDIR.TAG.new", "owner.lock",   "index",
+      "index.bad", "index.opening", "blobs",        "meta",             "control.sock", "lost+found"};
   std::string foreign;
   bool has_version = false;
   auto listed = root.for_each([&](const std::string& name) {

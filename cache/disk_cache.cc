@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/disk_cache.h"
 
+#include <fcntl.h>
+
 #include <chrono>
 #include <utility>
 
@@ -17,6 +19,8 @@ namespace {
 constexpr std::chrono::seconds kProbeLimit{30};
 constexpr const char* kIndexName = "index";
 constexpr const char* kBadIndexName = "index.bad";
+// There while the index is opened. Found at a start: the one before died of it.
+constexpr const char* kOpeningName = "index.opening";
 
 // Members are closed in the order opposite to this: stores, index, folder with its lock.
 class OpenCache final : public DiskCache {
@@ -56,10 +60,13 @@ class OpenCache final : public DiskCache {
   Result<void> open_index() {
     const Directory& root = folder_->root();
     if (auto opened = open_directory(root, kIndexName, index_directory_); !opened) return opened;
-    std::string why;
-    if (!probe_index(*index_directory_, kProbeLimit, why)) {
+    std::string why = "the last start died while it opened it";
+    const bool died = root.open_file(kOpeningName, O_RDONLY).has_value();
+    if (died || !probe_index(*index_directory_, kProbeLimit, why)) {
       if (auto aside = set_index_aside(why); !aside) return aside;
     }
+    // A full disk has no room for the mark; that must not keep the cache from being read.
+    (void)root.open_file(kOpeningName, O_WRONLY | O_CREAT).has_value();
     auto index = LmdbMetaIndex::open(*index_directory_);
     if (!index && index.error().code == ErrorCode::kCorrupt) {
       if (auto aside = set_index_aside(index.error().context); !aside) return aside;
@@ -99,6 +106,8 @@ class OpenCache final : public DiskCache {
       if (auto again = open_index(); !again) return again;
       opened = open_blob_store(options, clock);
     }
+    // Whatever came of it, it was no crash.
+    if (auto removed = folder_->root().remove_file(kOpeningName); !removed) return removed;
     if (!opened) return opened;
     auto meta = DiskMetaStore::open(*meta_, log_);
     if (!meta) return meta.error();

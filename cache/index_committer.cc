@@ -21,6 +21,7 @@ constexpr std::chrono::seconds kBatchAge{1};
 constexpr std::uint64_t kBatchBytes = 64u << 20;
 constexpr std::size_t kMaxOperations = 4096;  // LMDB spills pages in larger transactions
 constexpr std::chrono::minutes kTouchEvery{10};
+constexpr std::size_t kManyFiles = 8;
 
 }  // namespace
 
@@ -196,7 +197,8 @@ Result<void> IndexCommitter::sync_file(const EntryPtr& entry) const {
   return system_error(errno, "fdatasync of " + blob_file_name(entry->key()));
 }
 
-Result<void> IndexCommitter::write_sidecar_of(const EntryPtr& entry, const Blocks& blocks) const {
+Result<void> IndexCommitter::write_sidecar_of(const EntryPtr& entry, const Blocks& blocks,
+                                              Sync sync) const {
   const std::string name = blob_file_name(entry->key()) + std::string(kSidecarSuffix);
   auto fd = context_.blobs.open_file(name, O_RDWR);
   const bool is_new = !fd && fd.error().code == ErrorCode::kNotFound;
@@ -211,6 +213,7 @@ Result<void> IndexCommitter::write_sidecar_of(const EntryPtr& entry, const Block
   }
   const SidecarHeader header{entry->key().content, context_.block_size, record.owner};
   if (auto done = write_sidecar(fd->get(), header, written); !done) return done;
+  if (sync == Sync::kNo) return {};
   if (::fdatasync(fd->get()) != 0) return system_error(errno, "fdatasync of " + name);
   if (!is_new) return {};
   auto directory = context_.blobs.open_directory(blob_directory_name(entry->key()));
@@ -223,36 +226,63 @@ Result<void> IndexCommitter::sync_small(const Batch& batch) {
   return any ? context_.small.sync() : Result<void>();
 }
 
+// Data, then sidecars, on disk; returns those that are. For many files one sync of the filesystem takes the
+// place of two for each.
+IndexCommitter::Filled IndexCommitter::synced(Filled filled) {
+  const bool many = filled.size() > kManyFiles;
+  Result<void> all;
+  if (many) {
+    for (const auto& [entry, blocks] : filled) {
+      if (auto written = write_sidecar_of(entry, blocks, Sync::kNo); !written) {
+        context_.disk.failed(written.error());
+      }
+    }
+    assert_may_block("syncfs");
+    if (::syncfs(context_.blobs.fd()) != 0) all = system_error(errno, "syncfs of the cache disk");
+  }
+  Filled done;
+  for (auto& [entry, blocks] : filled) {
+    auto synced = many ? all : sync_file(entry);
+    if (!synced) {
+      // The kernel may have thrown the pages away: nothing of this file can be believed.
+      context_.disk.failed(synced.error());
+      on_lost_(entry, entry->drop_all());
+      continue;
+    }
+    if (!many) {
+      if (auto written = write_sidecar_of(entry, blocks, Sync::kYes); !written) {
+        context_.disk.failed(written.error());  // the index alone will do
+      }
+    }
+    done.emplace_back(std::move(entry), std::move(blocks));
+  }
+  return done;
+}
+
 Result<void> IndexCommitter::commit_fills(Batch& batch) {
   if (auto synced = sync_small(batch); !synced) return synced;
-  std::vector<IndexChange> changes;
-  std::vector<std::pair<EntryPtr, Blocks>> committed;
+  Filled files;
+  Filled small;
   for (const auto& [entry, fills] : batch.fills) {
     Blocks blocks = entry->committable(fills);
     if (blocks.empty()) continue;
     std::sort(blocks.begin(), blocks.end());
-    if (!entry->small()) {
-      if (auto synced = sync_file(entry); !synced) {
-        // The kernel may have thrown the pages away: nothing of this file can be believed.
-        context_.disk.failed(synced.error());
-        on_lost_(entry, entry->drop_all());
-        continue;
-      }
-      if (auto written = write_sidecar_of(entry, blocks); !written) {
-        context_.disk.failed(written.error());  // the index alone will do
-      }
-      changes.push_back({blob_index_key(entry->key()), encode(entry->record())});
-      for (const std::uint64_t block : blocks) {
-        const auto record = entry->block_record(block);
-        if (!record) continue;
-        changes.push_back({block_index_key(entry->key().space, entry->number(), block),
-                           encode(*record)});
-      }
+    (entry->small() ? small : files).emplace_back(entry, std::move(blocks));
+  }
+  files = synced(std::move(files));
+  std::vector<IndexChange> changes;
+  for (const auto& [entry, blocks] : files) {
+    changes.push_back({blob_index_key(entry->key()), encode(entry->record())});
+    for (const std::uint64_t block : blocks) {
+      const auto record = entry->block_record(block);
+      if (!record) continue;
+      changes.push_back({block_index_key(entry->key().space, entry->number(), block),
+                         encode(*record)});
     }
-    committed.emplace_back(entry, std::move(blocks));
   }
   if (auto applied = apply(changes); !applied) return applied;
-  for (const auto& [entry, blocks] : committed) entry->indexed(blocks);
+  for (const auto& [entry, blocks] : files) entry->indexed(blocks);
+  for (const auto& [entry, blocks] : small) entry->indexed(blocks);
   return {};
 }
 
@@ -264,7 +294,10 @@ Result<void> IndexCommitter::stamp(const EntryPtr& entry) const {
   if (!file) return file.error();
   auto stamp = stamp_of((*file)->get());
   if (!stamp) return stamp.error();
-  if (auto written = write_sidecar_of(entry, entry->blocks_on_disk()); !written) return written;
+  // Not synced: all it says more is that the blocks are everybody's.
+  if (auto written = write_sidecar_of(entry, entry->blocks_on_disk(), Sync::kNo); !written) {
+    return written;
+  }
   entry->stamp(*stamp, generation);
   return {};
 }

@@ -72,8 +72,11 @@ class IndexCommitter {
   Result<void> commit_touched();
   Result<void> sync_small(const Batch& batch);
   Result<void> apply(const std::vector<IndexChange>& changes);
+  using Filled = std::vector<std::pair<EntryPtr, Blocks>>;
+  Filled synced(Filled filled);
   Result<void> sync_file(const EntryPtr& entry) const;
-  Result<void> write_sidecar_of(const EntryPtr& entry, const Blocks& blocks) const;
+  enum class Sync { kNo, kYes };
+  Result<void> write_sidecar_of(const EntryPtr& entry, const Blocks& blocks, Sync sync) const;
   Result<void> stamp(const EntryPtr& entry) const;
 
   StoreContext& context_;

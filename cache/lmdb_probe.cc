@@ -13,6 +13,9 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
+#include <cstring>
+#include <vector>
 
 #include "base/blocking.h"
 #include "cache/lmdb_handles.h"
@@ -22,6 +25,103 @@ namespace {
 
 enum class Verdict : char { kSound = 's', kNoDatabase = 'n', kUnreadable = 'u', kChecksum = 'c' };
 
+// What can be checked of the pages without LMDB's own knowledge of them.
+//
+// Each page begins with its own number, so that a pointer into the map tells which page it is in, and where the map
+// must begin; and a page cannot be free and in use.
+class Pages {
+ public:
+  Pages(std::uint64_t count, std::uint64_t page_size) : free_(count), page_size_(page_size) {}
+
+  std::uint64_t free_count() const { return free_count_; }
+
+  // One record of the free list: a count, then page numbers, falling.
+  bool take_free(const MDB_val& list) {
+    std::vector<std::uint64_t> words(list.mv_size / 8);
+    if (words.empty() || list.mv_size % 8 != 0) return false;
+    std::memcpy(words.data(), list.mv_data, list.mv_size);
+    if (words[0] != words.size() - 1) return false;
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      if (words[i] < 2 || words[i] >= free_.size() || free_[words[i]]) return false;
+      if (i > 1 && words[i] >= words[i - 1]) return false;
+      free_[words[i]] = true;
+      ++free_count_;
+    }
+    return true;
+  }
+
+  bool is_in_use(const MDB_val& key) {
+    const auto address = reinterpret_cast<std::uintptr_t>(key.mv_data) / page_size_ * page_size_;
+    if (address == last_) return true;
+    last_ = address;
+    std::uint64_t number = 0;
+    std::memcpy(&number, reinterpret_cast<const void*>(address), sizeof number);
+    if (number < 2 || number >= free_.size() || free_[number]) return false;
+    const std::uintptr_t base = address - number * page_size_;
+    if (base_ == 0) base_ = base;
+    return base == base_;
+  }
+
+ private:
+  std::vector<bool> free_;
+  std::uint64_t free_count_ = 0;
+  const std::uint64_t page_size_;
+  std::uintptr_t base_ = 0;
+  std::uintptr_t last_ = 0;
+};
+
+std::uint64_t pages_of(const MDB_stat& stat) {
+  return stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+}
+
+// Calls visit(key, value) for each record. False: it did, or the tree cannot be walked.
+template <typename Visit>
+bool walk_tree(MDB_txn* txn, MDB_dbi tree, Visit&& visit) {
+  MDB_cursor* raw_cursor = nullptr;
+  if (mdb_cursor_open(txn, tree, &raw_cursor) != 0) return false;
+  const lmdb::Cursor cursor(raw_cursor);
+  MDB_val key{};
+  MDB_val value{};
+  int rc = mdb_cursor_get(raw_cursor, &key, &value, MDB_FIRST);
+  for (; rc == 0; rc = mdb_cursor_get(raw_cursor, &key, &value, MDB_NEXT)) {
+    if (!visit(key, value)) return false;
+  }
+  return rc == MDB_NOTFOUND;
+}
+
+Verdict check_trees(MDB_txn* txn, MDB_dbi records, std::uint64_t page_count) {
+  constexpr MDB_dbi kFreeList = 0;
+  MDB_stat used{};
+  MDB_stat list{};
+  if (mdb_stat(txn, records, &used) != 0 || mdb_stat(txn, kFreeList, &list) != 0) {
+    return Verdict::kUnreadable;
+  }
+  if (page_count > (1ull << 40) || used.ms_psize < 512) return Verdict::kUnreadable;
+  Pages pages(page_count, used.ms_psize);
+  std::size_t seen = 0;
+  const bool list_right = walk_tree(txn, kFreeList, [&](const MDB_val&, const MDB_val& value) {
+    return ++seen <= list.ms_entries && pages.take_free(value);
+  });
+  if (!list_right || seen != list.ms_entries) return Verdict::kUnreadable;
+  if (2 + pages_of(used) + pages_of(list) + pages.free_count() > page_count) {
+    return Verdict::kUnreadable;
+  }
+  seen = 0;
+  std::string last;
+  Verdict verdict = Verdict::kUnreadable;
+  const bool right = walk_tree(txn, records, [&](const MDB_val& key, const MDB_val& value) {
+    const std::string_view name = lmdb::to_text(key);
+    if (!pages.is_in_use(key) || (seen > 0 && name <= last)) return false;
+    if (!lmdb::unseal(name, lmdb::to_text(value))) {
+      verdict = Verdict::kChecksum;
+      return false;
+    }
+    last = name;
+    return ++seen <= used.ms_entries;
+  });
+  return right && seen == used.ms_entries ? Verdict::kSound : verdict;
+}
+
 Verdict walk(const char* path) {
   MDB_env* raw_env = nullptr;
   if (mdb_env_create(&raw_env) != 0) return Verdict::kUnreadable;
@@ -30,29 +130,14 @@ Verdict walk(const char* path) {
   const int opened = mdb_env_open(raw_env, path, MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0600);
   if (opened == ENOENT) return Verdict::kNoDatabase;
   if (opened != 0) return Verdict::kUnreadable;
+  MDB_envinfo info{};
+  if (mdb_env_info(raw_env, &info) != 0) return Verdict::kUnreadable;
   MDB_txn* raw_txn = nullptr;
   if (mdb_txn_begin(raw_env, nullptr, MDB_RDONLY, &raw_txn) != 0) return Verdict::kUnreadable;
   const lmdb::Txn txn(raw_txn);
   MDB_dbi records = 0;
   if (mdb_dbi_open(raw_txn, nullptr, 0, &records) != 0) return Verdict::kUnreadable;
-  MDB_stat stat{};
-  if (mdb_stat(raw_txn, records, &stat) != 0) return Verdict::kUnreadable;
-  MDB_cursor* raw_cursor = nullptr;
-  if (mdb_cursor_open(raw_txn, records, &raw_cursor) != 0) return Verdict::kUnreadable;
-  const lmdb::Cursor cursor(raw_cursor);
-  std::size_t seen = 0;
-  std::string last;
-  MDB_val key{};
-  MDB_val value{};
-  int rc = mdb_cursor_get(raw_cursor, &key, &value, MDB_FIRST);
-  for (; rc == 0; rc = mdb_cursor_get(raw_cursor, &key, &value, MDB_NEXT)) {
-    const std::string_view name = lmdb::to_text(key);
-    if (!lmdb::unseal(name, lmdb::to_text(value))) return Verdict::kChecksum;
-    if (seen > 0 && name <= last) return Verdict::kUnreadable;  // a misplaced page
-    last = name;
-    if (++seen > stat.ms_entries) return Verdict::kUnreadable;
-  }
-  return rc == MDB_NOTFOUND && seen == stat.ms_entries ? Verdict::kSound : Verdict::kUnreadable;
+  return check_trees(raw_txn, records, info.me_last_pgno + 1);
 }
 
 // Closes all but the standard ones and these two: the cache's lock, sockets and /dev/fuse are not the child's to hold.

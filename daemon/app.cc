@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,7 +33,8 @@ namespace {
 class KeeperWatch {
  public:
   KeeperWatch(int link, fs::FuseSession& session)
-      : wake_(::eventfd(0, EFD_CLOEXEC)), thread_([this, link, &session] { watch(link, session); }) {}
+      : wake_(::eventfd(0, EFD_CLOEXEC)),
+        thread_([this, link, &session] { watch(link, session); }) {}
   ~KeeperWatch() {
     const std::uint64_t one = 1;
     static_cast<void>(::write(wake_.get(), &one, sizeof one));
@@ -63,6 +65,7 @@ void prepare_process() {
   seal_process();
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);  // exec may have cleared it
   ::signal(SIGPIPE, SIG_IGN);
+  ::umask(077);
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -98,6 +101,8 @@ fs::OperationsOptions operations_options(const WorkerSettings& settings) {
   options.shared = settings.allow_other;
   options.offline = settings.offline;
   options.metadata_ttl = std::chrono::seconds(settings.metadata_ttl_seconds);
+  options.metadata_deadline = std::chrono::seconds(settings.metadata_deadline_seconds);
+  options.read_deadline = std::chrono::seconds(settings.read_deadline_seconds);
   options.memory_budget = settings.memory;
   return options;
 }
@@ -141,7 +146,8 @@ Result<void> serve(const WorkerSettings& settings, Bytes init_request, Logger& l
     const KeeperWatch watch(kWorkerLinkFd, **session);
     served = (*session)->run(**operations);
   }
-  // What is parked is answered while the session still stands; the hub's last callbacks find a filesystem.
+  // What is parked is answered while the session still stands; the hub's last callbacks find a
+  // filesystem.
   (*operations)->close();
   hub->reset();
   return served;
@@ -182,8 +188,8 @@ int run_worker() {
   prepare_process();
   auto lived = live_guarded();
   if (lived) return 0;
-  static_cast<void>(send_message(kWorkerLinkFd, MessageKind::kFailed,
-                                 as_bytes(lived.error().context)));
+  static_cast<void>(
+      send_message(kWorkerLinkFd, MessageKind::kFailed, as_bytes(lived.error().context)));
   return 1;
 }
 

@@ -16,7 +16,8 @@ struct BusyProcess {
   std::string use;  // "current folder", "open file", ...
 };
 
-// Who keeps `mount` busy: read from /proc alone, never from the mount. Processes of other users are seen only by root.
+// Who keeps `mount` busy: read from /proc alone, never from the mount. Processes of other users are
+// seen only by root.
 std::vector<BusyProcess> processes_using(const MountEntry& mount);
 
 }  // namespace hubvfs::daemon

@@ -2,6 +2,7 @@
 #include "daemon/cli.h"
 
 #include <CLI/CLI.hpp>
+
 #include <algorithm>
 #include <functional>
 #include <memory>
@@ -51,8 +52,9 @@ std::string explain_usage(const CLI::App* app, const CLI::Error& error) {
 }
 
 std::string option_list() {
-  std::string text = "Options for -o, each also in the environment as HUBVFS_KEY (cache.path: "
-                     "HUBVFS_CACHE_PATH):\n";
+  std::string text =
+      "Options for -o, each also in the environment as HUBVFS_KEY (cache.path: "
+      "HUBVFS_CACHE_PATH):\n";
   for (const OptionKey& option : option_keys()) {
     std::string left = std::string("  ") + option.key;
     if (option.value[0] != '\0') left += std::string("=") + option.value;
@@ -105,12 +107,14 @@ void add_serve(CLI::App& app, ServeCommand& args, Command& chosen, const Io& io)
   serve->add_option("--listen", args.listen, "Address and port to answer at; port 0: a free one")
       ->type_name("ADDR:PORT")
       ->capture_default_str();
-  serve->add_option("--content-port", args.content_port,
-                    "Port of the second origin, which signed URLs point at; 0: a free one")
+  serve
+      ->add_option("--content-port", args.content_port,
+                   "Port of the second origin, which signed URLs point at; 0: a free one")
       ->type_name("PORT")
       ->capture_default_str();
-  serve->add_option("--public-url", args.public_url,
-                    "The URL that clients know this server by (default: http://ADDR:PORT)")
+  serve
+      ->add_option("--public-url", args.public_url,
+                   "The URL that clients know this server by (default: http://ADDR:PORT)")
       ->type_name("URL");
   serve->add_option("--token-file", args.token_file, "Tokens to accept: lines of TOKEN USER")
       ->type_name("FILE");
@@ -118,8 +122,9 @@ void add_serve(CLI::App& app, ServeCommand& args, Command& chosen, const Io& io)
       ->type_name("FILE");
   serve->add_option("--access-log", args.access_log, "Write a JSON line for each request")
       ->type_name("FILE");
-  serve->add_option("--state-dir", args.state_dir,
-                    "Where hashes are kept (default: $XDG_STATE_HOME/hubvfs/serve)")
+  serve
+      ->add_option("--state-dir", args.state_dir,
+                   "Where hashes are kept (default: $XDG_STATE_HOME/hubvfs/serve)")
       ->type_name("DIR");
   serve->add_option("--url-lifetime", args.url_lifetime, "How long a signed URL is good")
       ->type_name("TIME")

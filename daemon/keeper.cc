@@ -65,8 +65,7 @@ Result<std::unique_ptr<Keeper>> Keeper::create(KeeperOptions options, Logger& lo
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   auto mount = KernelMount::mount(options.dir, options.allow_other);
   if (!mount) return mount.error();
-  std::unique_ptr<Keeper> keeper(
-      new Keeper(std::move(options), std::move(*mount), log, clock));
+  std::unique_ptr<Keeper> keeper(new Keeper(std::move(options), std::move(*mount), log, clock));
   if (auto ready = keeper->prepare(); !ready) return ready.error();
   return keeper;
 }
@@ -103,8 +102,8 @@ Result<void> Keeper::run() {
 }
 
 void Keeper::start() {
-  auto worker = start_worker(mount_.dev_fd(), options_.dir, options_.worker_settings,
-                             init_request_);
+  auto worker =
+      start_worker(mount_.dev_fd(), options_.dir, options_.worker_settings, init_request_);
   if (worker) {
     current_ = std::move(*worker);
     log_.debug("started worker " + std::to_string(current_.pid));
@@ -127,13 +126,12 @@ int Keeper::poll_timeout_ms() const {
 }
 
 void Keeper::wait_for_events() {
-  // A descriptor of -1 is skipped by poll. The device is watched for POLLERR only, which needs no asking.
-  std::vector<pollfd> events{{mount_.dev_fd(), 0, 0},
-                             {signals_.get(), POLLIN, 0},
-                             {current_.link.get(), POLLIN, 0},
-                             {current_.pidfd.get(), POLLIN, 0},
-                             {presence_.fd(), POLLIN, 0},
-                             {ever_ready_ ? -1 : options_.audience_fd, 0, 0}};
+  // A descriptor of -1 is skipped by poll. The device is watched for POLLERR only, which needs no
+  // asking.
+  std::vector<pollfd> events{
+      {mount_.dev_fd(), 0, 0},          {signals_.get(), POLLIN, 0},
+      {current_.link.get(), POLLIN, 0}, {current_.pidfd.get(), POLLIN, 0},
+      {presence_.fd(), POLLIN, 0},      {ever_ready_ ? -1 : options_.audience_fd, 0, 0}};
   for (const WorkerProcess& corpse : corpses_) events.push_back({corpse.pidfd.get(), POLLIN, 0});
   if (::poll(events.data(), events.size(), poll_timeout_ms()) < 0 && errno != EINTR) {
     log_.error("poll failed in the keeper");
@@ -220,15 +218,16 @@ void Keeper::bury_current() {
   const bool hopeless = unanswered_deaths_ >= kMostUnanswered ||
                         (!ever_ready_ && !was_ready && !worker_said_.empty());
   if (hopeless) {
-    failure_ = Error{ErrorCode::kUnavailable,
-                     worker_said_.empty() ? "the worker " + why : worker_said_};
+    failure_ =
+        Error{ErrorCode::kUnavailable, worker_said_.empty() ? "the worker " + why : worker_said_};
     done_ = true;
     return;
   }
   if ((ever_ready_ || was_ready) && !fs::offers_resend(init_request_)) {
-    failure_ = Error{ErrorCode::kUnsupported,
-                     "the worker " + why + ", and this kernel cannot send its requests again "
-                     "(Linux 6.9 can): unmounted; run `hubvfs mount` again"};
+    failure_ =
+        Error{ErrorCode::kUnsupported, "the worker " + why +
+                                           ", and this kernel cannot send its requests again "
+                                           "(Linux 6.9 can): unmounted; run `hubvfs mount` again"};
     done_ = true;
     return;
   }

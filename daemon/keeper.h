@@ -19,19 +19,22 @@
 namespace hubvfs::daemon {
 
 struct KeeperOptions {
-  std::string dir;        // canonical, checked (mount_point.h)
+  std::string dir;  // canonical, checked (mount_point.h)
   bool allow_other = false;
   Bytes worker_settings;  // WorkerSettings::encode
-  bool stop_on_hangup = false;  // SIGHUP: true in the foreground, where it means that the terminal went away
-  int audience_fd = -1;   // a pipe to whoever waits for on_ready; when its reader is gone before that, stop. Borrowed
+  bool stop_on_hangup =
+      false;  // SIGHUP: true in the foreground, where it means that the terminal went away
+  int audience_fd = -1;  // a pipe to whoever waits for on_ready; when its reader is gone before
+                         // that, stop. Borrowed
   std::function<void()> on_ready;  // once, when the first worker answers
 };
 
-// The process that holds a mount and its worker's life (design, section 1; threats-and-faults, section 7).
+// The process that holds a mount and its worker's life (design, section 1; threats-and-faults,
+// section 7).
 //
 // It keeps the descriptor and the INIT request, starts the worker, starts another when that dies,
-// and unmounts on SIGTERM and SIGINT. It never parses a byte from outside and never touches its own mount: what
-// becomes of that it learns from the descriptor. One thread.
+// and unmounts on SIGTERM and SIGINT. It never parses a byte from outside and never touches its own
+// mount: what becomes of that it learns from the descriptor. One thread.
 class Keeper {
  public:
   // Mounts. SIGTERM, SIGINT and SIGHUP are blocked from then on, for good.
@@ -65,15 +68,15 @@ class Keeper {
   Presence presence_;
   UniqueFd signals_;
   Bytes init_request_;
-  WorkerProcess current_;              // pid 0: none just now
+  WorkerProcess current_;               // pid 0: none just now
   std::vector<WorkerProcess> corpses_;  // killed as hung and not yet dead
   std::deque<TimePoint> deaths_;        // of the last second
   unsigned unanswered_deaths_ = 0;      // in a row, of workers that never got ready
   TimePoint start_at_{};
-  std::optional<TimePoint> stop_at_;    // stopping: when patience with open files ends
+  std::optional<TimePoint> stop_at_;  // stopping: when patience with open files ends
   bool ever_ready_ = false;
   bool done_ = false;
-  std::string worker_said_;             // its last kFailed
+  std::string worker_said_;  // its last kFailed
   std::optional<Error> failure_;
 };
 

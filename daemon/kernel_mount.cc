@@ -27,7 +27,8 @@ std::string shown(const std::string& path) { return escape_for_log(path, 1024); 
 Error no_fuse(int error) {
   std::string next =
       error == ENOENT || error == ENODEV
-          ? ": load the module (modprobe fuse), or give the container the device (--device /dev/fuse)"
+          ? ": load the module (modprobe fuse), or give the container the device (--device "
+            "/dev/fuse)"
           : ": in a container, give it the device and the right to mount (--device /dev/fuse "
             "--cap-add SYS_ADMIN)";
   return {ErrorCode::kUnsupported,
@@ -40,9 +41,9 @@ Result<UniqueFd> mount_as_root(const std::string& dir, bool allow_other) {
   // By descriptor, so that nothing can be put in the way of the path that was checked.
   const UniqueFd target(::open(dir.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!target) return system_error(errno, "cannot open " + shown(dir));
-  const std::string options = "fd=" + std::to_string(dev.get()) + ",rootmode=40000,user_id=" +
-                              std::to_string(::getuid()) + ",group_id=" +
-                              std::to_string(::getgid()) + ",default_permissions" +
+  const std::string options = "fd=" + std::to_string(dev.get()) +
+                              ",rootmode=40000,user_id=" + std::to_string(::getuid()) +
+                              ",group_id=" + std::to_string(::getgid()) + ",default_permissions" +
                               (allow_other ? ",allow_other" : "");
   const std::string path = "/proc/self/fd/" + std::to_string(target.get());
   if (::mount("hubvfs", path.c_str(), "fuse.hubvfs", MS_RDONLY | MS_NOSUID | MS_NODEV,
@@ -77,10 +78,10 @@ UniqueFd receive_fd(int sock) {
 }
 
 Error explain_fusermount(const std::string& dir, const ProgramEnd& end) {
-  std::string text = "cannot mount at " + shown(dir) + ": " +
-                     (end.errors.empty() ? "fusermount3 ended with status " +
-                                               std::to_string(end.status)
-                                         : escape_for_log(end.errors, 1024));
+  std::string text =
+      "cannot mount at " + shown(dir) + ": " +
+      (end.errors.empty() ? "fusermount3 ended with status " + std::to_string(end.status)
+                          : escape_for_log(end.errors, 1024));
   if (end.errors.find("user_allow_other") != std::string::npos) {
     text += ": an administrator has to add that line, or mount without -o allow_other";
   } else if (end.errors.find("/dev/fuse") != std::string::npos) {

@@ -8,10 +8,11 @@
 
 namespace hubvfs::daemon {
 
-// A FUSE mount of ours, and the descriptor that serves it: mount(2) as root, fusermount3 as anyone else.
+// A FUSE mount of ours, and the descriptor that serves it: mount(2) as root, fusermount3 as anyone
+// else.
 //
-// Never touches what it mounted: with no worker to answer, that would block. Destroying it detaches the
-// mount, if it is still there, and closes the descriptor.
+// Never touches what it mounted: with no worker to answer, that would block. Destroying it detaches
+// the mount, if it is still there, and closes the descriptor.
 class KernelMount {
  public:
   // `dir` is canonical, exists and is nobody's mount point. Always read-only, nosuid, nodev,
@@ -27,13 +28,15 @@ class KernelMount {
 
   // Whether `dir` still shows this mount.
   bool attached() const;
-  // Takes it out of the tree now; who has files open keeps them. Nothing when it is not there any more.
+  // Takes it out of the tree now; who has files open keeps them. Nothing when it is not there any
+  // more.
   void detach();
   // Raises the mount's read_ahead_kb, where permitted. After INIT was answered.
   void raise_read_ahead() const;
 
  private:
-  KernelMount(std::string dir, UniqueFd dev_fd) : dir_(std::move(dir)), dev_fd_(std::move(dev_fd)) {}
+  KernelMount(std::string dir, UniqueFd dev_fd)
+      : dir_(std::move(dir)), dev_fd_(std::move(dev_fd)) {}
   Result<void> learn_device();
 
   std::string dir_;
@@ -41,7 +44,8 @@ class KernelMount {
   UniqueFd dev_fd_;
 };
 
-// Unmounts whatever is at `dir`. kBusy: in use, and not `lazy`. kPermissionDenied, kNotFound: as they say.
+// Unmounts whatever is at `dir`. kBusy: in use, and not `lazy`. kPermissionDenied, kNotFound: as
+// they say.
 Result<void> unmount(const std::string& dir, bool lazy);
 
 }  // namespace hubvfs::daemon

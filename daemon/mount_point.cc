@@ -54,8 +54,10 @@ Result<bool> clear_mount(const MountEntry& there) {
   const std::string& path = there.mount_point;
   auto state = ask_child([&path] { return look_at(path); }, kPatience);
   if (!state || *state != "dead") {
-    return refused(path, "a hubvfs is mounted there already; see `hubvfs status`, or end it with "
-                         "`hubvfs umount " + shown(path) + "`");
+    return refused(path,
+                   "a hubvfs is mounted there already; see `hubvfs status`, or end it with "
+                   "`hubvfs umount " +
+                       shown(path) + "`");
   }
   if (auto gone = unmount(path, true); !gone) {
     return gone.error().within("a hubvfs that died is still mounted there");
@@ -75,10 +77,12 @@ Result<void> check_folder(MountPoint& point) {
   }
   if (*state == "empty") return {};
   if (*state == "not-empty") {
-    return refused(point.path, "it is not empty, and what is in it would be hidden; choose another folder");
+    return refused(point.path,
+                   "it is not empty, and what is in it would be hidden; choose another folder");
   }
   if (*state == "not-a-folder") return refused(point.path, "it is not a folder");
-  if (*state == "dead") return refused(point.path, "what is mounted there is dead; unmount it first");
+  if (*state == "dead")
+    return refused(point.path, "what is mounted there is dead; unmount it first");
   return refused(point.path, state->substr(state->find(' ') + 1));
 }
 

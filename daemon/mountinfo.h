@@ -19,7 +19,7 @@ struct MountEntry {
   std::string mount_point;  // escapes resolved
   std::string fs_type;      // "fuse.hubvfs"
   std::string source;
-  uid_t user_id = 0;        // of a FUSE mount: who may use it, unless allow_other
+  uid_t user_id = 0;  // of a FUSE mount: who may use it, unless allow_other
   bool allow_other = false;
 
   bool is_hubvfs() const { return fs_type == "fuse.hubvfs"; }
@@ -29,7 +29,8 @@ struct MountEntry {
 std::vector<MountEntry> parse_mountinfo(std::string_view text);
 Result<std::vector<MountEntry>> read_mountinfo();
 
-// What is mounted at `path` (absolute, canonical): the last of them, which hides the others. Null: nothing.
+// What is mounted at `path` (absolute, canonical): the last of them, which hides the others. Null:
+// nothing.
 const MountEntry* mounted_at(const std::vector<MountEntry>& mounts, std::string_view path);
 // The hubvfs mount that `path` lies inside of (not at). Null: none.
 const MountEntry* hubvfs_around(const std::vector<MountEntry>& mounts, std::string_view path);

@@ -18,6 +18,8 @@ constexpr std::uint64_t kLeastMemory = 16u << 20;
 constexpr std::uint64_t kLeastCache = 16u << 20;
 constexpr std::uint64_t kLeastBlock = 256u << 10;
 constexpr std::uint64_t kMostBlock = 16u << 20;
+constexpr std::uint64_t kMostTtl = 366ull * 24 * 3600;
+constexpr std::uint64_t kMostDeadline = 24 * 3600;
 
 Error bad_value(const std::string& from, const std::string& value, const std::string& wanted) {
   return {ErrorCode::kInvalidArgument,
@@ -57,6 +59,18 @@ Result<void> set_size(std::uint64_t& to, const std::string& from, const std::str
   return {};
 }
 
+Result<void> set_seconds(std::uint64_t& to, const std::string& from, const std::string& value,
+                         std::uint64_t least, std::uint64_t most) {
+  const auto seconds = parse_seconds(value);
+  if (!seconds || *seconds < least || *seconds > most) {
+    return bad_value(from, value,
+                     "a time such as 30s, 5m or 12h, from " + std::to_string(least) + "s to " +
+                         std::to_string(most) + "s");
+  }
+  to = *seconds;
+  return {};
+}
+
 Result<void> set_block_size(WorkerSettings& s, const std::string& from, const std::string& value) {
   if (auto set = set_size(s.block_size, from, value, kLeastBlock, kMostBlock); !set) return set;
   if (!std::has_single_bit(s.block_size)) return bad_value(from, value, "a power of two");
@@ -90,11 +104,12 @@ Result<void> set_one(WorkerSettings& s, const std::string& key, const std::strin
   if (key == "cache.block_size") return set_block_size(s, from, value);
   if (key == "memory") return set_size(s.memory, from, value, kLeastMemory, kAny);
   if (key == "endpoint") return set_endpoint(s, from, value);
-  if (key == "metadata.ttl") {
-    const auto seconds = parse_seconds(value);
-    if (!seconds) return bad_value(from, value, "a time such as 30s, 5m or 12h");
-    s.metadata_ttl_seconds = *seconds;
-    return {};
+  if (key == "metadata.ttl") return set_seconds(s.metadata_ttl_seconds, from, value, 0, kMostTtl);
+  if (key == "metadata.deadline") {
+    return set_seconds(s.metadata_deadline_seconds, from, value, 1, kMostDeadline);
+  }
+  if (key == "read.deadline") {
+    return set_seconds(s.read_deadline_seconds, from, value, 1, kMostDeadline);
   }
   if (key == "allow_other") {
     const auto on = parse_switch(value);
@@ -229,6 +244,8 @@ const std::vector<OptionKey>& option_keys() {
       {"cache.block_size", "SIZE",
        "what is fetched and kept at a time, for a new cache: 256K to 16M (default: 1M)"},
       {"metadata.ttl", "TIME", "how long a branch is believed not to have moved (default: 5m)"},
+      {"metadata.deadline", "TIME", "how long a lookup waits for the Hub (default: 30s)"},
+      {"read.deadline", "TIME", "how long a read waits without progress (default: 120s)"},
       {"endpoint", "URL", "the Hub (default: $HF_ENDPOINT, else https://huggingface.co)"},
       {"memory", "SIZE", "most bytes of fetch buffers (default: 256M)"},
       {"allow_other", "", "everybody on this host may read; then no token is used"},

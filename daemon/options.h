@@ -23,16 +23,16 @@ const std::vector<OptionKey>& option_keys();
 // "HUBVFS_CACHE_PATH" for "cache.path".
 std::string environment_name(std::string_view key);
 
-struct MountRequest {           // as the command line has it
-  std::vector<std::string> o;   // each "-o" as given: "k=v,k=v"; "\," is a comma within a value
+struct MountRequest {          // as the command line has it
+  std::vector<std::string> o;  // each "-o" as given: "k=v,k=v"; "\," is a comma within a value
   std::string type = "model";
   bool offline = false;
   bool foreground = false;
 };
 
 struct MountSettings {
-  WorkerSettings worker;       // mount_point and log_file are filled in later
-  std::string offline_reason;  // "" when online
+  WorkerSettings worker;           // mount_point and log_file are filled in later
+  std::string offline_reason;      // "" when online
   std::vector<std::string> notes;  // for the user: what was decided that may surprise
 };
 

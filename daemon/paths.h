@@ -12,23 +12,25 @@ namespace hubvfs::daemon {
 
 using GetEnv = std::function<std::string(const char*)>;  // "" for unset
 
-// $XDG_CACHE_HOME, $XDG_STATE_HOME, or what they stand for when unset or not absolute. kNotFound: no home either.
+// $XDG_CACHE_HOME, $XDG_STATE_HOME, or what they stand for when unset or not absolute. kNotFound:
+// no home either.
 Result<std::string> cache_home(const GetEnv& getenv);
 Result<std::string> state_home(const GetEnv& getenv);
 
 // Absolute, without ".", "..", "//" or a trailing slash: by text alone.
 Result<std::string> absolute_path(std::string_view path);
 
-// The same with symlinks resolved, but never through what is mounted at the path itself: that may not
-// answer. File systems are asked in a child, so that none on the way can block. The last component
-// need not exist. kNotFound: its parent does not; kTimedOut: something on the way does not answer.
+// The same with symlinks resolved, but never through what is mounted at the path itself: that may
+// not answer. File systems are asked in a child, so that none on the way can block. The last
+// component need not exist. kNotFound: its parent does not; kTimedOut: something on the way does
+// not answer.
 Result<std::string> canonical_path(std::string_view path);
 
 // mkdir -p, 0700 for what is new. Existing folders are left as they are.
 Result<void> make_directories(const std::string& path);
 
-// Whether `path` lies on a network or FUSE file system, where a cache must not be. `path` or its nearest
-// existing parent is asked.
+// Whether `path` lies on a network or FUSE file system, where a cache must not be. `path` or its
+// nearest existing parent is asked.
 bool on_remote_filesystem(const std::string& path);
 
 }  // namespace hubvfs::daemon

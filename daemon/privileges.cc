@@ -17,18 +17,18 @@ namespace hubvfs::daemon {
 namespace {
 
 constexpr std::array kPassed = {
-    std::string_view("HOME"),          std::string_view("PATH"),
-    std::string_view("USER"),          std::string_view("LOGNAME"),
-    std::string_view("LANG"),          std::string_view("TZ"),
-    std::string_view("TMPDIR"),        std::string_view("XDG_CACHE_HOME"),
+    std::string_view("HOME"),           std::string_view("PATH"),
+    std::string_view("USER"),           std::string_view("LOGNAME"),
+    std::string_view("LANG"),           std::string_view("TZ"),
+    std::string_view("TMPDIR"),         std::string_view("XDG_CACHE_HOME"),
     std::string_view("XDG_STATE_HOME"), std::string_view("XDG_CONFIG_HOME"),
-    std::string_view("HF_HOME"),       std::string_view("HF_TOKEN_PATH"),
-    std::string_view("http_proxy"),    std::string_view("https_proxy"),
-    std::string_view("HTTPS_PROXY"),   std::string_view("all_proxy"),
-    std::string_view("ALL_PROXY"),     std::string_view("no_proxy"),
-    std::string_view("NO_PROXY"),      std::string_view("SSL_CERT_FILE"),
-    std::string_view("SSL_CERT_DIR"),  std::string_view("ASAN_OPTIONS"),
-    std::string_view("UBSAN_OPTIONS"), std::string_view("TSAN_OPTIONS"),
+    std::string_view("HF_HOME"),        std::string_view("HF_TOKEN_PATH"),
+    std::string_view("http_proxy"),     std::string_view("https_proxy"),
+    std::string_view("HTTPS_PROXY"),    std::string_view("all_proxy"),
+    std::string_view("ALL_PROXY"),      std::string_view("no_proxy"),
+    std::string_view("NO_PROXY"),       std::string_view("SSL_CERT_FILE"),
+    std::string_view("SSL_CERT_DIR"),   std::string_view("ASAN_OPTIONS"),
+    std::string_view("UBSAN_OPTIONS"),  std::string_view("TSAN_OPTIONS"),
 };
 
 using CapabilityWords = std::array<__user_cap_data_struct, 2>;
@@ -42,9 +42,7 @@ __user_cap_header_struct capability_header() {
 }  // namespace
 
 void seal_process() {
-#if !defined(__SANITIZE_ADDRESS__)  // its leak check has to trace itself
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
   const rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
 }

@@ -12,8 +12,9 @@ namespace hubvfs::daemon {
 // No core files, and memory, environment and descriptors closed to other processes of this user.
 void seal_process();
 
-// Gives up every capability for good, whatever is executed later; as root also the supplementary groups. The
-// uid stays. Makes system calls only: for a child between fork and exec. False: some of it failed.
+// Gives up every capability for good, whatever is executed later; as root also the supplementary
+// groups. The uid stays. Makes system calls only: for a child between fork and exec. False: some of
+// it failed.
 bool drop_privileges();
 
 // kPermissionDenied when this process still has a capability or may gain one.

@@ -26,6 +26,8 @@ Bytes WorkerSettings::encode() const {
   out.integer(block_size);
   out.integer(memory);
   out.integer(metadata_ttl_seconds);
+  out.integer(metadata_deadline_seconds);
+  out.integer(read_deadline_seconds);
   out.integer(static_cast<std::uint8_t>(log_level));
   out.string(log_file);
   out.string(hf_token);
@@ -49,6 +51,8 @@ Result<WorkerSettings> WorkerSettings::decode(ByteView bytes) {
   s.block_size = in.integer<std::uint64_t>();
   s.memory = in.integer<std::uint64_t>();
   s.metadata_ttl_seconds = in.integer<std::uint64_t>();
+  s.metadata_deadline_seconds = in.integer<std::uint64_t>();
+  s.read_deadline_seconds = in.integer<std::uint64_t>();
   s.log_level = static_cast<LogLevel>(in.integer<std::uint8_t>());
   s.log_file = in.string();
   s.hf_token = in.string();

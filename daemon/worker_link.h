@@ -18,8 +18,8 @@ constexpr int kWorkerLinkFd = 4;
 // argv[1] of a worker; what follows it is only for people who read `ps`.
 constexpr const char* kWorkerCommand = "internal-worker";
 
-// Everything a worker needs to know. Tokens from the environment travel here, never in an environment or argv that
-// other processes could read.
+// Everything a worker needs to know. Tokens from the environment travel here, never in an
+// environment or argv that other processes could read.
 struct WorkerSettings {
   std::string mount_point;  // for messages only
   hub::RepoType type = hub::RepoType::kModel;
@@ -27,13 +27,15 @@ struct WorkerSettings {
   bool allow_other = false;
   bool offline = false;
   std::string cache_path;
-  std::uint64_t cache_size = 0;   // 0: the cache's own default
-  std::uint64_t block_size = 0;   // 0: the same
+  std::uint64_t cache_size = 0;  // 0: the cache's own default
+  std::uint64_t block_size = 0;  // 0: the same
   std::uint64_t memory = 256u << 20;
   std::uint64_t metadata_ttl_seconds = 300;
+  std::uint64_t metadata_deadline_seconds = 30;
+  std::uint64_t read_deadline_seconds = 120;
   LogLevel log_level = LogLevel::kInfo;
-  std::string log_file;  // "" for standard error
-  std::string hf_token;             // HF_TOKEN
+  std::string log_file;                // "" for standard error
+  std::string hf_token;                // HF_TOKEN
   std::string hugging_face_hub_token;  // HUGGING_FACE_HUB_TOKEN
 
   Bytes encode() const;

@@ -36,6 +36,7 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
   if (::dup2(dev, kWorkerDeviceFd) < 0 || ::dup2(link, kWorkerLinkFd) < 0) ::_exit(kNotStarted);
   ::syscall(SYS_close_range, kWorkerLinkFd + 1, ~0u, 0);
   ::setsid();  // a Ctrl-C is the keeper's business
+  if (::chdir("/") < 0) ::_exit(kNotStarted);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -20,7 +20,8 @@ struct WorkerProcess {
 };
 
 // Starts this same program again as a worker, without privileges, in a session of its own, and
-// hands it settings and INIT. It is killed when the keeper dies. `settings` as WorkerSettings::encode gives them.
+// hands it settings and INIT. It is killed when the keeper dies. `settings` as
+// WorkerSettings::encode gives them.
 Result<WorkerProcess> start_worker(int dev_fd, const std::string& label, ByteView settings,
                                    ByteView init_request);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -64,11 +65,13 @@ ssize_t hook_writev(int fd, iovec* parts, int count, void*) {
 }
 
 // libfuse asks for one; requests are received in FuseLoop::receive.
-ssize_t hook_read(int fd, void* buffer, std::size_t size, void*) { return ::read(fd, buffer, size); }
+ssize_t hook_read(int fd, void* buffer, std::size_t size, void*) {
+  return ::read(fd, buffer, size);
+}
 
 void negotiate(void*, fuse_conn_info* conn) {
-  unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO |
-                  FUSE_CAP_READDIRPLUS;
+  unsigned want =
+      FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS;
   // Not wanted, each on purpose: AUTO_INVAL_DATA (bytes of a node never change; it would cost a
   // GETATTR a read), READDIRPLUS_AUTO (attributes come with every listing), CACHE_SYMLINKS,
   // EXPORT_SUPPORT (no handles by node id), SPLICE_* (our buffers are memory).
@@ -88,8 +91,7 @@ FuseLoop::FuseLoop(FuseSessionOptions options, Logger& log)
 
 FuseLoop::~FuseLoop() { notifier_.stop(); }
 
-Result<std::unique_ptr<FuseLoop>> FuseLoop::create(const FuseSessionOptions& options,
-                                                   Logger& log) {
+Result<std::unique_ptr<FuseLoop>> FuseLoop::create(const FuseSessionOptions& options, Logger& log) {
   if (options.dev_fd < 0 || options.threads == 0) {
     return {ErrorCode::kInvalidArgument, "a FUSE session needs a descriptor and a thread"};
   }
@@ -172,7 +174,13 @@ Result<void> FuseLoop::run(const fuse_lowlevel_ops& ops, void* userdata) {
   notifier_.start(session_.get());
   if (options_.on_ready) options_.on_ready();
   std::vector<std::thread> threads;
-  for (unsigned i = 0; i < options_.threads; ++i) threads.emplace_back([this] { serve(); });
+  threads.reserve(options_.threads);
+  try {
+    while (threads.size() < options_.threads) threads.emplace_back([this] { serve(); });
+  } catch (const std::system_error& e) {
+    log_.warning("serving with " + std::to_string(threads.size()) + " threads: " + e.what());
+    if (threads.empty()) end(EAGAIN);
+  }
   for (std::thread& thread : threads) thread.join();
   notifier_.stop();
   if (const int failure = failure_; failure != 0) {

@@ -16,9 +16,10 @@ namespace hubvfs::fs {
 
 // What FuseSession does, for any set of libfuse operations.
 //
-// The receive loop is our own, not libfuse's: libfuse ends its threads by cancelling them inside the read
-// hook, which leaves no room for what each thread owns here (its scope, its touched buffer). Ours
-// read without waiting and sleep in one epoll set, edge-triggered, where an eventfd wakes them too.
+// The receive loop is our own, not libfuse's: libfuse ends its threads by cancelling them inside
+// the read hook, which leaves no room for what each thread owns here (its scope, its touched
+// buffer). Ours read without waiting and sleep in one epoll set, edge-triggered, where an eventfd
+// wakes them too.
 class FuseLoop {
  public:
   static Result<std::unique_ptr<FuseLoop>> create(const FuseSessionOptions& options, Logger& log);

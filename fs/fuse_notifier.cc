@@ -61,11 +61,10 @@ void FuseNotifier::work(fuse_session* session) {
 void FuseNotifier::send(fuse_session* session, const Item& item) {
   // A negative offset: attributes only. With a page range the kernel would wait for pages that an
   // unanswered READ holds.
-  const int failed =
-      item.name.empty()
-          ? fuse_lowlevel_notify_inval_inode(session, item.node, -1, 0)
-          : fuse_lowlevel_notify_inval_entry(session, item.node, item.name.c_str(),
-                                             item.name.size());
+  const int failed = item.name.empty()
+                         ? fuse_lowlevel_notify_inval_inode(session, item.node, -1, 0)
+                         : fuse_lowlevel_notify_inval_entry(session, item.node, item.name.c_str(),
+                                                            item.name.size());
   // ENOENT: the kernel does not hold it, or the connection is gone. ENOTDIR: it never was a parent.
   if (failed == 0 || failed == -ENOENT || failed == -ENOTDIR || failed == -ENODEV) return;
   log_.warning("telling the kernel to forget node " + std::to_string(item.node) + " " +

@@ -17,7 +17,8 @@ namespace hubvfs::fs {
 // KernelNotifier on a libfuse session: a queue and the one thread that writes to the kernel.
 //
 // Outside start() to stop() calls do nothing. Thread-safe. The queue has no bound: an invalidation
-// that is lost leaves a name wrong for as long as the kernel may keep it. Lock rank 90: nothing is taken inside.
+// that is lost leaves a name wrong for as long as the kernel may keep it. Lock rank 90: nothing is
+// taken inside.
 class FuseNotifier final : public KernelNotifier {
  public:
   explicit FuseNotifier(Logger& log) : log_(log) {}

@@ -21,8 +21,8 @@ struct FuseSessionOptions {
   std::function<void()> on_ready;
 };
 
-// One FUSE connection as the worker serves it (threats-and-faults, section 7): INIT is replayed from the
-// saved bytes; where it was answered by an earlier worker the reply is swallowed and
+// One FUSE connection as the worker serves it (threats-and-faults, section 7): INIT is replayed
+// from the saved bytes; where it was answered by an earlier worker the reply is swallowed and
 // FUSE_NOTIFY_RESEND asks for all that is unanswered.
 class FuseSession {
  public:

@@ -139,6 +139,7 @@ TransferEnd end_of(const TransferSink& sink, CURLcode code) {
   end.bad_answer = sink.bad_head || code == CURLE_OK || code == CURLE_UNSUPPORTED_PROTOCOL ||
                    code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_OUT_OF_MEMORY ||
                    code == CURLE_URL_MALFORMAT;
+  end.untrusted = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
   // libcurl's own words may quote a header of the server's.
   end.failure = sink.bad_head ? "too many or contradicting headers"
                 : sink.error[0] != '\0'

@@ -45,6 +45,7 @@ struct TransferEnd {
   bool complete = false;  // the whole answer came, whatever its status
   bool refused = false;   // the observer ended it
   bool bad_answer = false;  // the server does not speak HTTP as it should
+  bool untrusted = false;   // its certificate is not to be trusted: asking again will not help
   std::string failure;    // what libcurl says, else
 };
 

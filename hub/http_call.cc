@@ -202,7 +202,7 @@ void HttpCall::judge_broken(const TransferEnd& end) {
   if (end.refused) return conclude({ErrorCode::kOutOfMemory, what_});
   const Error error{end.bad_answer ? ErrorCode::kBadAnswer : ErrorCode::kUnavailable,
                     what_ + " at " + url_.origin() + ": " + end.failure};
-  if (end.bad_answer) return conclude(error);
+  if (end.bad_answer || end.untrusted) return conclude(error);
   retry_later(error, made_progress());
 }
 

@@ -46,7 +46,8 @@ int serve_command(const ServeCommand& command, const Io& io);
 
 int version_command(const Io& io);
 
-// Says what failed. The status is kExitUsage where what was asked for can never be right, else kExitFailed.
+// Says what failed. The status is kExitUsage where what was asked for can never be right, else
+// kExitFailed.
 int fail(const Io& io, const Error& error);
 
 }  // namespace hubvfs::daemon

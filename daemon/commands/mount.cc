@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <ostream>
 
 #include "base/clock.h"
@@ -44,7 +45,8 @@ Result<std::string> wanted_dir(const std::vector<std::string>& where) {
   }
   return {ErrorCode::kUnsupported,
           "mounting a single repo is not built yet: mount the whole Hub (hubvfs mount DIR) and use "
-          "DIR/" + escape_for_log(where.front().substr(std::strlen("hf://")))};
+          "DIR/" +
+              escape_for_log(where.front().substr(std::strlen("hf://")))};
 }
 
 KeeperOptions keeper_options(const Mounting& mounting) {
@@ -55,14 +57,31 @@ KeeperOptions keeper_options(const Mounting& mounting) {
   return options;
 }
 
-Result<void> keep(KeeperOptions options, LogLevel level) {
-  const auto log = make_stderr_logger(level);
+// The log file for a process that writes rarely: opened anew for each line, so that a line goes to
+// the file of that name though the worker has moved the last one away. Standard error goes with it.
+class SharedFileLogger final : public Logger {
+ public:
+  SharedFileLogger(std::string path, LogLevel least)
+      : path_(std::move(path)), to_stderr_(make_stderr_logger(least)) {}
+  void write(LogLevel level, std::string_view line) override {
+    const UniqueFd file(open_log(path_));
+    if (file) ::dup2(file.get(), STDERR_FILENO);
+    to_stderr_->write(level, line);
+  }
+  static int open_log(const std::string& path) {
+    return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  }
+
+ private:
+  std::string path_;
+  std::unique_ptr<Logger> to_stderr_;
+};
+
+Result<void> keep(KeeperOptions options, Logger& log) {
   const SystemClock clock;
-  auto keeper = Keeper::create(std::move(options), *log, clock);
+  auto keeper = Keeper::create(std::move(options), log, clock);
   if (!keeper) return keeper.error();
-  auto kept = (*keeper)->run();
-  if (!kept) log->error(kept.error().context);
-  return kept;
+  return (*keeper)->run();
 }
 
 int mount_in_foreground(const Mounting& mounting, const Io& io) {
@@ -71,7 +90,8 @@ int mount_in_foreground(const Mounting& mounting, const Io& io) {
   options.on_ready = [&] {
     io.out << "mounted at " << escape_for_log(mounting.point.path, 1024) << std::endl;
   };
-  auto kept = keep(std::move(options), mounting.settings.worker.log_level);
+  const auto log = make_stderr_logger(mounting.settings.worker.log_level);
+  auto kept = keep(std::move(options), *log);
   if (kept) return kExitOk;
   discard_mount_point(mounting.point);
   return fail(io, kept.error());
@@ -89,8 +109,7 @@ void say(int fd, std::string_view text) {
 // Standard error is the log file, for what does not come through a Logger.
 bool leave_terminal(const std::string& log_file) {
   const UniqueFd null_fd(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  const UniqueFd log_fd(
-      ::open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const UniqueFd log_fd(SharedFileLogger::open_log(log_file));
   ::umask(022);
   return null_fd && log_fd && ::setsid() >= 0 && ::chdir("/") == 0 &&
          ::dup2(null_fd.get(), 0) >= 0 && ::dup2(null_fd.get(), 1) >= 0 &&
@@ -113,7 +132,9 @@ bool leave_terminal(const std::string& log_file) {
     say(report.get(), kReadyLine);
     report.reset();
   };
-  auto kept = keep(std::move(options), mounting.settings.worker.log_level);
+  SharedFileLogger log(log_file, mounting.settings.worker.log_level);
+  auto kept = keep(std::move(options), log);
+  if (!kept) log.error(kept.error().context);
   if (!reported) {
     discard_mount_point(mounting.point);
     say(report.get(), kept ? std::string("the daemon was told to stop before the mount was ready")
@@ -208,8 +229,7 @@ int mount_command(const MountCommand& command, const Io& io) {
   mounting.settings.worker.mount_point = point->path;
   tell_user(mounting, io);
   if (command.request.foreground) return mount_in_foreground(mounting, io);
-  const int status = mount_as_daemon(mounting, io);
-  return status;
+  return mount_as_daemon(mounting, io);
 }
 
 }  // namespace hubvfs::daemon

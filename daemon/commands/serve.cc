@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <ctime>
 #include <cstdio>
+#include <ctime>
 #include <ostream>
 
 #include "base/clock.h"
@@ -29,6 +29,7 @@ sigset_t stop_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -122,8 +123,8 @@ class ProgressPrinter {
   }
   static std::string line(const HubServer::Progress& p) {
     return std::to_string(p.repos_ready) + " of " + std::to_string(p.repos_found) +
-           " repos ready, " + human_bytes(p.bytes_hashed) + " of " +
-           human_bytes(p.bytes_to_hash) + " hashed";
+           " repos ready, " + human_bytes(p.bytes_hashed) + " of " + human_bytes(p.bytes_to_hash) +
+           " hashed";
   }
   static std::string bar(const HubServer::Progress& p) {
     const double part = p.bytes_to_hash == 0 ? 1.0

@@ -111,9 +111,9 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
 
 void print_values(const Values& v, std::ostream& out) {
   out << "  hub    " << v.text("endpoint") << " (" << v.text("type") << ")"
-      << (v.flag("offline") ? ", offline" : "") << "; " << v.number("hub.requests")
-      << " requests, " << human_bytes(v.number("hub.bytes_received")) << " received, "
-      << v.number("hub.failures") << " failures, " << v.number("hub.retries") << " retries\n";
+      << (v.flag("offline") ? ", offline" : "") << "; " << v.number("hub.requests") << " requests, "
+      << human_bytes(v.number("hub.bytes_received")) << " received, " << v.number("hub.failures")
+      << " failures, " << v.number("hub.retries") << " retries\n";
   if (!v.text("hub.last_failure").empty()) {
     out << "         last failure: " << v.text("hub.last_failure") << "\n";
   }
@@ -123,8 +123,8 @@ void print_values(const Values& v, std::ostream& out) {
   out << "  cache  " << human_bytes(v.number("cache.bytes_used")) << " of "
       << human_bytes(v.number("cache.size_limit")) << ", " << v.number("cache.blobs")
       << " files; hit rate " << percent(hits, hits + v.number("cache.misses")) << ", "
-      << v.number("cache.evicted_blocks") << " blocks evicted, "
-      << v.number("cache.corrupt_blocks") << " damaged\n";
+      << v.number("cache.evicted_blocks") << " blocks evicted, " << v.number("cache.corrupt_blocks")
+      << " damaged\n";
   if (!v.text("cache.degraded").empty()) {
     out << "         storing nothing: " << v.text("cache.degraded") << "\n";
   }
@@ -170,8 +170,8 @@ Result<std::vector<MountEntry>> wanted_mounts(const std::string& dir) {
   const MountEntry* there = mounted_at(*mounts, *path);
   if (there == nullptr || !there->is_hubvfs()) {
     return {ErrorCode::kNotFound, "no hubvfs is mounted at " + escape_for_log(*path, 1024) +
-                                      "; mount it with `hubvfs mount " +
-                                      escape_for_log(dir, 1024) + "`"};
+                                      "; mount it with `hubvfs mount " + escape_for_log(dir, 1024) +
+                                      "`"};
   }
   wanted.push_back(*there);
   return wanted;

@@ -30,12 +30,11 @@ Result<MountEntry> find_mount(const std::string& dir) {
 }
 
 Error busy_error(const MountEntry& mount) {
-  std::string text = "cannot unmount " + escape_for_log(mount.mount_point, 1024) +
-                     ": it is in use";
+  std::string text = "cannot unmount " + escape_for_log(mount.mount_point, 1024) + ": it is in use";
   const auto users = processes_using(mount);
   for (std::size_t i = 0; i < users.size() && i < kMostNamed; ++i) {
-    text += (i == 0 ? " by " : ", ") + users[i].name + " (process " +
-            std::to_string(users[i].pid) + ", " + users[i].use + ")";
+    text += (i == 0 ? " by " : ", ") + users[i].name + " (process " + std::to_string(users[i].pid) +
+            ", " + users[i].use + ")";
   }
   if (users.size() > kMostNamed) {
     text += " and " + std::to_string(users.size() - kMostNamed) + " more";
@@ -61,9 +60,9 @@ int umount_command(const UmountCommand& command, const Io& io) {
     return kExitOk;
   }
   if (wait_for_end(*keeper, kEndPatience)) return kExitOk;
-  return fail(io, {ErrorCode::kTimedOut, "unmounted, but its process " +
-                                             std::to_string(keeper->pid) +
-                                             " has not ended yet; see the log"});
+  return fail(io,
+              {ErrorCode::kTimedOut, "unmounted, but its process " + std::to_string(keeper->pid) +
+                                         " has not ended yet; see the log"});
 }
 
 }  // namespace hubvfs::daemon

@@ -125,6 +125,7 @@ void RepoCatalog::look_soon(Record& record) {
   record.look_again = record.looking;
   record.look_after = TimePoint();
   record.background_look_after = TimePoint();
+  look_now_ = true;
   wake_looker_.notify_all();
 }
 

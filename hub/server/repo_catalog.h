@@ -133,6 +133,7 @@ class RepoCatalog {
   bool stop_ GUARDED_BY(mutex_) = false;
   std::map<RepoId, Record> repos_ GUARDED_BY(mutex_);
   std::set<WalkedFile> unreadable_ GUARDED_BY(mutex_);  // paths from the root
+  bool look_now_ GUARDED_BY(mutex_) = false;  // the looker has something to do before it naps
   TimePoint discover_after_ GUARDED_BY(mutex_);
   bool discovering_ GUARDED_BY(mutex_) = false;
   std::uint64_t bytes_hashed_ GUARDED_BY(mutex_) = 0;

@@ -64,6 +64,7 @@ void RepoCatalog::discover() {
   for (const RepoId& repo : found) repos_.try_emplace(repo);
   discover_after_ = clock_.now() + kDiscoverInterval;
   discovering_ = false;
+  look_now_ = true;
   wake_looker_.notify_all();
 }
 
@@ -94,6 +95,7 @@ void RepoCatalog::run_looker() {
     {
       const MutexLock lock(mutex_);
       if (stop_) return;
+      look_now_ = false;
       discover_now = clock_.now() >= discover_after_;
     }
     try {
@@ -103,7 +105,7 @@ void RepoCatalog::run_looker() {
       log_.error(std::string("serve: looking for changes: ") + e.what());
     }
     const MutexLock lock(mutex_);
-    if (!stop_) wake_looker_.wait_for(mutex_, kLookerNap);
+    if (!stop_ && !look_now_) wake_looker_.wait_for(mutex_, kLookerNap);
   }
 }
 

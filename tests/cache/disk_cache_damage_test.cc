@@ -91,7 +91,7 @@ TEST_F(DamagedCacheTest, WhatWasVerifiedIsEverybodysAfterTheIndexIsMadeAnew) {
 
 TEST_F(DamagedCacheTest, AnyDamageToTheIndexCostsNothing) {
   std::mt19937 random(5);
-  for (int round = 0; round < 12; ++round) {
+  for (int round = 0; round < 60; ++round) {
     close();
     std::string bytes = read_file(index());
     const std::size_t at = random() % (bytes.size() - 4096);
@@ -105,6 +105,15 @@ TEST_F(DamagedCacheTest, AnyDamageToTheIndexCostsNothing) {
     open();
     expect_everything();
   }
+}
+
+TEST_F(DamagedCacheTest, AnIndexThatKilledTheLastStartIsMadeAnew) {
+  close();
+  write_file(path_ + "/index.opening", "");
+  open();
+  expect_everything();
+  EXPECT_TRUE(std::filesystem::exists(path_ + "/index.bad/data.mdb"));
+  EXPECT_FALSE(std::filesystem::exists(path_ + "/index.opening"));
 }
 
 TEST_F(DamagedCacheTest, AFlippedBitIsAMissAndIsRepaired) {

@@ -36,10 +36,18 @@ Ran run_with(const std::vector<std::string>& args,
 }
 
 TEST(Cli, WrongUsageSaysWhatAndExitsTwo) {
-  const std::vector<std::vector<std::string>> wrong = {
-      {}, {"nope"}, {"mount"}, {"mount", "a", "b", "c"}, {"mount", "--nope", "a"},
-      {"mount", "--type"}, {"umount"}, {"umount", "a", "b"}, {"status", "a", "b"}, {"serve"},
-      {"serve", "a", "--page-size", "many"}, {"serve", "a", "--content-port", "70000"}};
+  const std::vector<std::vector<std::string>> wrong = {{},
+                                                       {"nope"},
+                                                       {"mount"},
+                                                       {"mount", "a", "b", "c"},
+                                                       {"mount", "--nope", "a"},
+                                                       {"mount", "--type"},
+                                                       {"umount"},
+                                                       {"umount", "a", "b"},
+                                                       {"status", "a", "b"},
+                                                       {"serve"},
+                                                       {"serve", "a", "--page-size", "many"},
+                                                       {"serve", "a", "--content-port", "70000"}};
   for (const auto& args : wrong) {
     const Ran ran = run_with(args);
     EXPECT_EQ(ran.status, kExitUsage) << testing::PrintToString(args);
@@ -63,8 +71,8 @@ TEST(Cli, HelpGoesToStandardOutput) {
 TEST(Cli, VersionNamesWhatABugReportNeeds) {
   const Ran ran = run_with({"--version"});
   EXPECT_EQ(ran.status, kExitOk);
-  for (const char* line : {"hubvfs " HUBVFS_VERSION "\n", "kernel: ", "libfuse: 3.", "libcurl: ",
-                           "cache format: ", "passthrough: no: not built yet"}) {
+  for (const char* line : {"hubvfs " HUBVFS_VERSION "\n", "kernel: ", "libfuse: 3.",
+                           "libcurl: ", "cache format: ", "passthrough: no: not built yet"}) {
     EXPECT_NE(ran.out.find(line), std::string::npos) << line;
   }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeper, worker process and FUSE session together, on the tiny filesystem (threats-and-faults, section 7).
+// The keeper with real workers on the tiny filesystem (threats-and-faults, section 7).
 #include "daemon/keeper.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -13,7 +12,6 @@
 
 #include <array>
 #include <cstdlib>
-#include <functional>
 
 #include "base/text.h"
 #include "daemon/busy.h"
@@ -27,8 +25,10 @@
 namespace hubvfs {
 namespace {
 
+using tiny::eventually;
 using tiny::is_alive;
 using tiny::read_through;
+using tiny::Reader;
 using tiny::TinyMount;
 
 class KeeperTest : public testing::Test {
@@ -43,73 +43,6 @@ std::string field(const std::string& text, const std::string& name) {
   if (at == std::string::npos) return "absent";
   const std::size_t begin = at + name.size() + 2;
   return std::string(trim(std::string_view(text).substr(begin, text.find('\n', begin) - begin)));
-}
-
-bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 4000; ++i) {
-    if (condition()) return true;
-    ::poll(nullptr, 0, 5);
-  }
-  return false;
-}
-
-// A process that opens `path`, says so, reads it and exits 0 when every byte is right.
-class Reader {
- public:
-  explicit Reader(const std::string& path, int rounds = 1) {
-    int ends[2];
-    EXPECT_EQ(::pipe(ends), 0);
-    pid_ = ::fork();
-    if (pid_ == 0) ::_exit(read_all(path, rounds, ends[1]));
-    ::close(ends[1]);
-    char byte = 0;
-    EXPECT_EQ(::read(ends[0], &byte, 1), 1);
-    ::close(ends[0]);
-  }
-  ~Reader() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  // Exit status; -1: still reading.
-  int poll() {
-    if (pid_ <= 0) return status_;
-    int status = 0;
-    if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-      status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-      pid_ = 0;
-    }
-    return status_;
-  }
-
- private:
-  static int read_all(const std::string& path, int rounds, int tell) {
-    std::vector<char> buffer(128u << 10);
-    for (int round = 0; round < rounds; ++round) {
-      const int fd = ::open(path.c_str(), O_RDONLY);
-      if (fd < 0) return 2;
-      if (round == 0 && ::write(tell, "x", 1) != 1) return 5;
-      std::uint64_t at = 0;
-      while (at < tiny::kNumbersSize) {
-        const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-        if (n <= 0) return 3;
-        const auto size = static_cast<std::size_t>(n);
-        if (tiny::numbers(at, size) != std::string(buffer.data(), size)) return 4;
-        at += size;
-      }
-      ::close(fd);
-    }
-    return 0;
-  }
-  pid_t pid_ = 0;
-  int status_ = -1;
-};
-
-TEST_F(KeeperTest, EveryByteArrives) {
-  TinyMount mount;
-  ASSERT_TRUE(mount.wait_ready()) << mount.log();
-  EXPECT_TRUE(read_through(mount / "numbers") == tiny::numbers(0, tiny::kNumbersSize));
-  EXPECT_TRUE(read_through(mount / "slow") == tiny::numbers(0, tiny::kNumbersSize));
 }
 
 TEST_F(KeeperTest, WorkerHasNoPrivilegeAndNoSecretEnvironment) {
@@ -141,16 +74,18 @@ TEST_F(KeeperTest, WorkerHoldsOnlyItsOwnDescriptors) {
   ASSERT_GT(::readlink((fds + "3").c_str(), text.data(), text.size()), 0);
   EXPECT_STREQ(text.data(), "/dev/fuse");
   // Nothing of the keeper's beyond 4, such as its signalfd.
-  auto list = daemon::ask_child([&fds] {
-    std::string all;
-    for (int i = 5; i < 64; ++i) {
-      std::array<char, 128> target{};
-      if (::readlink((fds + std::to_string(i)).c_str(), target.data(), target.size() - 1) > 0) {
-        all += std::string(target.data()) + " ";
-      }
-    }
-    return all;
-  }, std::chrono::seconds(5));
+  auto list = daemon::ask_child(
+      [&fds] {
+        std::string all;
+        for (int i = 5; i < 64; ++i) {
+          std::array<char, 128> target{};
+          if (::readlink((fds + std::to_string(i)).c_str(), target.data(), target.size() - 1) > 0) {
+            all += std::string(target.data()) + " ";
+          }
+        }
+        return all;
+      },
+      std::chrono::seconds(5));
   ASSERT_TRUE(list);
   EXPECT_EQ(list->find("signalfd"), std::string::npos) << *list;
 }
@@ -219,35 +154,6 @@ TEST_F(KeeperTest, AnUnmountFromOutsideEndsIt) {
   ASSERT_EQ(::umount2(mount.dir().c_str(), UMOUNT_NOFOLLOW), 0);
   EXPECT_EQ(mount.wait_end(), 0) << mount.log();
   EXPECT_FALSE(is_alive(worker));
-}
-
-TEST_F(KeeperTest, AKilledWorkerIsNotNoticedByReaders) {
-  TinyMount mount;
-  ASSERT_TRUE(mount.wait_ready()) << mount.log();
-  Reader first(mount / "slow", 3);
-  Reader second(mount / "slow", 3);
-  for (int kills = 0; kills < 12; ++kills) {
-    const pid_t worker = mount.worker();
-    ASSERT_GT(worker, 0) << mount.log();
-    ASSERT_EQ(::kill(worker, SIGKILL), 0);
-    ASSERT_TRUE(eventually([&] { return mount.worker() != worker; })) << mount.log();
-  }
-  EXPECT_TRUE(eventually([&] { return first.poll() != -1 && second.poll() != -1; }));
-  EXPECT_EQ(first.poll(), 0);
-  EXPECT_EQ(second.poll(), 0);
-  mount.signal(SIGTERM);
-  EXPECT_EQ(mount.wait_end(), 0) << mount.log();
-}
-
-TEST_F(KeeperTest, AParkedReadIsAskedForAgain) {
-  TinyMount mount;
-  ASSERT_TRUE(mount.wait_ready()) << mount.log();
-  const pid_t worker = mount.worker();
-  Reader reader(mount / "slow");
-  ASSERT_EQ(::kill(worker, SIGKILL), 0);
-  EXPECT_TRUE(eventually([&] { return reader.poll() != -1; }));
-  EXPECT_EQ(reader.poll(), 0);
-  EXPECT_NE(mount.log().find("taking over"), std::string::npos);
 }
 
 TEST_F(KeeperTest, AWorkerThatAlwaysDiesEndsTheMountAndFreesItsReaders) {
@@ -362,20 +268,22 @@ TEST_F(KeeperTest, ItIsFoundByTheDeviceOfItsMount) {
   EXPECT_TRUE(daemon::wait_for_end(*found, std::chrono::seconds(20)));
 }
 
-TEST_F(KeeperTest, CloseNeedsNoWorker) {
+TEST_F(KeeperTest, AnAbortedConnectionEndsIt) {
   TinyMount mount;
   ASSERT_TRUE(mount.wait_ready()) << mount.log();
-  // The first close learns that there is no FLUSH; the second, with the worker stopped, must not wait.
-  ASSERT_TRUE(read_through(mount / "pid"));
-  const pid_t worker = mount.worker();
-  auto closed = daemon::ask_child([&]() -> std::string {
-    const int fd = ::open((mount / "pid").c_str(), O_RDONLY);
-    if (fd < 0 || ::kill(worker, SIGSTOP) != 0) return "no";
-    return ::close(fd) == 0 ? "closed" : "no";
-  }, std::chrono::seconds(20));
-  ::kill(worker, SIGCONT);
-  ASSERT_TRUE(closed) << closed.error().context;
-  EXPECT_EQ(*closed, "closed");
+  TempDir control;
+  ASSERT_EQ(::mount("fusectl", control.path().c_str(), "fusectl", 0, nullptr), 0);
+  auto mounts = daemon::read_mountinfo();
+  const std::string device = daemon::mounted_at(*mounts, mount.dir())->device;
+  {
+    const UniqueFd abort(
+        ::open((control / (device.substr(device.find(':') + 1) + "/abort")).c_str(),
+               O_WRONLY | O_CLOEXEC));
+    EXPECT_EQ(::write(abort.get(), "1", 1), 1);
+  }
+  ::umount2(control.path().c_str(), MNT_DETACH);
+  EXPECT_EQ(mount.wait_end(), 0) << mount.log();
+  EXPECT_FALSE(mount.mounted()) << "a dead mount must not stay";
 }
 
 }  // namespace

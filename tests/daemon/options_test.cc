@@ -40,13 +40,17 @@ TEST(Options, DefaultsAreThoseOfTheManual) {
 }
 
 TEST(Options, EachKeyIsTaken) {
-  auto s = resolve({"cache.path=/c,cache.size=20G", "cache.block_size=4M,metadata.ttl=1h,memory=64M",
-                    "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug"});
+  auto s =
+      resolve({"cache.path=/c,cache.size=20G", "cache.block_size=4M,metadata.ttl=1h,memory=64M",
+               "metadata.deadline=5s,read.deadline=2m",
+               "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug"});
   ASSERT_TRUE(s) << s.error().context;
   EXPECT_EQ(s->worker.cache_path, "/c");
   EXPECT_EQ(s->worker.cache_size, 20ull << 30);
   EXPECT_EQ(s->worker.block_size, 4u << 20);
   EXPECT_EQ(s->worker.metadata_ttl_seconds, 3600u);
+  EXPECT_EQ(s->worker.metadata_deadline_seconds, 5u);
+  EXPECT_EQ(s->worker.read_deadline_seconds, 120u);
   EXPECT_EQ(s->worker.memory, 64u << 20);
   EXPECT_EQ(s->worker.endpoint, "http://127.0.0.1:8080");
   EXPECT_TRUE(s->worker.allow_other);
@@ -77,11 +81,27 @@ TEST(Options, AnUnknownKeyNamesTheKnownOnes) {
 }
 
 TEST(Options, BadValuesNameTheirPlace) {
-  for (const char* bad :
-       {"cache.size=many", "cache.size=1", "cache.block_size=3M", "cache.block_size=1K",
-        "cache.block_size=32M", "metadata.ttl=soon", "memory=1", "endpoint=huggingface.co",
-        "endpoint=file:///etc", "endpoint=https://a@b", "endpoint=https://a/?q", "allow_other=maybe",
-        "log.level=loud", "cache.path=", "cache.path", "memory"}) {
+  for (const char* bad : {"cache.size=many",
+                          "cache.size=1",
+                          "cache.block_size=3M",
+                          "cache.block_size=1K",
+                          "cache.block_size=32M",
+                          "metadata.ttl=soon",
+                          "metadata.ttl=2000d",
+                          "metadata.deadline=0s",
+                          "read.deadline=0s",
+                          "read.deadline=-1s",
+                          "read.deadline=100h",
+                          "memory=1",
+                          "endpoint=huggingface.co",
+                          "endpoint=file:///etc",
+                          "endpoint=https://a@b",
+                          "endpoint=https://a/?q",
+                          "allow_other=maybe",
+                          "log.level=loud",
+                          "cache.path=",
+                          "cache.path",
+                          "memory"}) {
     auto s = resolve({bad});
     ASSERT_FALSE(s) << bad;
     EXPECT_EQ(s.error().code, ErrorCode::kInvalidArgument) << bad;
@@ -153,6 +173,8 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   s.block_size = 2;
   s.memory = 3;
   s.metadata_ttl_seconds = 4;
+  s.metadata_deadline_seconds = 5;
+  s.read_deadline_seconds = 6;
   s.log_level = LogLevel::kError;
   s.log_file = "/l";
   s.hf_token = "t1";

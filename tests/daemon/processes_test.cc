@@ -121,11 +121,13 @@ TEST(Child, AnswersComeWhole) {
 
 TEST(Child, AHangingOneIsGivenUpAndKilled) {
   TempDir dir;
-  auto answer = ask_child([&]() -> std::string {
-    write_file(dir / "pid", std::to_string(::getpid()));
-    ::pause();
-    return "";
-  }, milliseconds(300));
+  auto answer = ask_child(
+      [&]() -> std::string {
+        write_file(dir / "pid", std::to_string(::getpid()));
+        ::pause();
+        return "";
+      },
+      milliseconds(300));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, ErrorCode::kTimedOut);
   const auto pid = parse_decimal(read_file(dir / "pid"));
@@ -134,7 +136,12 @@ TEST(Child, AHangingOneIsGivenUpAndKilled) {
 }
 
 TEST(Child, ACrashIsNoAnswer) {
-  EXPECT_FALSE(ask_child([]() -> std::string { ::raise(SIGKILL); return ""; }, seconds(20)));
+  EXPECT_FALSE(ask_child(
+      []() -> std::string {
+        ::raise(SIGKILL);
+        return "";
+      },
+      seconds(20)));
 }
 
 TEST(Child, ProgramsReportStatusAndErrors) {
@@ -151,22 +158,32 @@ TEST(Child, ProgramsReportStatusAndErrors) {
 }
 
 TEST(Privileges, TheEnvironmentIsAListOfWhatIsNeeded) {
-  const char* environment[] = {"HOME=/h", "HF_TOKEN=hf_x", "LD_PRELOAD=/evil.so",
-                               "SSLKEYLOGFILE=/keys", "https_proxy=http://p:1", "HF_HOME=/hf",
-                               "LD_LIBRARY_PATH=/evil", "HUGGING_FACE_HUB_TOKEN=hf_y",
-                               "GLIBC_TUNABLES=x", "OPENSSL_CONF=/evil", "HOMEX=/x", nullptr};
+  const char* environment[] = {"HOME=/h",
+                               "HF_TOKEN=hf_x",
+                               "LD_PRELOAD=/evil.so",
+                               "SSLKEYLOGFILE=/keys",
+                               "https_proxy=http://p:1",
+                               "HF_HOME=/hf",
+                               "LD_LIBRARY_PATH=/evil",
+                               "HUGGING_FACE_HUB_TOKEN=hf_y",
+                               "GLIBC_TUNABLES=x",
+                               "OPENSSL_CONF=/evil",
+                               "HOMEX=/x",
+                               nullptr};
   const std::vector<std::string> expected = {"HOME=/h", "https_proxy=http://p:1", "HF_HOME=/hf"};
   EXPECT_EQ(worker_environment(environment), expected);
 }
 
 TEST(Privileges, NoneIsLeftAndNoneComesBack) {
-  auto status = ask_child([]() -> std::string {
-    if (!drop_privileges()) return "not dropped";
-    if (auto safe = check_unprivileged(); !safe) return safe.error().context;
-    // Not even through an exec as root.
-    auto end = run_program({"sh", "-c", "grep ^CapEff /proc/self/status >&2"}, seconds(10));
-    return end ? end->errors : end.error().context;
-  }, seconds(20));
+  auto status = ask_child(
+      []() -> std::string {
+        if (!drop_privileges()) return "not dropped";
+        if (auto safe = check_unprivileged(); !safe) return safe.error().context;
+        // Not even through an exec as root.
+        auto end = run_program({"sh", "-c", "grep ^CapEff /proc/self/status >&2"}, seconds(10));
+        return end ? end->errors : end.error().context;
+      },
+      seconds(20));
   ASSERT_TRUE(status);
   EXPECT_EQ(*status, "CapEff:\t0000000000000000");
 }
@@ -178,20 +195,22 @@ TEST(Privileges, AProcessThatStillHasSomeIsRefused) {
 
 // Whether another process of the same user may read the environment of one that does `prepare`.
 bool environment_is_open(const std::function<void()>& prepare) {
-  auto answer = ask_child([&prepare]() -> std::string {
-    if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) return "no";
-    ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);  // as after an exec; a change of user has cleared it
-    prepare();
-    const std::string path = "/proc/" + std::to_string(::getpid()) + "/environ";
-    const pid_t reader = ::fork();
-    if (reader == 0) {
-      ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-      ::_exit(::open(path.c_str(), O_RDONLY) >= 0 ? 0 : 1);
-    }
-    int status = 0;
-    ::waitpid(reader, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "open" : "closed";
-  }, seconds(20));
+  auto answer = ask_child(
+      [&prepare]() -> std::string {
+        if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) return "no";
+        ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);  // as after an exec; a change of user has cleared it
+        prepare();
+        const std::string path = "/proc/" + std::to_string(::getpid()) + "/environ";
+        const pid_t reader = ::fork();
+        if (reader == 0) {
+          ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+          ::_exit(::open(path.c_str(), O_RDONLY) >= 0 ? 0 : 1);
+        }
+        int status = 0;
+        ::waitpid(reader, &status, 0);
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "open" : "closed";
+      },
+      seconds(20));
   return answer && *answer == "open";
 }
 

@@ -2,8 +2,10 @@
 // The real keeper with a worker that serves the tiny filesystem: tiny_daemon DIR [BEHAVIOUR]
 //
 // BEHAVIOUR of each worker: serve (default); abort (at its start); refuse (says why, ends);
-// mute (closes its link once it serves); abort-after-first (the second and later ones abort at start).
+// mute (shuts its link once it serves); abort-after-first (the second and later ones abort at
+// start).
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -42,7 +44,7 @@ int work() {
   options.init_request = init->body;
   options.on_ready = [&] {
     static_cast<void>(send_message(kWorkerLinkFd, MessageKind::kReady, {}));
-    if (behaviour == "mute") ::close(kWorkerLinkFd);
+    if (behaviour == "mute") ::shutdown(kWorkerLinkFd, SHUT_RDWR);
   };
   auto loop = fs::FuseLoop::create(options, *log);
   if (!loop) return 5;
@@ -50,7 +52,7 @@ int work() {
     auto message = receive_message(kWorkerLinkFd);
     if (message && message->kind == MessageKind::kStop) (*loop)->stop();
   }).detach();
-  auto ran = (*loop)->run(tiny::operations(), nullptr);
+  auto ran = (*loop)->run(tiny::operations(), &(*loop)->notifier());
   if (!ran) std::fprintf(stderr, "%s\n", ran.error().context.c_str());
   ::_exit(ran ? 0 : 6);
 }

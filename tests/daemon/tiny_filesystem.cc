@@ -7,17 +7,33 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
 #include <vector>
 
+#include "fs/kernel_notifier.h"
+
 namespace hubvfs::tiny {
 namespace {
 
-enum Node : fuse_ino_t { kRoot = 1, kNumbers = kFirstNode, kSlow, kParked, kPid, kCrash };
-constexpr std::array<const char*, 5> kNames = {"numbers", "slow", "parked", "pid", "crash"};
+enum Node : fuse_ino_t {
+  kRoot = 1,
+  kNumbers = kFirstNode,
+  kSlow,
+  kParked,
+  kPid,
+  kCrash,
+  kRequest,
+  kCounter,
+  kForgetAttributes,
+  kForgetEntry
+};
+constexpr std::array<const char*, 9> kNames = {
+    "numbers",           "slow",        "parked", "pid", "crash", "request", "counter",
+    "forget-attributes", "forget-entry"};
 constexpr double kLong = 3600;
 
 std::string pid_text() { return std::to_string(::getpid()) + "\n"; }
@@ -29,7 +45,11 @@ struct stat attributes(fuse_ino_t ino) {
   s.st_nlink = 1;
   s.st_uid = ::getuid();
   s.st_gid = ::getgid();
-  s.st_size = ino == kRoot ? 0 : ino == kPid ? 16 : static_cast<off_t>(kNumbersSize);
+  static std::atomic<off_t> asked{0};
+  s.st_size = static_cast<off_t>(kNumbersSize);
+  if (ino == kRoot) s.st_size = 0;
+  if (ino == kPid) s.st_size = 16;
+  if (ino == kCounter) s.st_size = ++asked;
   return s;
 }
 
@@ -59,8 +79,18 @@ void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
 }
 
 void open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
+  auto& notifier = *static_cast<fs::KernelNotifier*>(fuse_req_userdata(request));
   if (ino == kCrash) std::abort();
-  info->direct_io = ino == kPid;
+  if (ino == kForgetAttributes) {
+    notifier.invalidate_attributes(kCounter);
+    notifier.invalidate_attributes(12345);  // what the kernel does not know is no error
+  }
+  if (ino == kForgetEntry) {
+    notifier.invalidate_entry(kRoot, "no such name");
+    notifier.invalidate_entry(12345, "counter");
+    notifier.invalidate_entry(kRoot, "counter");
+  }
+  info->direct_io = ino == kPid || ino == kRequest;
   info->keep_cache = ino == kNumbers;
   fuse_reply_open(request, info);
 }
@@ -81,8 +111,8 @@ void read(fuse_req_t request, fuse_ino_t ino, std::size_t size, off_t offset, fu
     }).detach();
     return;
   }
-  if (ino != kPid) return answer(request, size, offset);
-  const std::string text = pid_text();
+  if (ino != kPid && ino != kRequest) return answer(request, size, offset);
+  const std::string text = ino == kPid ? pid_text() : std::to_string(size) + "\n";
   const auto from = std::min(static_cast<std::size_t>(offset), text.size());
   fuse_reply_buf(request, text.data() + from, std::min(size, text.size() - from));
 }

@@ -17,6 +17,10 @@ constexpr std::uint64_t kFirstNode = 2;
 // /parked   the same, no READ is ever answered
 // /pid      the serving process, never cached
 // /crash    opening it ends the serving process by SIGABRT
+// /request  a READ of it gives its own size as text, never cached
+// /counter  its size is the number of times that the kernel asked for it
+// /forget-attributes, /forget-entry   opening them tells the kernel to forget those of /counter
+// Its userdata is a KernelNotifier.
 const fuse_lowlevel_ops& operations();
 
 char number_at(std::uint64_t offset);

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "daemon/child.h"
 #include "daemon/mountinfo.h"
+#include "tests/daemon/tiny_filesystem.h"
 
 namespace hubvfs::tiny {
 namespace {
@@ -35,6 +36,25 @@ std::string slurp(const std::string& path) {
   }
 }
 
+int read_whole(const std::string& path, int rounds, int tell) {
+  std::vector<char> buffer(128u << 10);
+  for (int round = 0; round < rounds; ++round) {
+    const int fd = ::open(path.c_str(), O_RDONLY);
+    if (fd < 0) return 2;
+    if (round == 0 && ::write(tell, "x", 1) != 1) return 5;
+    std::uint64_t at = 0;
+    while (at < tiny::kNumbersSize) {
+      const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+      if (n <= 0) return 3;
+      const auto size = static_cast<std::size_t>(n);
+      if (tiny::numbers(at, size) != std::string(buffer.data(), size)) return 4;
+      at += size;
+    }
+    ::close(fd);
+  }
+  return 0;
+}
+
 }  // namespace
 
 TinyMount::TinyMount(const std::string& behaviour) : dir_(temp_ / "m") {
@@ -42,7 +62,8 @@ TinyMount::TinyMount(const std::string& behaviour) : dir_(temp_ / "m") {
   if (::pipe2(ends, O_CLOEXEC) < 0) std::abort();
   out_.reset(ends[0]);
   const UniqueFd write_end(ends[1]);
-  const UniqueFd log(::open((temp_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  const UniqueFd log(
+      ::open((temp_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   keeper_ = ::fork();
   if (keeper_ != 0) return;
   ::dup2(write_end.get(), 1);
@@ -106,6 +127,41 @@ bool is_alive(pid_t pid) { return ::kill(pid, 0) == 0; }
 bool can_mount() {
   const UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   return ::geteuid() == 0 && fd;
+}
+
+bool eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 4000; ++i) {
+    if (condition()) return true;
+    ::poll(nullptr, 0, 5);
+  }
+  return false;
+}
+
+Reader::Reader(const std::string& path, int rounds) {
+  int ends[2];
+  if (::pipe(ends) != 0) std::abort();
+  pid_ = ::fork();
+  if (pid_ == 0) ::_exit(read_whole(path, rounds, ends[1]));
+  ::close(ends[1]);
+  char byte = 0;
+  static_cast<void>(::read(ends[0], &byte, 1));
+  ::close(ends[0]);
+}
+
+Reader::~Reader() {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+int Reader::poll() {
+  if (pid_ <= 0) return status_;
+  int status = 0;
+  if (::waitpid(pid_, &status, WNOHANG) == pid_) {
+    status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+    pid_ = 0;
+  }
+  return status_;
 }
 
 }  // namespace hubvfs::tiny

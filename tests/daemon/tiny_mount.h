@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -11,7 +12,8 @@
 
 namespace hubvfs::tiny {
 
-// A tiny_daemon and its mount, in a private folder. Whatever a test leaves, the destructor takes away.
+// A tiny_daemon and its mount, in a private folder. Whatever a test leaves, the destructor takes
+// away.
 class TinyMount {
  public:
   explicit TinyMount(const std::string& behaviour = "serve");
@@ -44,5 +46,23 @@ class TinyMount {
 std::optional<std::string> read_through(const std::string& path, int seconds = 20);
 bool is_alive(pid_t pid);
 bool can_mount();  // root and /dev/fuse: else the test is skipped
+
+bool eventually(const std::function<bool()>& condition);  // false: not within 20 s
+
+// A process that opens a file, says so, reads it `rounds` times and compares every byte.
+class Reader {
+ public:
+  explicit Reader(const std::string& path, int rounds = 1);  // returns when the file is open
+  ~Reader();
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+  // -1: still reading; 0: every byte was right; 2: open failed; 3: a read failed or ended early;
+  // 4: a wrong byte.
+  int poll();
+
+ private:
+  pid_t pid_ = 0;
+  int status_ = -1;
+};
 
 }  // namespace hubvfs::tiny

@@ -67,8 +67,10 @@ TEST_F(Listener, RequestBodyIsBounded) {
 
 TEST_F(Listener, WhatIsNotHttpIsNotAnswered200) {
   serve();
-  for (const char* text : {"\r\n\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02\x00\r\n\r\n",
-                           "GET /api/models HTTP/9.9\r\nHost: x\r\n\r\n"}) {
+  for (const char* text : {"GET\r\n\r\n", "\x16\x03\x01\x02\x03\r\n\r\n",
+                           "GET /api/models HTTP/9.9\r\nHost: x\r\n\r\n",
+                           "GET /api/models HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+                           "GET /api/models HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"}) {
     HttpConnection connection(server_->url());
     connection.send(text);
     EXPECT_NE(connection.reply().status, 200) << text;

@@ -164,7 +164,8 @@ BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
   BlockSlot& slot = blocks_.at(block);
   const bool over = slot.state == BlockState::kDropped;
   if (over) --dropped_;
-  slot = BlockSlot{checksum, fill, counters_.epoch.fetch_add(1), BlockState::kWritten, false, false};
+  slot =
+      BlockSlot{checksum, fill, counters_.epoch.fetch_add(1), BlockState::kWritten, false, false};
   ++stored_;
   ++written_;
   ++counters_.blocks;

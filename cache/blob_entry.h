@@ -14,8 +14,8 @@
 
 #include "base/bytes.h"
 #include "base/mutex.h"
-#include "cache/block_table.h"
 #include "cache/blob_store.h"
+#include "cache/block_table.h"
 #include "cache/endpoint_id.h"
 #include "cache/index_records.h"
 #include "cache/store_counters.h"
@@ -27,9 +27,9 @@ inline constexpr std::uint64_t kSmallBlob = 64u << 10;
 
 // What is known of one blob: which of its blocks are where, and whom they may be shown to.
 //
-// State only: it does no I/O and waits for nothing, so every thread may ask it. A block goes
-//   put -> pending -> kWritten (the writer) -> kIndexed (the committer) -> kDropped -> absent (the writer),
-// and may be dropped from any of these. Each block that comes in has a fill number; blocks up to
+// State only: it does no I/O and waits for nothing, so every thread may ask it. A block goes from
+// pending (put) to kWritten (by the writer) to kIndexed (by the committer); dropped from any of
+// these it is kDropped until its hole is punched (by the writer), then absent. Each block that comes in has a fill number; blocks up to
 // `trusted_fill` were part of content found right and are everybody's, later ones are the owner's.
 // Thread-safe.
 class BlobEntry {
@@ -66,7 +66,8 @@ class BlobEntry {
     bool checked = false;
     std::uint64_t generation = 0;
   };
-  // A block, marked as used now; to the store itself (no viewer) it shows everything and marks nothing.
+  // A block, marked as used now; to the store itself (no viewer) it shows everything and marks
+  // nothing.
   Found find(std::uint64_t block, const EndpointId* viewer) EXCLUDES(mutex_);
   // Changes whenever a block goes away: bytes read from disk while it changed may be a hole's.
   std::uint64_t generation() const { return generation_.load(); }
@@ -78,8 +79,8 @@ class BlobEntry {
     std::vector<std::uint64_t> dropped;  // of the owner before, to be punched
     bool verify = false;                 // worth a look of the verifier
   };
-  // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not be stored;
-  // it can be read until forget().
+  // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not
+  // be stored; it can be read until forget().
   Put put(std::uint64_t block, std::shared_ptr<const Bytes> bytes, const EndpointId& endpoint)
       EXCLUDES(mutex_);
 
@@ -90,8 +91,7 @@ class BlobEntry {
       EXCLUDES(mutex_);
   enum class Written { kYes, kOverDropped, kGone };
   // Pending to kWritten. kOverDropped: it took the place of a block that was not punched yet.
-  Written written(std::uint64_t block, std::uint64_t fill, std::uint64_t checksum)
-      EXCLUDES(mutex_);
+  Written written(std::uint64_t block, std::uint64_t fill, std::uint64_t checksum) EXCLUDES(mutex_);
   // Gives up a pending or foreign block that is not going to be stored.
   void forget(std::uint64_t block, std::uint64_t fill) EXCLUDES(mutex_);
 
@@ -111,7 +111,8 @@ class BlobEntry {
   // The verifier's. The next block it waits for; true: it is here already.
   bool await_block(std::uint64_t block) EXCLUDES(mutex_);
   bool all_here() const EXCLUDES(mutex_);
-  // The content was found right as of `generation`: its blocks are everybody's. False: it has changed.
+  // The content was found right as of `generation`: its blocks are everybody's. False: it has
+  // changed.
   bool trust(std::uint64_t generation) EXCLUDES(mutex_);
   // Verified as the index remembers it, before its file was looked at in this process's life.
   std::optional<FileStamp> stamp_to_check() const EXCLUDES(mutex_);

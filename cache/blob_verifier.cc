@@ -9,7 +9,7 @@
 
 namespace hubvfs::cache {
 namespace {
-constexpr std::size_t kMaxProgress = 4096;         // blobs half hashed
+constexpr std::size_t kMaxProgress = 4096;  // blobs half hashed
 constexpr std::uint64_t kNoBlock = UINT64_MAX;
 }  // namespace
 
@@ -79,13 +79,14 @@ BlobVerifier::Progress& BlobVerifier::progress_of(const EntryPtr& entry) {
     std::erase_if(progress_, [](const auto& known) { return known.second.entry.expired(); });
     if (progress_.size() >= kMaxProgress) progress_.clear();  // they are read back when whole
   }
+  const BlobEntry& blob = *entry;
   const auto fresh = [&] {
-    return Progress{entry, Digest::for_content(entry->key().content), 0, entry->generation()};
+    return Progress{entry, Digest::for_content(blob.key().content), 0, blob.generation()};
   };
   auto at = progress_.find(entry.get());
   if (at == progress_.end()) return progress_.emplace(entry.get(), fresh()).first->second;
   // A retired entry's address may be another's now; and what was hashed may be gone.
-  if (at->second.entry.lock() != entry || at->second.generation != entry->generation()) {
+  if (at->second.entry.lock().get() != &blob || at->second.generation != blob.generation()) {
     at->second = fresh();
   }
   return at->second;
@@ -107,7 +108,8 @@ void BlobVerifier::advance(const EntryPtr& entry) {
     return;
   }
   Progress& progress = progress_of(entry);
-  // One that changed once is likely to change again (it may be larger than the cache): wait until it is whole.
+  // One that changed once is likely to change again (it may be larger than the cache): wait until
+  // it is whole.
   if (progress.next == 0 && progress.generation > 1 && !entry->all_here()) {
     entry->await_block(kNoBlock);
     if (!entry->all_here()) return;

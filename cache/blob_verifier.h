@@ -22,8 +22,9 @@ namespace hubvfs::cache {
 
 // Hashes blobs as their prefix completes, and judges them when the last block is in.
 //
-// Blocks that come in order are hashed from memory or the page cache; those that came early are read back. A blob that
-// loses a block starts again once it is whole. Verdicts are given on its thread. Thread-safe.
+// Blocks that come in order are hashed from memory or the page cache; those that came early are
+// read back. A blob that loses a block starts again once it is whole. Verdicts are given on its
+// thread. Thread-safe.
 class BlobVerifier {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;

@@ -32,8 +32,8 @@ std::uint64_t block_checksum(const BlobKey& key, std::uint64_t block, ByteView b
   ByteWriter identity;
   identity.string(key.space);
   identity.integer(static_cast<std::uint8_t>(key.content.algorithm()));
-  identity.raw({reinterpret_cast<const std::byte*>(key.content.hash().data()),
-                key.content.hash_size()});
+  identity.raw(
+      {reinterpret_cast<const std::byte*>(key.content.hash().data()), key.content.hash_size()});
   identity.integer(key.content.size());
   identity.integer(block);
   identity.integer(std::uint64_t{bytes.size()});

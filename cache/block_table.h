@@ -27,8 +27,8 @@ struct BlockSlot {
   bool present() const { return state == BlockState::kWritten || state == BlockState::kIndexed; }
 };
 
-// The blocks of one blob that have a state: memory follows what is cached, not what a listing claims
-// the size to be. Not thread-safe.
+// The blocks of one blob that have a state: memory follows what is cached, not what a listing
+// claims the size to be. Not thread-safe.
 class BlockTable {
  public:
   const BlockSlot* find(std::uint64_t block) const {

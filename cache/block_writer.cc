@@ -145,7 +145,8 @@ Result<FileCache::File> BlockWriter::data_file(const EntryPtr& entry) {
   const std::string name = blob_file_name(entry->key());
   if (entry->on_disk()) {
     auto file = context_.files.create(entry->number(), name);
-    if (file || file.error().code != ErrorCode::kNotFound) return file;  // else: its directory is gone
+    if (file || file.error().code != ErrorCode::kNotFound)
+      return file;  // else: its directory is gone
   }
   auto space = context_.blobs.make_directory(entry->key().space);
   if (!space) return space.error();

@@ -20,10 +20,12 @@
 
 namespace hubvfs::cache {
 
-// The only thread that writes, punches and unlinks data files and small records, in the order it was told.
+// The only thread that writes, punches and unlinks data files and small records, in the order it
+// was told.
 //
-// Before a block is written its room is reserved, and made by eviction where there is none. A disk that fails or is full
-// costs the block, not the caller; it is tried again every few seconds. Thread-safe.
+// Before a block is written its room is reserved, and made by eviction where there is none. A disk
+// that fails or is full costs the block, not the caller; it is tried again every few seconds.
+// Thread-safe.
 class BlockWriter {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;

@@ -42,7 +42,8 @@ Result<void> check_folder(int fd, const std::string& path) {
   }
   struct statfs filesystem {};
   if (::fstatfs(fd, &filesystem) != 0) return system_error(errno, "cache folder " + path);
-  const char* remote = remote_filesystem(static_cast<unsigned long>(filesystem.f_type) & 0xffffffff);
+  const char* remote =
+      remote_filesystem(static_cast<unsigned long>(filesystem.f_type) & 0xffffffff);
   if (remote != nullptr) {
     return {ErrorCode::kUnsupported, "cache folder " + path + " lies on " + remote +
                                          ", which is not a local filesystem; name another with "
@@ -54,8 +55,9 @@ Result<void> check_folder(int fd, const std::string& path) {
 // A folder with other things in it is somebody's data, named by mistake.
 Result<void> check_is_ours_or_empty(const Directory& root, const std::string& path) {
   static constexpr std::array<std::string_view, 12> kOurs = {
-      "VERSION",   "VERSION.new",   "CACHEDIR.TAG", "CACHEDIR.TAG.new", "owner.lock",   "index",
-      "index.bad", "index.opening", "blobs",        "meta",             "control.sock", "lost+found"};
+      "VERSION",    "VERSION.new", "CACHEDIR.TAG", "CACHEDIR.TAG.new",
+      "owner.lock", "index",       "index.bad",    "index.opening",
+      "blobs",      "meta",        "control.sock", "lost+found"};
   std::string foreign;
   bool has_version = false;
   auto listed = root.for_each([&](const std::string& name) {
@@ -73,13 +75,15 @@ Result<UniqueFd> take_lock(const Directory& root, const std::string& path) {
   if (!lock) return lock.error().within("cache folder " + path);
   if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return system_error(errno, "locking the cache folder " + path);
-    const std::string pid(trim(root.read_small_file("owner.lock").value_or(std::string("unknown"))));
+    const std::string pid(
+        trim(root.read_small_file("owner.lock").value_or(std::string("unknown"))));
     return {ErrorCode::kBusy, "cache folder " + path + " is in use by pid " + escape_for_log(pid) +
                                   "; name another with -o cache.path=DIR"};
   }
   const std::string pid = std::to_string(::getpid()) + "\n";
   // A full disk must not keep a cache from opening: the pid only helps the reader of a message.
-  if (::ftruncate(lock->get(), 0) == 0) (void)write_fully(lock->get(), as_bytes(pid), 0).has_value();
+  if (::ftruncate(lock->get(), 0) == 0)
+    (void)write_fully(lock->get(), as_bytes(pid), 0).has_value();
   return lock;
 }
 
@@ -112,9 +116,9 @@ Result<std::uint64_t> read_or_make_version(const Directory& root, const std::str
   auto known = read_version(root, path);
   if (known || known.error().code != ErrorCode::kNotFound) return known;
   if (!is_block_size(block_size)) {
-    return {ErrorCode::kInvalidArgument,
-            "a block size is a power of two from 256 KiB to 16 MiB, not " +
-                std::to_string(block_size)};
+    return {
+        ErrorCode::kInvalidArgument,
+        "a block size is a power of two from 256 KiB to 16 MiB, not " + std::to_string(block_size)};
   }
   if (auto made = root.replace_file("CACHEDIR.TAG", kCacheDirTag); !made) return made.error();
   if (auto made = root.replace_file("VERSION", version_text(block_size)); !made) {
@@ -127,16 +131,24 @@ Result<std::uint64_t> read_or_make_version(const Directory& root, const std::str
 
 const char* remote_filesystem(unsigned long magic) {
   switch (magic) {
-    case 0x6969: return "NFS";
+    case 0x6969:
+      return "NFS";
     case 0xff534d42:
     case 0xfe534d42:
-    case 0x517b: return "CIFS";
-    case 0x01021997: return "9p";
-    case 0x00c36400: return "ceph";
-    case 0x0bd00bd0: return "lustre";
-    case 0x65735546: return "FUSE";
-    case 0x5346414f: return "AFS";
-    default: return nullptr;
+    case 0x517b:
+      return "CIFS";
+    case 0x01021997:
+      return "9p";
+    case 0x00c36400:
+      return "ceph";
+    case 0x0bd00bd0:
+      return "lustre";
+    case 0x65735546:
+      return "FUSE";
+    case 0x5346414f:
+      return "AFS";
+    default:
+      return nullptr;
   }
 }
 
@@ -163,8 +175,7 @@ Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& asked_
   if (!lock) return lock.error();
   auto size = read_or_make_version(root, path, block_size);
   if (!size) return size.error();
-  return std::unique_ptr<CacheFolder>(
-      new CacheFolder(std::move(root), std::move(*lock), *size));
+  return std::unique_ptr<CacheFolder>(new CacheFolder(std::move(root), std::move(*lock), *size));
 }
 
 unsigned cache_format() { return static_cast<unsigned>(kFormat); }

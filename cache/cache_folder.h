@@ -12,12 +12,12 @@
 
 namespace hubvfs::cache {
 
-// The name of a filesystem that no cache may lie on (its locks, mappings and holes cannot be trusted), by
-// the magic number of statfs; null for any other.
+// The name of a filesystem that no cache may lie on (its locks, mappings and holes cannot be
+// trusted), by the magic number of statfs; null for any other.
 const char* remote_filesystem(unsigned long magic);
 
-// The cache folder: owned, private, on a local filesystem, of a format we know, and ours alone while
-// this object lives (owner.lock).
+// The cache folder: owned, private, on a local filesystem, of a format we know, and ours alone
+// while this object lives (owner.lock).
 class CacheFolder {
  public:
   // Errors as DiskCache::open. `block_size` is taken for a new cache only.

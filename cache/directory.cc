@@ -71,7 +71,8 @@ Result<UniqueFd> Directory::open_file(const std::string& name, int flags) const 
   struct stat info {};
   if (::fstat(fd->get(), &info) != 0) return system_error(errno, name);
   if (!S_ISREG(info.st_mode) || info.st_nlink != 1) {
-    return {ErrorCode::kPermissionDenied, name + " in the cache folder is not a plain file of ours"};
+    return {ErrorCode::kPermissionDenied,
+            name + " in the cache folder is not a plain file of ours"};
   }
   return fd;
 }

@@ -21,15 +21,16 @@ struct DiskSpace {
 
 // A directory of the cache, reached through a descriptor only.
 //
-// Names are relative to it and never leave it: no symbolic link is followed (openat2 with BENEATH and NO_SYMLINKS, or
-// O_NOFOLLOW step by step on kernels without it), so what somebody else puts in its place is refused. Thread-safe.
+// Names are relative to it and never leave it: no symbolic link is followed (openat2 with BENEATH
+// and NO_SYMLINKS, or O_NOFOLLOW step by step on kernels without it), so what somebody else puts in
+// its place is refused. Thread-safe.
 class Directory {
  public:
   explicit Directory(UniqueFd fd) : fd_(std::move(fd)) {}
 
   int fd() const { return fd_.get(); }
-  // Opens a regular file with one name. kNotFound, or kPermissionDenied for anything else than such a
-  // file. O_CLOEXEC is added; a created file gets 0600.
+  // Opens a regular file with one name. kNotFound, or kPermissionDenied for anything else than such
+  // a file. O_CLOEXEC is added; a created file gets 0600.
   Result<UniqueFd> open_file(const std::string& name, int flags) const;
   Result<Directory> open_directory(const std::string& name) const;
   // Opens it, made (0700) when absent. One level only.

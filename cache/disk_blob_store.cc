@@ -58,9 +58,10 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, Meta
     : options_(options),
       index_(index),
       context_(blobs, meta, options.block_size, log, clock),
-      reader_(context_, [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
-        writer_.drop(entry, std::move(blocks));
-      }),
+      reader_(context_,
+              [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
+                writer_.drop(entry, std::move(blocks));
+              }),
       committer_(context_, index,
                  [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
                    writer_.drop(entry, std::move(blocks));
@@ -72,8 +73,7 @@ Result<std::unique_ptr<DiskBlobStore>> DiskBlobStore::open(const Directory& blob
                                                            const Directory& meta, MetaIndex& index,
                                                            const DiskBlobStoreOptions& options,
                                                            Logger& log, const Clock& clock) {
-  std::unique_ptr<DiskBlobStore> store(
-      new DiskBlobStore(blobs, meta, index, options, log, clock));
+  std::unique_ptr<DiskBlobStore> store(new DiskBlobStore(blobs, meta, index, options, log, clock));
   if (auto loaded = store->load(); !loaded) return loaded.error();
   return store;
 }
@@ -117,6 +117,7 @@ void DiskBlobStore::start(bool sweep) {
 }
 
 DiskBlobStore::~DiskBlobStore() {
+  if (handles_ != 0) bug("the cache is closed before the blobs that are open in it");
   verifier_.stop();
   writer_.stop();
   committer_.stop();
@@ -133,8 +134,7 @@ DiskBlobStore::~DiskBlobStore() {
 
 std::uint64_t DiskBlobStore::block_size() const { return options_.block_size; }
 
-Result<std::shared_ptr<Blob>> DiskBlobStore::open(const BlobKey& key,
-                                                  const std::string& endpoint) {
+Result<std::shared_ptr<Blob>> DiskBlobStore::open(const BlobKey& key, const std::string& endpoint) {
   if (!is_namespace(key.space)) {
     return {ErrorCode::kInvalidArgument, "no namespace: " + escape_for_log(key.space)};
   }
@@ -143,6 +143,7 @@ Result<std::shared_ptr<Blob>> DiskBlobStore::open(const BlobKey& key,
   EntryPtr entry = context_.table.open(key, id);
   check_stamp(entry);
   if (entry->all_here() && !entry->verified()) verifier_.look(entry);
+  ++handles_;
   return std::shared_ptr<Blob>(std::make_shared<Handle>(*this, std::move(entry), id));
 }
 
@@ -201,6 +202,7 @@ void DiskBlobStore::put(const EntryPtr& entry, const EndpointId& endpoint, std::
 void DiskBlobStore::drop(const EntryPtr& entry) { writer_.drop(entry, entry->drop_all()); }
 
 void DiskBlobStore::close(const EntryPtr& entry, const EndpointId& endpoint) {
+  --handles_;
   if (entry->remove_handle(endpoint) && entry->idle()) writer_.drop(entry, {});
 }
 

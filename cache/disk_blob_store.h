@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -25,12 +26,14 @@ struct DiskBlobStoreOptions {
 
 // Blocks in sparse files: blobs/<namespace>/<2 hex>/<name>, each with a ".map" beside it.
 //
-// What is known of the blocks is in memory (BlobEntry), so that a read asks no index. put() leaves the block in
-// memory for three threads of the store: the writer writes, the verifier hashes, the committer makes durable.
-// Beyond `pending_limit` blocks are not kept. Its blobs must be released before it. Thread-safe.
+// What is known of the blocks is in memory (BlobEntry), so that a read asks no index. put() leaves
+// the block in memory for three threads of the store: the writer writes, the verifier hashes, the
+// committer makes durable. Beyond `pending_limit` blocks are not kept. Its blobs must be released
+// before it. Thread-safe.
 class DiskBlobStore final : public BlobStore {
  public:
-  // The directories and the index must outlive it. kCorrupt: the index is damaged; try an empty one.
+  // The directories and the index must outlive it. kCorrupt: the index is damaged; try an empty
+  // one.
   static Result<std::unique_ptr<DiskBlobStore>> open(const Directory& blobs, const Directory& meta,
                                                      MetaIndex& index,
                                                      const DiskBlobStoreOptions& options,
@@ -64,6 +67,7 @@ class DiskBlobStore final : public BlobStore {
   const DiskBlobStoreOptions options_;
   MetaIndex& index_;
   bool started_ = false;  // loaded without error
+  std::atomic<std::uint64_t> handles_{0};
   StoreContext context_;
   BlockReader reader_;
   IndexCommitter committer_;

@@ -91,6 +91,7 @@ class OpenCache final : public DiskCache {
   Result<void> open_blob_store(const DiskCacheOptions& options, const Clock& clock) {
     DiskBlobStoreOptions store_options;
     store_options.block_size = folder_->block_size();
+    store_options.pending_limit = options.pending_limit;
     store_options.size_limit = options.size_limit;
     auto store = DiskBlobStore::open(*blobs_, *meta_, *index_, store_options, log_, clock);
     if (!store) return store.error();

@@ -14,9 +14,11 @@
 namespace hubvfs::cache {
 
 struct DiskCacheOptions {
-  std::string path;                     // made (0700) if its parent exists
-  std::uint64_t size_limit = 0;         // bytes; 0: 80% of what is free at first use plus what is cached
+  std::string path;              // made (0700) if its parent exists
+  std::uint64_t size_limit = 0;  // bytes; 0: 80% of what is free at first use plus what is cached
   std::uint64_t block_size = 1u << 20;  // only for a new cache; an old one keeps its own
+  std::uint64_t pending_limit =
+      128u << 20;  // bytes on their way to the disk; beyond it blocks are not kept
 };
 
 // The cache folder of this host: owner.lock, VERSION, index/, blobs/, meta/ (design, section 4).
@@ -24,9 +26,9 @@ struct DiskCacheOptions {
 // One process at a time has it open. Destroying it flushes. Thread-safe.
 class DiskCache {
  public:
-  // kBusy: another process has it (the context names its pid and `-o cache.path`). kUnsupported: a format or
-  // filesystem it cannot be used on. kPermissionDenied: owned by another user, or writable by
-  // others. kIo and kNoSpace: the disk.
+  // kBusy: another process has it (the context names its pid and `-o cache.path`). kUnsupported: a
+  // format or filesystem it cannot be used on. kPermissionDenied: owned by another user, or
+  // writable by others. kIo and kNoSpace: the disk.
   static Result<std::unique_ptr<DiskCache>> open(const DiskCacheOptions& options, Logger& log,
                                                  const Clock& clock);
   virtual ~DiskCache() = default;

@@ -19,8 +19,9 @@ namespace hubvfs::cache {
 
 // Metadata in one record log for each namespace: meta/<namespace>/records.log.
 //
-// put() writes on the caller's thread and waits for no fsync: a thread of the store's own syncs within about a
-// second, and writes again what a full disk refused. Destroying it syncs and compacts. Thread-safe.
+// put() writes on the caller's thread and waits for no fsync: a thread of the store's own syncs
+// within about a second, and writes again what a full disk refused. Destroying it syncs and
+// compacts. Thread-safe.
 class DiskMetaStore final : public MetaStore {
  public:
   // `meta`: the directory "meta"; must outlive the store.
@@ -61,7 +62,8 @@ class DiskMetaStore final : public MetaStore {
   Logger& log_;
   std::thread thread_;
 
-  // Held while a namespace's files are made: once in its life, and by nobody else. Lock rank: before mutex_.
+  // Held while a namespace's files are made: once in its life, and by nobody else. Lock rank:
+  // before mutex_.
   Mutex creation_mutex_;
 
   // Lock rank: before RecordLog's, which begin() takes. Spaces are never removed.

@@ -15,9 +15,9 @@ struct EvictionCandidate {
 
 // Chooses blocks of at least `bytes` (or all there are), least recently used first.
 //
-// Among what is cold (the oldest half, or twice what is asked for where that is more) it takes blobs that have holes
-// already before whole ones, and all cold blocks of one before the next: most files stay complete.
-// What was used lately goes only when nothing cold is left.
+// Among what is cold (the oldest half, or twice what is asked for where that is more) it takes
+// blobs that have holes already before whole ones, and all cold blocks of one before the next: most
+// files stay complete. What was used lately goes only when nothing cold is left.
 std::vector<EvictionCandidate> choose_lru(std::vector<EvictionCandidate> candidates,
                                           const std::vector<bool>& complete, std::uint64_t bytes);
 

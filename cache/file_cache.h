@@ -40,7 +40,7 @@ class FileCache {
 
   const Directory& blobs_;
   const std::size_t limit_;
-  Mutex mutex_;  // Lock rank: leaf.
+  Mutex mutex_;                     // Lock rank: leaf.
   Order order_ GUARDED_BY(mutex_);  // most recently used first
   std::unordered_map<std::uint64_t, Order::iterator> files_ GUARDED_BY(mutex_);
 };

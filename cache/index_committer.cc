@@ -226,8 +226,8 @@ Result<void> IndexCommitter::sync_small(const Batch& batch) {
   return any ? context_.small.sync() : Result<void>();
 }
 
-// Data, then sidecars, on disk; returns those that are. For many files one sync of the filesystem takes the
-// place of two for each.
+// Data, then sidecars, on disk; returns those that are. For many files one sync of the filesystem
+// takes the place of two for each.
 IndexCommitter::Filled IndexCommitter::synced(Filled filled) {
   const bool many = filled.size() > kManyFiles;
   Result<void> all;
@@ -276,8 +276,8 @@ Result<void> IndexCommitter::commit_fills(Batch& batch) {
     for (const std::uint64_t block : blocks) {
       const auto record = entry->block_record(block);
       if (!record) continue;
-      changes.push_back({block_index_key(entry->key().space, entry->number(), block),
-                         encode(*record)});
+      changes.push_back(
+          {block_index_key(entry->key().space, entry->number(), block), encode(*record)});
     }
   }
   if (auto applied = apply(changes); !applied) return applied;
@@ -332,7 +332,8 @@ Result<void> IndexCommitter::commit_erases(const std::vector<Erase*>& erases) {
   }
   auto applied = apply(changes);
   if (applied) return {};
-  // Records that outlive their blocks are found out by the blocks' checksums; but not for longer than need be.
+  // Records that outlive their blocks are found out by the blocks' checksums; but not for longer
+  // than need be.
   context_.index.failed(applied.error());
   unerased_.insert(unerased_.end(), changes.begin(), changes.end());
   return applied;
@@ -345,8 +346,8 @@ Result<void> IndexCommitter::commit_touched() {
     for (const std::uint64_t block : entry->take_touched()) {
       const auto record = entry->block_record(block);
       if (!record) continue;
-      changes.push_back({block_index_key(entry->key().space, entry->number(), block),
-                         encode(*record)});
+      changes.push_back(
+          {block_index_key(entry->key().space, entry->number(), block), encode(*record)});
     }
   }
   return apply(changes);

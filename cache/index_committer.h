@@ -19,8 +19,8 @@ namespace hubvfs::cache {
 
 // Makes written blocks durable, and is the only thread that uses the index.
 //
-// Order of a batch (1 s or 64 MiB): fdatasync of the data files, their sidecars, then the index. A power cut loses the
-// last batches and never leaves a record whose data is not there. Thread-safe.
+// Order of a batch (1 s or 64 MiB): fdatasync of the data files, their sidecars, then the index. A
+// power cut loses the last batches and never leaves a record whose data is not there. Thread-safe.
 class IndexCommitter {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;
@@ -40,7 +40,8 @@ class IndexCommitter {
   void filled(const EntryPtr& entry, std::uint64_t block, std::uint64_t fill) EXCLUDES(mutex_);
   void verified(const EntryPtr& entry) EXCLUDES(mutex_);
   void retired(const BlobKey& key) EXCLUDES(mutex_);
-  // Returns once these blocks are out of the index (or it failed): their holes may be punched. Blocks.
+  // Returns once these blocks are out of the index (or it failed): their holes may be punched.
+  // Blocks.
   Result<void> erase_now(const Drops& drops) EXCLUDES(mutex_);
   // Returns once everything handed in so far is durable, or failed to be. Blocks.
   Result<void> flush() EXCLUDES(mutex_);

@@ -118,7 +118,8 @@ std::optional<IndexKey> parse_index_key(std::string_view key) {
   parsed.space = key.substr(0, end);
   std::string_view rest = key.substr(end + 1);
   if (rest.size() == 17 && rest[0] == kBlockTag) {
-    parsed.block = IndexKey::Block{read_big_endian(rest.substr(1)), read_big_endian(rest.substr(9))};
+    parsed.block =
+        IndexKey::Block{read_big_endian(rest.substr(1)), read_big_endian(rest.substr(9))};
     return parsed;
   }
   if (rest.size() < 10 || rest[0] != kBlobTag) return std::nullopt;
@@ -189,9 +190,9 @@ std::optional<ContentId> parse_blob_name(std::string_view name) {
   if (dash == std::string_view::npos) return std::nullopt;
   const std::string_view algorithm = head.substr(0, dash);
   if (algorithm != "sha256" && algorithm != "git-sha1") return std::nullopt;
-  auto content = ContentId::create(algorithm == "sha256" ? ContentId::Algorithm::kSha256
-                                                         : ContentId::Algorithm::kGitSha1,
-                                   head.substr(dash + 1), *size);
+  auto content = ContentId::create(
+      algorithm == "sha256" ? ContentId::Algorithm::kSha256 : ContentId::Algorithm::kGitSha1,
+      head.substr(dash + 1), *size);
   return content ? std::optional(*content) : std::nullopt;
 }
 

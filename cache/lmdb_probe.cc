@@ -27,8 +27,8 @@ enum class Verdict : char { kSound = 's', kNoDatabase = 'n', kUnreadable = 'u', 
 
 // What can be checked of the pages without LMDB's own knowledge of them.
 //
-// Each page begins with its own number, so that a pointer into the map tells which page it is in, and where the map
-// must begin; and a page cannot be free and in use.
+// Each page begins with its own number, so that a pointer into the map tells which page it is in,
+// and where the map must begin; and a page cannot be free and in use.
 class Pages {
  public:
   Pages(std::uint64_t count, std::uint64_t page_size) : free_(count), page_size_(page_size) {}
@@ -140,9 +140,11 @@ Verdict walk(const char* path) {
   return check_trees(raw_txn, records, info.me_last_pgno + 1);
 }
 
-// Closes all but the standard ones and these two: the cache's lock, sockets and /dev/fuse are not the child's to hold.
+// Closes all but the standard ones and these two: the cache's lock, sockets and /dev/fuse are not
+// the child's to hold.
 void close_others(int one, int other) {
-  if (std::min(one, other) < 3) return;  // standard descriptors were closed: nothing is safe to close
+  if (std::min(one, other) < 3)
+    return;  // standard descriptors were closed: nothing is safe to close
   const auto low = static_cast<unsigned>(std::min(one, other));
   const auto high = static_cast<unsigned>(std::max(one, other));
   const auto close_from_to = [](unsigned first, unsigned last) {

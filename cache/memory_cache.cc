@@ -86,7 +86,8 @@ class MemoryBlobStore::Core {
     schedule(name);
   }
 
-  // Hashes what is complete and not verified yet: a blob of no bytes has no block that would start it.
+  // Hashes what is complete and not verified yet: a blob of no bytes has no block that would start
+  // it.
   void opened(const BlobKey& key, const std::string& endpoint) {
     MutexLock lock(mutex_);
     if (key.content.size() != 0 || is_verified(key)) return;
@@ -359,50 +360,5 @@ Result<void> MemoryBlobStore::flush() {
 }
 
 StoreStats MemoryBlobStore::stats() const { return core_->stats(); }
-
-Result<void> MemoryMetaStore::put(const Namespace& space, std::string_view key, ByteView value) {
-  if (auto named = check_meta_key(space, key); !named) return named.error();
-  auto bytes = std::make_shared<const Bytes>(value.begin(), value.end());
-  MutexLock lock(mutex_);
-  spaces_[space][std::string(key)] = std::move(bytes);
-  return {};
-}
-
-Result<void> MemoryMetaStore::erase(const Namespace& space, std::string_view key) {
-  if (auto named = check_meta_key(space, key); !named) return named.error();
-  MutexLock lock(mutex_);
-  Values& values = spaces_[space];
-  const auto at = values.find(key);
-  if (at != values.end()) values.erase(at);
-  return {};
-}
-
-Result<std::optional<Bytes>> MemoryMetaStore::get(const Namespace& space,
-                                                  std::string_view key) const {
-  if (auto named = check_meta_key(space, key); !named) return named.error();
-  MutexLock lock(mutex_);
-  const auto values = spaces_.find(space);
-  if (values == spaces_.end()) return std::optional<Bytes>();
-  const auto at = values->second.find(key);
-  if (at == values->second.end()) return std::optional<Bytes>();
-  return std::optional<Bytes>(*at->second);
-}
-
-Result<void> MemoryMetaStore::for_each(
-    const Namespace& space, std::string_view prefix,
-    const std::function<void(std::string_view key, ByteView value)>& visit) const {
-  std::vector<std::pair<std::string, std::shared_ptr<const Bytes>>> found;
-  {
-    MutexLock lock(mutex_);
-    const auto values = spaces_.find(space);
-    if (values == spaces_.end()) return {};
-    for (auto at = values->second.lower_bound(prefix);
-         at != values->second.end() && at->first.starts_with(prefix); ++at) {
-      found.emplace_back(*at);
-    }
-  }
-  for (const auto& [key, value] : found) visit(key, *value);
-  return {};
-}
 
 }  // namespace hubvfs::cache

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stores without a disk: what tests use, and what a daemon falls back on when its cache folder cannot be used.
+// The stores without a disk: what tests use, and what a daemon falls back on when its cache folder
+// cannot be used.
 #pragma once
 
 #include <map>

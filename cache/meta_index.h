@@ -19,8 +19,8 @@ struct IndexChange {
 
 // An ordered map of small keys (1 to 500 bytes) and values on disk, changed in transactions.
 //
-// Only an index: whatever it holds can be found again from the sidecars. Not thread-safe: one thread at
-// a time uses it.
+// Only an index: whatever it holds can be found again from the sidecars. Not thread-safe: one
+// thread at a time uses it.
 class MetaIndex {
  public:
   virtual ~MetaIndex() = default;
@@ -29,8 +29,9 @@ class MetaIndex {
   virtual Result<void> apply(std::span<const IndexChange> changes) = 0;
   // kCorrupt: a damaged record.
   virtual Result<std::optional<std::string>> get(std::string_view key) = 0;
-  // Every record whose key starts with `prefix`, in byte order, until `visit` returns false. kCorrupt:
-  // a damaged record; the records before it were visited. `visit` must not call the index.
+  // Every record whose key starts with `prefix`, in byte order, until `visit` returns false.
+  // kCorrupt: a damaged record; the records before it were visited. `visit` must not call the
+  // index.
   virtual Result<void> for_each(
       std::string_view prefix,
       const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;

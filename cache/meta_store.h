@@ -14,8 +14,8 @@ namespace hubvfs::cache {
 
 // Metadata kept for good: repo answers, listings, serials, by key. Thread-safe.
 //
-// Values mean nothing to the store. Keys are any bytes, 1 to 4096 of them; their layout is the caller's (fs/snapshot
-// states it), and the namespace comes first wherever they are stored.
+// Values mean nothing to the store. Keys are any bytes, 1 to 4096 of them; their layout is the
+// caller's (fs/snapshot states it), and the namespace comes first wherever they are stored.
 class MetaStore {
  public:
   virtual ~MetaStore() = default;

@@ -46,8 +46,8 @@ bool lies_within(std::uint64_t offset, std::size_t size, std::uint64_t blob_size
 Error wrong_hash(const ContentId& expected, const std::string& found_hex) {
   const char* prefix =
       expected.algorithm() == ContentId::Algorithm::kSha256 ? "sha256:" : "git-sha1:";
-  return {ErrorCode::kCorrupt, "content does not match its hash: expected " +
-                                   expected.to_string() + ", found " + prefix + found_hex};
+  return {ErrorCode::kCorrupt, "content does not match its hash: expected " + expected.to_string() +
+                                   ", found " + prefix + found_hex};
 }
 
 }  // namespace hubvfs::cache

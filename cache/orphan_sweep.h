@@ -9,8 +9,8 @@
 
 namespace hubvfs::cache {
 
-// Gives the disk back what a process that died had written and not indexed: data files nobody knows, and
-// blocks of known files that are not in the index. Only the writer's thread may use it.
+// Gives the disk back what a process that died had written and not indexed: data files nobody
+// knows, and blocks of known files that are not in the index. Only the writer's thread may use it.
 class OrphanSweep {
  public:
   explicit OrphanSweep(StoreContext& context) : context_(context) {}

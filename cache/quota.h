@@ -10,8 +10,8 @@ namespace hubvfs::cache {
 
 // How many bytes of blocks may lie on disk, and how many do. Thread-safe.
 //
-// Room is reserved before it is written and given back after it was punched, so that the limit holds at
-// every moment. It only counts: who evicts what is the writer's affair.
+// Room is reserved before it is written and given back after it was punched, so that the limit
+// holds at every moment. It only counts: who evicts what is the writer's affair.
 class Quota {
  public:
   // `limit` 0: 80% of what the disk has free plus what is cached.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bytes of a record log.
 //
-// File:   magic u64, salt u64, checksum u64 of both; synced size u64, its checksum u64; 24 zero bytes.
-// Record: magic u32, kind u32, key size u32, value size u32, checksum u64 of key and value, checksum
+// File:   magic u64, salt u64, checksum u64 of both; synced size u64, its checksum u64; 24 zero
+// bytes. Record: magic u32, kind u32, key size u32, value size u32, checksum u64 of key and value,
+// checksum
 //         u64 of the fields before and the key; then the key, the value, zeros up to 8 bytes.
 // All little-endian. The salt is random and seeds the checksums.
 #pragma once

@@ -241,8 +241,8 @@ void RecordLog::for_each_key(
   std::vector<std::pair<std::string, std::uint64_t>> found;
   {
     MutexLock lock(mutex_);
-    for (auto at = index_.lower_bound(prefix);
-         at != index_.end() && at->first.starts_with(prefix); ++at) {
+    for (auto at = index_.lower_bound(prefix); at != index_.end() && at->first.starts_with(prefix);
+         ++at) {
       found.emplace_back(at->first, at->second.value_size);
     }
   }

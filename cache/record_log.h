@@ -20,12 +20,13 @@
 
 namespace hubvfs::cache {
 
-// Keys and values in an append-only file of checksummed records; of each key the last record counts.
+// Keys and values in an append-only file of checksummed records; of each key the last record
+// counts.
 //
-// Memory holds where each value lies, not the value. A record is written by write calls on the caller's
-// thread, so it outlives this process however it dies, and outlives a power cut after sync(). What is torn
-// or damaged is skipped when the file is loaded: an older record of the same key then counts again.
-// Thread-safe but where said otherwise. Lock rank: see mutex_.
+// Memory holds where each value lies, not the value. A record is written by write calls on the
+// caller's thread, so it outlives this process however it dies, and outlives a power cut after
+// sync(). What is torn or damaged is skipped when the file is loaded: an older record of the same
+// key then counts again. Thread-safe but where said otherwise. Lock rank: see mutex_.
 class RecordLog {
  public:
   static constexpr std::size_t kMaxKey = 4096;
@@ -55,8 +56,8 @@ class RecordLog {
   bool contains(std::string_view key) const EXCLUDES(mutex_);
   // Every key that starts with `prefix` and its value's size, in byte order; no lock is held.
   void for_each_key(std::string_view prefix,
-                    const std::function<void(std::string_view key, std::uint64_t size)>& visit) const
-      EXCLUDES(mutex_);
+                    const std::function<void(std::string_view key, std::uint64_t size)>& visit)
+      const EXCLUDES(mutex_);
   // Gives the disk back what it can of a value's room; erase() the key first.
   void punch(std::uint64_t value_offset, std::uint64_t value_size) const;
   // erase(), then punch() of what was there.
@@ -64,8 +65,8 @@ class RecordLog {
 
   // fdatasync. Blocks; never on a FUSE thread.
   Result<void> sync() EXCLUDES(mutex_);
-  // Writes the live records to a new file that takes the place of this one, when more than half of it is
-  // garbage. Blocks. Nobody else may use the log meanwhile.
+  // Writes the live records to a new file that takes the place of this one, when more than half of
+  // it is garbage. Blocks. Nobody else may use the log meanwhile.
   Result<void> compact_if_wasteful() EXCLUDES(mutex_);
 
   std::uint64_t file_bytes() const EXCLUDES(mutex_);
@@ -95,8 +96,8 @@ class RecordLog {
   const Directory& directory_;
   const std::string name_;
   Logger& log_;
-  UniqueFd fd_;              // changes only in compact_if_wasteful
-  std::uint64_t salt_ = 0;   // seeds every checksum: a value cannot forge a record
+  UniqueFd fd_;                         // changes only in compact_if_wasteful
+  std::uint64_t salt_ = 0;              // seeds every checksum: a value cannot forge a record
   std::atomic<bool> new_file_ = false;  // its name is not synced yet
 
   mutable Mutex mutex_;  // Lock rank: leaf.

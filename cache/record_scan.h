@@ -13,8 +13,8 @@ namespace hubvfs::cache {
 
 // Walks the records of a log file from its start, past anything that is none.
 //
-// Before `synced` values are skipped over unread, since they were on disk when that was written down (get()
-// checks them); behind it each value's checksum is checked here. Not thread-safe.
+// Before `synced` values are skipped over unread, since they were on disk when that was written
+// down (get() checks them); behind it each value's checksum is checked here. Not thread-safe.
 class RecordScan {
  public:
   struct Record {

@@ -138,9 +138,8 @@ Result<Sidecar> read_sidecar(int fd, const ContentId& expected) {
     return {ErrorCode::kCorrupt, "a sidecar with a damaged or foreign header"};
   }
   Sidecar sidecar{*header, {}};
-  const std::uint64_t blocks =
-      std::min((size - kSidecarHeaderSize) / kSidecarEntrySize,
-               block_count(expected.size(), header->block_size));
+  const std::uint64_t blocks = std::min((size - kSidecarHeaderSize) / kSidecarEntrySize,
+                                        block_count(expected.size(), header->block_size));
   for (std::uint64_t at = 0; at < blocks; at += kWindowEntries) {
     const std::uint64_t count = std::min(kWindowEntries, blocks - at);
     window.resize(count * kSidecarEntrySize);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ".map" beside each data file: what is in it, for when the index is lost.
 //
-// Header (128 bytes): magic u64, block size u64, algorithm u8, hash (32 bytes), size u64, owner (16 bytes),
-// zeros, and in its last 8 bytes a checksum of all before. Then 16 bytes for each block: state u8, a 24-bit check,
-// length u32, checksum u64. The check covers state, block number, length, checksum and, unless the block is trusted,
-// the owner: an entry that an older owner left is none. Little-endian.
+// Header (128 bytes): magic u64, block size u64, algorithm u8, hash (32 bytes), size u64, owner (16
+// bytes), zeros, and in its last 8 bytes a checksum of all before. Then 16 bytes for each block:
+// state u8, a 24-bit check, length u32, checksum u64. The check covers state, block number, length,
+// checksum and, unless the block is trusted, the owner: an entry that an older owner left is none.
+// Little-endian.
 #pragma once
 
 #include <cstdint>

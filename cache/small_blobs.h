@@ -17,8 +17,8 @@ namespace hubvfs::cache {
 
 // Blobs too small for a file, in one record log for each namespace: meta/<namespace>/blobs.log.
 //
-// Holds only content that was found right, so it knows no endpoints. Thread-safe; put, drop, sync and
-// compact are for the store's own threads.
+// Holds only content that was found right, so it knows no endpoints. Thread-safe; put, drop, sync
+// and compact are for the store's own threads.
 class SmallBlobs {
  public:
   // `meta` must outlive it.

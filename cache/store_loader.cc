@@ -93,8 +93,8 @@ void take_sidecar(StoreContext& context, const BlobKey& key, const Sidecar& side
   changes.push_back({blob_index_key(key), encode(record)});
   for (const SidecarBlock& block : sidecar.blocks) {
     if (block.length == 0 || block.length != entry->length(block.block)) continue;
-    const BlockRecord known{block.length, block.checksum,
-                            block.trusted ? kTrustedFill : kOwnedFill, 1};
+    const BlockRecord known{block.length, block.checksum, block.trusted ? kTrustedFill : kOwnedFill,
+                            1};
     entry->load_block(block.block, known);
     context.quota.count(block.length);
     changes.push_back({block_index_key(key.space, entry->number(), block.block), encode(known)});

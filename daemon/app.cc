@@ -2,7 +2,6 @@
 #include "daemon/app.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <thread>
@@ -37,7 +37,7 @@ class KeeperWatch {
         thread_([this, link, &session] { watch(link, session); }) {}
   ~KeeperWatch() {
     const std::uint64_t one = 1;
-    static_cast<void>(::write(wake_.get(), &one, sizeof one));
+    [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
     thread_.join();
   }
   KeeperWatch(const KeeperWatch&) = delete;
@@ -116,6 +116,7 @@ Result<void> serve(const WorkerSettings& settings, Bytes init_request, Logger& l
   cache_options.path = settings.cache_path;
   cache_options.size_limit = settings.cache_size;
   if (settings.block_size != 0) cache_options.block_size = settings.block_size;
+  cache_options.pending_limit = settings.memory;  // the reader hands in no more than that
   auto cache = cache::DiskCache::open(cache_options, log, clock);
   if (!cache) return cache.error();
 
@@ -169,9 +170,7 @@ Result<void> live() {
     if (!file) return file.error();
     log = std::move(*file);
   }
-  auto served = serve(*settings, std::move(*init_request), *log);
-  if (!served) log->error(served.error().context);
-  return served;
+  return serve(*settings, std::move(*init_request), *log);
 }
 
 Result<void> live_guarded() {

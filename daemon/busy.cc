@@ -90,8 +90,9 @@ std::optional<std::string> use_of(const std::string& proc, const MountEntry& mou
                                   std::pair("/exe", "running program")}) {
     if (is_within(link_text(proc + link), mount.mount_point)) return use;
   }
-  for (const std::string& fd : names_in(proc + "/fdinfo")) {
-    if (file_is_on(proc + "/fdinfo/" + fd, mount)) return "open file";
+  const std::string fdinfo = proc + "/fdinfo/";
+  for (const std::string& fd : names_in(fdinfo)) {
+    if (file_is_on(fdinfo + fd, mount)) return "open file";
   }
   if (maps_from(proc, device_in_maps)) return "mapped file";
   return std::nullopt;

@@ -166,7 +166,10 @@ void KernelMount::detach() {
 void KernelMount::raise_read_ahead() const {
   const std::string path = "/sys/class/bdi/" + device_ + "/read_ahead_kb";
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (fd) static_cast<void>(::write(fd.get(), kReadAheadKib, std::strlen(kReadAheadKib)));
+  if (fd) {
+    [[maybe_unused]] const ssize_t written =
+        ::write(fd.get(), kReadAheadKib, std::strlen(kReadAheadKib));
+  }
 }
 
 Result<void> unmount(const std::string& dir, bool lazy) {

@@ -19,7 +19,7 @@ constexpr std::uint64_t kLeastCache = 16u << 20;
 constexpr std::uint64_t kLeastBlock = 256u << 10;
 constexpr std::uint64_t kMostBlock = 16u << 20;
 constexpr std::uint64_t kMostTtl = 366ull * 24 * 3600;
-constexpr std::uint64_t kMostDeadline = 24 * 3600;
+constexpr std::uint64_t kMostDeadline = 24ull * 3600;
 
 Error bad_value(const std::string& from, const std::string& value, const std::string& wanted) {
   return {ErrorCode::kInvalidArgument,
@@ -161,7 +161,7 @@ Result<void> apply_command_line(WorkerSettings& s, const std::vector<std::string
       if (!is_key(key)) return unknown_key(key);
       const bool is_switch = key == "allow_other";
       if (equals == std::string::npos && !is_switch) {
-        return {ErrorCode::kInvalidArgument, "-o " + key + " needs a value: -o " + key + "=..."};
+        return {ErrorCode::kInvalidArgument, "-o " + key + " needs a value: -o KEY=VALUE"};
       }
       const std::string value = equals == std::string::npos ? "1" : item.substr(equals + 1);
       if (auto set = set_one(s, key, value, "-o " + key); !set) return set;

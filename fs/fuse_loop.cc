@@ -196,7 +196,7 @@ void FuseLoop::end(int failure) {
   if (failure != 0) failure_.compare_exchange_strong(none, failure);
   ended_ = true;
   const std::uint64_t one = 1;
-  static_cast<void>(::write(wake_.get(), &one, sizeof one));
+  [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
 }
 
 void FuseLoop::serve() {

@@ -17,8 +17,10 @@ namespace {
 
 std::string harmless_query(const std::string& query) {
   constexpr std::array<std::string_view, 17> kHarmless = {
-      "recursive", "expand", "expand[]", "limit", "cursor", "author", "search", "sort", "direction",
-      "filter", "full", "blobs", "config", "include_prs", "download", "noContentDisposition",
+      "recursive",     "expand",      "expand[]", "limit",
+      "cursor",        "author",      "search",   "sort",
+      "direction",     "filter",      "full",     "blobs",
+      "config",        "include_prs", "download", "noContentDisposition",
       "securityStatus"};
   std::string kept;
   for (const auto& [name, value] : parse_parameters(query)) {

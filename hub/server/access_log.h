@@ -12,8 +12,9 @@ namespace hubvfs::hub::server {
 // One JSON line a request, written before the answer goes out, so that whoever has the answer finds
 // the line:
 //   {"method","path","query"?,"status","bytes","range"?,"origin":"hub"|"content"}
-// `path` as sent; `bytes` of body the answer announces, 0 to HEAD. `query` holds, on the hub origin,
-// the parameters that say what was asked; signatures and tokens are never written. Thread-safe.
+// `path` as sent; `bytes` of body the answer announces, 0 to HEAD. `query` holds, on the hub
+// origin, the parameters that say what was asked; signatures and tokens are never written.
+// Thread-safe.
 class AccessLog {
  public:
   AccessLog() = default;  // writes nothing

@@ -74,8 +74,8 @@ HttpAnswer ContentOrigin::content(const HttpRequest& request) {
     return refuse(404, "NoSuchKey", "The specified key does not exist");
   }
   // An id of its own, as the Hub's content stores have: not the file's SHA-256.
-  HttpAnswer answer = range_answer(request, entry->size,
-                                   sha256_hex(as_bytes("content " + entry->sha256)));
+  HttpAnswer answer =
+      range_answer(request, entry->size, sha256_hex(as_bytes("content " + entry->sha256)));
   if (answer.status == 416) {
     answer.add("Content-Type", "text/html");
     return answer;

@@ -97,9 +97,11 @@ std::optional<bool> lfs_filter(std::string_view attributes) {
   std::optional<bool> lfs;
   for (std::string_view word : split(attributes, ' ')) {
     for (std::string_view attribute : split(word, '\t')) {
-      if (attribute == "filter=lfs") lfs = true;
+      if (attribute == "filter=lfs")
+        lfs = true;
       else if (attribute.starts_with("filter=") || attribute == "filter" ||
-               attribute == "-filter" || attribute == "!filter") lfs = false;
+               attribute == "-filter" || attribute == "!filter")
+        lfs = false;
     }
   }
   return lfs;

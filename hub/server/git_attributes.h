@@ -21,9 +21,9 @@ class GitAttributes {
 
  private:
   struct Rule {
-    std::string directory;                 // the file's own, "" or "a/b"
-    std::vector<std::string> components;   // of the pattern; one only, and floating, without '/'
-    bool floating = false;                 // matches the last component at any depth
+    std::string directory;                // the file's own, "" or "a/b"
+    std::vector<std::string> components;  // of the pattern; one only, and floating, without '/'
+    bool floating = false;                // matches the last component at any depth
     bool lfs = false;
   };
   static bool matches(const Rule& rule, std::string_view path);

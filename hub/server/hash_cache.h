@@ -36,8 +36,7 @@ class HashCache {
   static Result<std::unique_ptr<HashCache>> open(const std::string& directory, Logger& log);
 
   // "" when not known. The hex hash of that algorithm.
-  std::string find(const FileIdentity& file, ContentId::Algorithm algorithm) const
-      EXCLUDES(mutex_);
+  std::string find(const FileIdentity& file, ContentId::Algorithm algorithm) const EXCLUDES(mutex_);
   void add(const FileIdentity& file, ContentId::Algorithm algorithm, const std::string& hex)
       EXCLUDES(mutex_);
   // Rewrites the file without what nobody asked for since the start, if that is most of it.

@@ -189,8 +189,7 @@ class MicrohttpdListener final : public HttpListener {
     char line[512];
     std::vsnprintf(line, sizeof line, format, arguments);
     try {
-      static_cast<MicrohttpdListener*>(cls)->log_.debug(
-          "http: " + escape_for_log(trim(line)));
+      static_cast<MicrohttpdListener*>(cls)->log_.debug("http: " + escape_for_log(trim(line)));
     } catch (...) {
     }
   }
@@ -225,7 +224,8 @@ class MicrohttpdListener final : public HttpListener {
   }
 
   MHD_Result take_body(const char* data, std::size_t* size, Arriving& arriving) {
-    if (arriving.request.body.size() + *size > kMaxBody) return MHD_NO;  // chunked, without a length
+    if (arriving.request.body.size() + *size > kMaxBody)
+      return MHD_NO;  // chunked, without a length
     arriving.request.body.append(data, *size);
     *size = 0;
     return MHD_YES;

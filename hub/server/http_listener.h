@@ -25,9 +25,8 @@ class HttpListener {
 
   // Binds and serves. `address` is numeric, IPv4 or IPv6. kInvalidArgument: it is not. kBusy: the
   // port is taken. kIo.
-  static Result<std::unique_ptr<HttpListener>> start(const std::string& address,
-                                                     std::uint16_t port, Handler handler,
-                                                     Logger& log);
+  static Result<std::unique_ptr<HttpListener>> start(const std::string& address, std::uint16_t port,
+                                                     Handler handler, Logger& log);
   virtual ~HttpListener() = default;  // closes open connections and waits for running handlers
 
   virtual std::uint16_t port() const = 0;

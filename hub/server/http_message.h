@@ -15,9 +15,9 @@
 namespace hubvfs::hub::server {
 
 struct HttpRequest {
-  std::string method;  // "GET", "HEAD", "POST", ...
-  std::string path;    // as sent: nothing decoded
-  std::string query;   // as sent, without '?'
+  std::string method;                                        // "GET", "HEAD", "POST", ...
+  std::string path;                                          // as sent: nothing decoded
+  std::string query;                                         // as sent, without '?'
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
 

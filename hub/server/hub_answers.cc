@@ -24,8 +24,7 @@ void add_lfs(JsonWriter& json, const SnapshotEntry& entry, const char* id_key, b
   json.key("lfs").begin_object();
   json.key(id_key).string(masked ? masked_id() : entry.sha256);
   json.key("size").number(entry.size);
-  json.key("pointerSize").number(
-      std::uint64_t{lfs_pointer(entry.sha256, entry.size).size()});
+  json.key("pointerSize").number(std::uint64_t{lfs_pointer(entry.sha256, entry.size).size()});
   json.end_object();
 }
 
@@ -45,8 +44,10 @@ void add_siblings(JsonWriter& json, const RepoSnapshot& snapshot, bool blobs, bo
 }
 
 void add_gate(JsonWriter& json, Gate gate) {
-  if (gate == Gate::kNone) json.boolean(false);
-  else json.string(gate == Gate::kAuto ? "auto" : "manual");
+  if (gate == Gate::kNone)
+    json.boolean(false);
+  else
+    json.string(gate == Gate::kAuto ? "auto" : "manual");
 }
 
 std::uint64_t bytes_of(const RepoSnapshot& snapshot) {
@@ -66,18 +67,30 @@ bool add_property(JsonWriter& json, const ServedRepo& repo, std::string_view nam
                   const InfoWanted& wanted) {
   const RepoSnapshot& snapshot = *repo.snapshot;
   const auto key = [&]() -> JsonWriter& { return json.key(name); };
-  if (name == "author") key().string(owner_of(snapshot.repo()));
-  else if (name == "sha") key().string(snapshot.commit());
-  else if (name == "lastModified") key().string(hub_date(snapshot.last_modified()));
-  else if (name == "createdAt") key().string(hub_date(snapshot.created()));
-  else if (name == "private") key().boolean(repo.settings->is_private);
-  else if (name == "gated") add_gate(key(), repo.settings->gate);
-  else if (name == "disabled") key().boolean(repo.settings->disabled);
-  else if (name == "tags") key().begin_array().end_array();
-  else if (name == "downloads" || name == "likes") key().number(std::uint64_t{0});
-  else if (name == "usedStorage") key().number(bytes_of(snapshot));
-  else if (name == "siblings") add_siblings(key(), snapshot, wanted.blobs, wanted.masked);
-  else return false;
+  if (name == "author")
+    key().string(owner_of(snapshot.repo()));
+  else if (name == "sha")
+    key().string(snapshot.commit());
+  else if (name == "lastModified")
+    key().string(hub_date(snapshot.last_modified()));
+  else if (name == "createdAt")
+    key().string(hub_date(snapshot.created()));
+  else if (name == "private")
+    key().boolean(repo.settings->is_private);
+  else if (name == "gated")
+    add_gate(key(), repo.settings->gate);
+  else if (name == "disabled")
+    key().boolean(repo.settings->disabled);
+  else if (name == "tags")
+    key().begin_array().end_array();
+  else if (name == "downloads" || name == "likes")
+    key().number(std::uint64_t{0});
+  else if (name == "usedStorage")
+    key().number(bytes_of(snapshot));
+  else if (name == "siblings")
+    add_siblings(key(), snapshot, wanted.blobs, wanted.masked);
+  else
+    return false;
   return true;
 }
 
@@ -158,8 +171,8 @@ void add_list_item(JsonWriter& json, const ServedRepo& repo, bool full) {
   const RepoId& id = repo.snapshot->repo();
   json.begin_object().key("_id").string(id_of(id)).key("id").string(id.name);
   if (id.type == RepoType::kModel) json.key("modelId").string(id.name);
-  for (const char* name : {"author", "private", "gated", "likes", "downloads", "tags",
-                           "createdAt", "lastModified"}) {
+  for (const char* name :
+       {"author", "private", "gated", "likes", "downloads", "tags", "createdAt", "lastModified"}) {
     add_property(json, repo, name, {});
   }
   if (full) {

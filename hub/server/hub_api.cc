@@ -24,6 +24,10 @@ bool is_reader(const ServedRepo& repo, const std::string& user) {
   return !user.empty() && contains(repo.settings->readers, user);
 }
 
+bool may_see(const ServedRepo& repo, const std::string& user) {
+  return !repo.settings->is_private || is_reader(repo, user);
+}
+
 const char* kind_word(RepoType type) {
   switch (type) {
     case RepoType::kModel:
@@ -77,8 +81,7 @@ bool HubApi::Call::revision_is_current() const {
          revision == "refs/heads/main" || revision == repo.snapshot->commit();
 }
 
-HttpAnswer HubApi::answer(const HttpRequest& request, const Route& route,
-                          const PublicUrls& urls) {
+HttpAnswer HubApi::answer(const HttpRequest& request, const Route& route, const PublicUrls& urls) {
   Call call{request, route, urls, parse_parameters(request.query), "", {}, false};
   HttpAnswer answer = dispatch(call);
   answer.add("X-Powered-By", "hubvfs/" HUBVFS_VERSION);
@@ -87,8 +90,8 @@ HttpAnswer HubApi::answer(const HttpRequest& request, const Route& route,
              "Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag,X-Xet-Hash");
   // No quota is enforced: the figures say so in the Hub's own form.
   const char* bucket = route.is_file() ? "resolvers" : "api";
-  answer.add("RateLimit", std::string("\"") + bucket + "\";r=999999;t=" +
-                              std::to_string(300 - clock_.unix_now() % 300));
+  answer.add("RateLimit", std::string("\"") + bucket +
+                              "\";r=999999;t=" + std::to_string(300 - clock_.unix_now() % 300));
   answer.add("RateLimit-Policy",
              std::string("\"fixed window\";\"") + bucket + "\";q=1000000;w=300");
   return answer;
@@ -120,7 +123,9 @@ HttpAnswer HubApi::dispatch(Call& call) {
 
 HttpAnswer HubApi::about_repo(Call& call) {
   const auto repo = catalog_.find(call.route.repo);
-  if (!repo || (repo->settings->is_private && !is_reader(*repo, call.user))) {
+  if (!repo || !may_see(*repo, call.user)) {
+    if (auto redirect = repo ? std::nullopt : redirect_to_canonical(call))
+      return std::move(*redirect);
     if (call.user.empty()) return error(call, 401, "", kBadCredentials);
     return error(call, 404, "RepoNotFound", "Repository not found");
   }
@@ -158,6 +163,21 @@ HttpAnswer HubApi::about_repo(Call& call) {
       break;
   }
   return error(call, 404, "", "Sorry, we can't find the page you are looking for.");
+}
+
+std::optional<HttpAnswer> HubApi::redirect_to_canonical(const Call& call) {
+  const auto canonical = catalog_.canonical(call.route.repo);
+  const auto repo = canonical ? catalog_.find(*canonical) : std::nullopt;
+  if (!repo || !may_see(*repo, call.user)) return {};
+  std::string location = url_path(with_repo_name(call.request.path, call.route, canonical->name));
+  if (!call.request.query.empty()) location += "?" + call.request.query;
+  HttpAnswer answer;
+  answer.status = 307;  // a POST must be sent again as a POST
+  answer.text = "Temporary Redirect. Redirecting to " + location;
+  answer.add("Location", location);
+  answer.add("Content-Type", "text/plain; charset=utf-8");
+  answer.add("Vary", "Origin, Accept");
+  return answer;
 }
 
 HttpAnswer HubApi::info(const Call& call) const {
@@ -226,9 +246,8 @@ HttpAnswer HubApi::tree_page(const Call& call, std::size_t first, std::size_t la
   HttpAnswer answer = json(call, page.text());
   if (at < last) {
     answer.add("Link", "<" + call.urls.hub + url_path(call.request.path) +
-                           "?recursive=" + (recursive ? "true" : "false") +
-                           "&expand=" + (expand ? "true" : "false") +
-                           "&limit=" + std::to_string(limit) +
+                           "?recursive=" + (recursive ? "true" : "false") + "&expand=" +
+                           (expand ? "true" : "false") + "&limit=" + std::to_string(limit) +
                            "&cursor=" + make_cursor(snapshot.commit(), at) + ">; rel=\"next\"");
   }
   return answer;
@@ -296,8 +315,7 @@ HttpAnswer HubApi::error(const Call& call, unsigned status, const char* code,
   if (code[0] != '\0') answer.add("X-Error-Code", code);
   answer.add("X-Error-Message", header_text(message));
   if (status == 401) {
-    answer.add("WWW-Authenticate",
-               "Bearer realm=\"Authentication required\", charset=\"UTF-8\"");
+    answer.add("WWW-Authenticate", "Bearer realm=\"Authentication required\", charset=\"UTF-8\"");
   }
   return answer;
 }
@@ -307,17 +325,20 @@ HttpAnswer HubApi::gate_error(const Call& call) const {
   const std::string what = std::string(kind_word(repo.type)) + " " + repo.name;
   if (call.user.empty()) {
     return error(call, 401, "GatedRepo",
-                 "Access to " + what + " is restricted. You must have access to it and be "
-                 "authenticated to access it. Please log in.");
+                 "Access to " + what +
+                     " is restricted. You must have access to it and be "
+                     "authenticated to access it. Please log in.");
   }
   if (contains(call.repo.settings->pending, call.user)) {
     return error(call, 403, "GatedRepo",
                  "Your request to access " + what + " is awaiting a review from the repo authors.");
   }
   return error(call, 403, "GatedRepo",
-               "Access to " + what + " is restricted and you are not in the authorized list. "
-               "Visit " + call.urls.hub + "/" + route_prefix(repo.type) + repo.name +
-               " to ask for access.");
+               "Access to " + what +
+                   " is restricted and you are not in the authorized list. "
+                   "Visit " +
+                   call.urls.hub + "/" + route_prefix(repo.type) + repo.name +
+                   " to ask for access.");
 }
 
 HttpAnswer HubApi::unknown_revision(const Call& call) const {

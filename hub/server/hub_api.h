@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "hub/server/hub_answers.h"
 #include "hub/server/http_message.h"
+#include "hub/server/hub_answers.h"
 #include "hub/server/repo_catalog.h"
 #include "hub/server/repo_settings.h"
 #include "hub/server/route.h"
@@ -42,8 +42,8 @@ class HubApi {
     const Route& route;
     const PublicUrls& urls;
     HttpParameters parameters;
-    std::string user;  // "" when anonymous
-    ServedRepo repo;   // of repo routes
+    std::string user;      // "" when anonymous
+    ServedRepo repo;       // of repo routes
     bool granted = false;  // may read content
 
     bool flag(std::string_view name) const;  // true or 1
@@ -53,6 +53,8 @@ class HubApi {
 
   HttpAnswer dispatch(Call& call);
   HttpAnswer about_repo(Call& call);
+  // To the same route of the repo that was asked for by another name, if the caller may see it.
+  std::optional<HttpAnswer> redirect_to_canonical(const Call& call);
   HttpAnswer info(const Call& call) const;
   HttpAnswer tree(const Call& call) const;
   HttpAnswer tree_page(const Call& call, std::size_t first, std::size_t last,

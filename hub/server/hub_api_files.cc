@@ -32,8 +32,8 @@ const char* content_type(std::string_view path) {
                                            {".wav", "audio/wav"},
                                            {".mp3", "audio/mpeg"}}};
   constexpr std::array<std::string_view, 16> kTexts = {
-      ".json", ".jsonl", ".md", ".txt", ".py", ".yaml", ".yml", ".xml",
-      ".html", ".csv", ".tsv", ".jinja", ".toml", ".cfg", ".sh", ".gitattributes"};
+      ".json", ".jsonl", ".md",  ".txt",   ".py",   ".yaml", ".yml", ".xml",
+      ".html", ".csv",   ".tsv", ".jinja", ".toml", ".cfg",  ".sh",  ".gitattributes"};
   const std::string lower = to_lower(path);
   for (const Type& type : kTypes) {
     if (lower.ends_with(type.extension)) return type.type;

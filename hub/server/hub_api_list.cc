@@ -103,8 +103,8 @@ HttpAnswer HubApi::list(const Call& call) {
     for (const auto& [name, value] : call.parameters) {
       if (name != "cursor") next += percent_encode(name) + "=" + percent_encode(value) + "&";
     }
-    answer.add("Link", "<" + next + "cursor=" + to_cursor(found[count - 1].first) +
-                           ">; rel=\"next\"");
+    answer.add("Link",
+               "<" + next + "cursor=" + to_cursor(found[count - 1].first) + ">; rel=\"next\"");
   }
   return answer;
 }

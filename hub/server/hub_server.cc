@@ -34,8 +34,8 @@ std::string random_hex(std::size_t bytes) {
 std::string request_id(const HttpRequest& request, UnixSeconds now) {
   const std::string_view given = request.header("x-amzn-trace-id").substr(0, 128);
   const auto plain = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           c == '-' || c == '=' || c == '_' || c == '.';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '=' || c == '_' || c == '.';
   };
   std::string id(given);
   if (given.empty() || !std::all_of(given.begin(), given.end(), plain)) {
@@ -69,8 +69,8 @@ std::string host_of(std::string_view header) {
     header = header.substr(0, colon);
   }
   const auto plain = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           c == '-' || c == '.' || c == ':' || c == '[' || c == ']' || c == '_';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '.' || c == ':' || c == '[' || c == ']' || c == '_';
   };
   if (header.empty() || header.size() > 255 || !std::all_of(header.begin(), header.end(), plain)) {
     return "";
@@ -222,7 +222,9 @@ class MicrohttpdHubServer final : public HubServer {
 // A URL as `public_url` may be: http or https, a host, no slash at its end.
 bool is_base_url(const std::string& url) {
   const bool scheme = url.starts_with("http://") || url.starts_with("https://");
-  const auto plain = [](char c) { return c > 0x20 && c < 0x7f && c != '<' && c != '>' && c != '"'; };
+  const auto plain = [](char c) {
+    return c > 0x20 && c < 0x7f && c != '<' && c != '>' && c != '"';
+  };
   return scheme && url.size() > std::string_view("https://").size() && url.back() != '/' &&
          std::all_of(url.begin(), url.end(), plain);
 }
@@ -233,8 +235,8 @@ Result<std::unique_ptr<HubServer>> HubServer::start(const HubServerOptions& opti
                                                     const Clock& clock) {
   for (const std::string& url : {options.public_url, options.public_content_url}) {
     if (!url.empty() && !is_base_url(url)) {
-      return {ErrorCode::kInvalidArgument,
-              "public URL " + escape_for_log(url) + ": not http(s)://HOST[:PORT], no '/' at the end"};
+      return {ErrorCode::kInvalidArgument, "public URL " + escape_for_log(url) +
+                                               ": not http(s)://HOST[:PORT], no '/' at the end"};
     }
   }
   if (options.page_size == 0) return {ErrorCode::kInvalidArgument, "page_size is 0"};
@@ -244,12 +246,12 @@ Result<std::unique_ptr<HubServer>> HubServer::start(const HubServerOptions& opti
   if (!signer) return signer.error();
   auto access_log = AccessLog::open(options.access_log);
   if (!access_log) return access_log.error();
-  auto catalog = RepoCatalog::open({options.root, options.state_dir, options.settle_seconds}, log,
-                                   clock);
+  auto catalog =
+      RepoCatalog::open({options.root, options.state_dir, options.settle_seconds}, log, clock);
   if (!catalog) return catalog.error();
-  auto server = std::make_unique<MicrohttpdHubServer>(
-      options, std::move(*tokens), std::move(*signer), std::move(*access_log),
-      std::move(*catalog), log, clock);
+  auto server = std::make_unique<MicrohttpdHubServer>(options, std::move(*tokens),
+                                                      std::move(*signer), std::move(*access_log),
+                                                      std::move(*catalog), log, clock);
   if (auto listening = server->listen(log); !listening) return listening.error();
   return std::unique_ptr<HubServer>(std::move(server));
 }

@@ -13,18 +13,20 @@
 namespace hubvfs::hub::server {
 
 struct HubServerOptions {
-  std::string root;           // folder: ORG/NAME/..., datasets/ORG/NAME/..., spaces/ORG/NAME/...
+  std::string root;  // folder: ORG/NAME/..., datasets/ORG/NAME/..., spaces/ORG/NAME/...
   std::string listen = "127.0.0.1";  // IPv4 or IPv6 address
-  std::uint16_t port = 0;     // 0: any free one
-  std::uint16_t content_port = 0;  // of the second origin that signed URLs point at; 0: any
-  std::string public_url;     // "" means http://LISTEN:PORT; as clients see it, for Link headers
-  std::string public_content_url;  // the same of the second origin; "": public_url's host, content_port
-  std::string token_file;     // "" for none; lines "TOKEN USER"
-  std::string state_dir;      // hashes by (device, inode, size, mtime, ctime) are kept here; "" keeps none
-  std::string access_log;     // a file: one JSON line a request; "" for none
-  std::uint64_t page_size = 1000;          // entries of a tree page, at most
+  std::uint16_t port = 0;            // 0: any free one
+  std::uint16_t content_port = 0;    // of the second origin that signed URLs point at; 0: any
+  std::string public_url;  // "" means http://LISTEN:PORT; as clients see it, for Link headers
+  std::string
+      public_content_url;  // the same of the second origin; "": public_url's host, content_port
+  std::string token_file;  // "" for none; lines "TOKEN USER"
+  std::string
+      state_dir;  // hashes by (device, inode, size, mtime, ctime) are kept here; "" keeps none
+  std::string access_log;                     // a file: one JSON line a request; "" for none
+  std::uint64_t page_size = 1000;             // entries of a tree page, at most
   std::uint64_t url_lifetime_seconds = 3600;  // of a signed URL
-  std::uint64_t settle_seconds = 2;        // a file changed more recently than this is not yet served
+  std::uint64_t settle_seconds = 2;  // a file changed more recently than this is not yet served
 };
 
 // Requests answered since the start, by kind (tests compare them; `serve` prints them at its end).
@@ -33,16 +35,16 @@ struct HubServerCounts {
   std::uint64_t info = 0;
   std::uint64_t tree = 0;
   std::uint64_t lists = 0;
-  std::uint64_t resolve = 0;   // /resolve/ and /api/resolve-cache/
-  std::uint64_t content = 0;   // on the second origin
+  std::uint64_t resolve = 0;     // /resolve/ and /api/resolve-cache/
+  std::uint64_t content = 0;     // on the second origin
   std::uint64_t body_bytes = 0;  // file content sent, both origins
 };
 
 // The Hub's read API over a folder (`hubvfs serve`). Thread-safe; serves from its own threads.
 class HubServer {
  public:
-  // Binds both ports and answers at once; repos appear as they are hashed. kInvalidArgument: a bad option or
-  // folder. kBusy or kIo: a port that cannot be bound.
+  // Binds both ports and answers at once; repos appear as they are hashed. kInvalidArgument: a bad
+  // option or folder. kBusy or kIo: a port that cannot be bound.
   static Result<std::unique_ptr<HubServer>> start(const HubServerOptions& options, Logger& log,
                                                   const Clock& clock);
   virtual ~HubServer() = default;  // stops: open connections are closed

@@ -50,8 +50,8 @@ Result<std::unique_ptr<RepoCatalog>> RepoCatalog::open(const Options& options, L
   return catalog;
 }
 
-RepoCatalog::RepoCatalog(ServedRoot root, std::unique_ptr<HashCache> hashes,
-                         const Options& options, Logger& log, const Clock& clock)
+RepoCatalog::RepoCatalog(ServedRoot root, std::unique_ptr<HashCache> hashes, const Options& options,
+                         Logger& log, const Clock& clock)
     : root_(std::move(root)),
       hashes_(std::move(hashes)),
       options_(options),
@@ -92,6 +92,20 @@ std::optional<ServedRepo> RepoCatalog::find(const RepoId& repo) {
     return {};
   }
   return ServedRepo{found->second.snapshot, found->second.settings};
+}
+
+std::optional<RepoId> RepoCatalog::canonical(const RepoId& repo) const {
+  const std::string lower = to_lower(repo.name);
+  const MutexLock lock(mutex_);
+  for (const auto& [id, record] : repos_) {
+    if (id.type != repo.type || id.name == repo.name || !record.settings) continue;
+    const auto& aliases = record.settings->aliases;
+    if (to_lower(id.name) == lower ||
+        std::find(aliases.begin(), aliases.end(), repo.name) != aliases.end()) {
+      return id;
+    }
+  }
+  return {};
 }
 
 std::vector<ServedRepo> RepoCatalog::list(RepoType type) {
@@ -145,30 +159,46 @@ HubServer::Progress RepoCatalog::progress() const {
   return progress;
 }
 
+// Ends the look at a repo, however it went.
+class RepoCatalog::LookEnd {
+ public:
+  LookEnd(RepoCatalog& catalog, const RepoId& repo)
+      : catalog_(catalog), repo_(repo), start_(catalog.clock_.now()) {}
+  ~LookEnd() {
+    const TimePoint now = catalog_.clock_.now();
+    const Duration took = now - start_;
+    const MutexLock lock(catalog_.mutex_);
+    const auto found = catalog_.repos_.find(repo_);
+    if (found == catalog_.repos_.end()) return;
+    Record& record = found->second;
+    record.looking = false;
+    record.look_after = now + std::max(kLookInterval, 10 * took);
+    record.background_look_after = now + std::max(again, 20 * took);
+    if (record.look_again) catalog_.look_soon(record);
+  }
+  LookEnd(const LookEnd&) = delete;
+  LookEnd& operator=(const LookEnd&) = delete;
+
+  Duration again = kRetryInterval;  // for the next look in the background
+
+ private:
+  RepoCatalog& catalog_;
+  const RepoId& repo_;
+  const TimePoint start_;
+};
+
 void RepoCatalog::look(const RepoId& repo) {
-  const TimePoint start = clock_.now();
+  LookEnd end(*this, repo);
   auto walk = root_.walk(folder_of(repo));
-  Duration again = kBackgroundInterval;
-  if (!walk && walk.error().code == ErrorCode::kNotFound) {
+  if (walk) {
+    end.again = look_at_walk(repo, std::move(*walk));
+  } else if (walk.error().code == ErrorCode::kNotFound) {
     const MutexLock lock(mutex_);
     repos_.erase(repo);
-    return;
-  }
-  if (walk) {
-    again = look_at_walk(repo, std::move(*walk));
   } else {
     withhold(repo, walk.error().context);
+    end.again = kBackgroundInterval;
   }
-  const TimePoint now = clock_.now();
-  const Duration took = now - start;
-  const MutexLock lock(mutex_);
-  const auto found = repos_.find(repo);
-  if (found == repos_.end()) return;
-  Record& record = found->second;
-  record.looking = false;
-  record.look_after = now + std::max(kLookInterval, 10 * took);
-  record.background_look_after = now + std::max(again, 20 * took);
-  if (record.look_again) look_soon(record);
 }
 
 Duration RepoCatalog::look_at_walk(const RepoId& repo, RepoWalk walk) {
@@ -263,8 +293,8 @@ bool RepoCatalog::settle(const RepoId& repo, std::vector<WalkedFile>& files) {
     known = repos_[repo].snapshot;
   }
   const auto restless = [&](const WalkedFile& file) {
-    return !is_settled(file) && !(known && std::binary_search(known->files().begin(),
-                                                              known->files().end(), file));
+    return !is_settled(file) &&
+           !(known && std::binary_search(known->files().begin(), known->files().end(), file));
   };
   if (std::none_of(files.begin(), files.end(), restless)) return true;
   const UnixSeconds now = clock_.unix_now();

@@ -51,6 +51,8 @@ class RepoCatalog {
 
   // None: no such repo, withheld, or not hashed yet.
   std::optional<ServedRepo> find(const RepoId& repo) EXCLUDES(mutex_);
+  // The repo that `repo` is another name of: an alias of it, or its name in another letter case.
+  std::optional<RepoId> canonical(const RepoId& repo) const EXCLUDES(mutex_);
   // All of a type that are ready, by name.
   std::vector<ServedRepo> list(RepoType type) EXCLUDES(mutex_);
 
@@ -70,14 +72,14 @@ class RepoCatalog {
   struct Record {
     std::shared_ptr<const RepoSnapshot> snapshot;
     std::shared_ptr<const RepoSettings> settings;
-    TimePoint look_after;            // a request before this is answered from what is known
+    TimePoint look_after;  // a request before this is answered from what is known
     TimePoint background_look_after;
-    bool looking = false;            // one thread at a time looks at a repo
-    bool look_again = false;         // what that look saw is out of date already
-    std::vector<FileToHash> to_hash;   // of the state seen last, largest first
-    std::uint64_t bytes_pending = 0;   // in them and in the file being hashed
+    bool looking = false;                       // one thread at a time looks at a repo
+    bool look_again = false;                    // what that look saw is out of date already
+    std::vector<FileToHash> to_hash;            // of the state seen last, largest first
+    std::uint64_t bytes_pending = 0;            // in them and in the file being hashed
     std::optional<UnixSeconds> restless_since;  // files kept changing from then on
-    std::string withheld;            // why; "" when it is not
+    std::string withheld;                       // why; "" when it is not
   };
 
   RepoCatalog(ServedRoot root, std::unique_ptr<HashCache> hashes, const Options& options,
@@ -85,23 +87,21 @@ class RepoCatalog {
 
   // By the looker, or by a request that comes first; after the look that is under way, if any.
   void look_soon(Record& record) REQUIRES(mutex_);
+  class LookEnd;
   // Looks at the folder now and publishes what can be. The caller has set `looking`.
   void look(const RepoId& repo) EXCLUDES(mutex_);
   // Returns how long to wait before the next look in the background.
   Duration look_at_walk(const RepoId& repo, RepoWalk walk) EXCLUDES(mutex_);
   bool is_unchanged(const RepoId& repo, const RepoWalk& walk) EXCLUDES(mutex_);
   void withhold(const RepoId& repo, const std::string& why) EXCLUDES(mutex_);
-  void publish(std::shared_ptr<const RepoSnapshot> snapshot, std::size_t left_out)
-      EXCLUDES(mutex_);
+  void publish(std::shared_ptr<const RepoSnapshot> snapshot, std::size_t left_out) EXCLUDES(mutex_);
   void await_hashes(const RepoId& repo, std::vector<FileToHash> to_hash) EXCLUDES(mutex_);
-  void leave_out_unreadable(const RepoId& repo, std::vector<WalkedFile>& files)
-      EXCLUDES(mutex_);
+  void leave_out_unreadable(const RepoId& repo, std::vector<WalkedFile>& files) EXCLUDES(mutex_);
   // False: wait, files still change. When that has lasted too long they are taken out instead.
   bool settle(const RepoId& repo, std::vector<WalkedFile>& files) EXCLUDES(mutex_);
   bool is_settled(const WalkedFile& file) const;
   // The ids of all files; those still to be found out are listed in `to_hash` as well.
-  Result<std::vector<ContentId>> identify(const RepoId& repo,
-                                          const std::vector<WalkedFile>& files,
+  Result<std::vector<ContentId>> identify(const RepoId& repo, const std::vector<WalkedFile>& files,
                                           std::vector<FileToHash>& to_hash) const;
   Result<GitAttributes> read_attributes(const RepoId& repo,
                                         const std::vector<WalkedFile>& files) const;

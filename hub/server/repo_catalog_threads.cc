@@ -182,8 +182,10 @@ void RepoCatalog::run_job(const HashJob& job) {
     if (found == repos_.end()) return;
     found->second.bytes_pending = 0;
     look_now = !found->second.looking;
-    if (look_now) found->second.looking = true;
-    else look_soon(found->second);  // that look may have begun too early
+    if (look_now)
+      found->second.looking = true;
+    else
+      look_soon(found->second);  // that look may have begun too early
   }
   if (look_now) look(job.repo);
   const HubServer::Progress all = progress();

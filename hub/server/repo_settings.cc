@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "hub/names.h"
 
 namespace hubvfs::hub::server {
 namespace {
@@ -20,19 +21,28 @@ class SettingsReader final : public JsonVisitor {
     const auto* text = std::get_if<std::string>(&value);
     if (path == "readers[]" && in_list_) return add(settings.readers, text);
     if (path == "pending[]" && in_list_) return add(settings.pending, text);
+    if (path == "aliases[]" && in_list_) {
+      return add(settings.aliases, text) && is_repo_name(settings.aliases.back());
+    }
     if (in_list_ || !first_time(path)) return false;
     const auto* flag = std::get_if<bool>(&value);
-    if (path == "private" && flag != nullptr) settings.is_private = *flag;
-    else if (path == "disabled" && flag != nullptr) settings.disabled = *flag;
-    else if (path == "gated" && flag != nullptr && !*flag) settings.gate = Gate::kNone;
-    else if (path == "gated" && text != nullptr && *text == "auto") settings.gate = Gate::kAuto;
-    else if (path == "gated" && text != nullptr && *text == "manual") settings.gate = Gate::kManual;
-    else return false;
+    if (path == "private" && flag != nullptr)
+      settings.is_private = *flag;
+    else if (path == "disabled" && flag != nullptr)
+      settings.disabled = *flag;
+    else if (path == "gated" && flag != nullptr && !*flag)
+      settings.gate = Gate::kNone;
+    else if (path == "gated" && text != nullptr && *text == "auto")
+      settings.gate = Gate::kAuto;
+    else if (path == "gated" && text != nullptr && *text == "manual")
+      settings.gate = Gate::kManual;
+    else
+      return false;
     return true;
   }
   bool begin_object(const std::string& path) override { return path.empty() && depth_++ == 0; }
   bool begin_array(const std::string& path) override {
-    if (depth_ == 0 || in_list_ || (path != "readers" && path != "pending")) return false;
+    if (depth_ == 0 || in_list_ || !is_list(path)) return false;
     in_list_ = true;
     return first_time(path);
   }
@@ -42,6 +52,9 @@ class SettingsReader final : public JsonVisitor {
   }
 
  private:
+  static bool is_list(const std::string& key) {
+    return key == "readers" || key == "pending" || key == "aliases";
+  }
   static bool add(std::vector<std::string>& list, const std::string* name) {
     if (name == nullptr || name->empty() || list.size() >= 100'000) return false;
     list.push_back(*name);
@@ -66,7 +79,8 @@ Result<RepoSettings> parse_repo_settings(std::string_view json) {
     return {ErrorCode::kInvalidArgument,
             std::string(kRepoSettingsFile) +
                 " is not {\"private\": bool, \"gated\": false|\"auto\"|\"manual\", \"readers\": "
-                "[\"USER\", ...]} (" + parsed.error().context + ")"};
+                "[\"USER\", ...]} (" +
+                parsed.error().context + ")"};
   }
   return std::move(reader.settings);
 }
@@ -80,15 +94,14 @@ Result<TokenUsers> TokenUsers::parse(std::string_view text) {
     if (line.empty() || line[0] == '#') continue;
     const std::size_t blank = line.find_first_of(" \t");
     const std::string_view token = line.substr(0, blank);
-    const std::string_view user =
-        blank == std::string_view::npos ? "" : trim(line.substr(blank));
+    const std::string_view user = blank == std::string_view::npos ? "" : trim(line.substr(blank));
     const auto printable = [](char c) { return c > 0x20 && c < 0x7f; };
     if (user.empty() || token.size() < 8 || token.size() > 512 || user.size() > 96 ||
         !std::all_of(token.begin(), token.end(), printable) ||
         !std::all_of(user.begin(), user.end(), printable)) {
-      return {ErrorCode::kInvalidArgument,
-              "line " + std::to_string(number) + " is not \"TOKEN USER\" (a token has 8 to 512 "
-              "printable characters, a user name no blanks)"};
+      return {ErrorCode::kInvalidArgument, "line " + std::to_string(number) +
+                                               " is not \"TOKEN USER\" (a token has 8 to 512 "
+                                               "printable characters, a user name no blanks)"};
     }
     if (!tokens.users_.emplace(sha256_hex(as_bytes(token)), user).second) {
       return {ErrorCode::kInvalidArgument,

@@ -15,16 +15,19 @@ namespace hubvfs::hub::server {
 inline constexpr char kRepoSettingsFile[] = ".hubvfs-repo.json";
 
 // {"private": bool, "gated": false|"auto"|"manual", "readers": ["USER", ...],
-//  "pending": ["USER", ...], "disabled": bool}, every key optional.
+//  "pending": ["USER", ...], "disabled": bool, "aliases": ["OLD/NAME", "NAME", ...]}, every key
+// optional.
 //
 // A private repo is visible to its readers only. A gated one is visible to all, but only its
 // readers get content; those in "pending" asked and wait. A disabled one refuses everybody.
+// Requests for an alias, a name the repo had before, are redirected to it.
 struct RepoSettings {
   bool is_private = false;
   Gate gate = Gate::kNone;
   bool disabled = false;
   std::vector<std::string> readers;
   std::vector<std::string> pending;
+  std::vector<std::string> aliases;
   bool operator==(const RepoSettings&) const = default;
 };
 

@@ -23,7 +23,7 @@ struct SnapshotEntry {
   std::string oid;     // git's: blob, LFS pointer or tree
   std::string sha256;  // of the content, for an LFS file only
   std::uint64_t size = 0;
-  FileIdentity identity;      // of the file that holds the content
+  FileIdentity identity;        // of the file that holds the content
   std::size_t subtree_end = 0;  // index behind the last entry below this one
 
   bool is_lfs() const { return !sha256.empty(); }
@@ -33,8 +33,7 @@ struct SnapshotEntry {
 class RepoSnapshot {
  public:
   // `files` and `ids` go together, sorted by path; a kSha256 id means an LFS file.
-  static std::shared_ptr<const RepoSnapshot> make(const RepoId& repo,
-                                                  std::vector<WalkedFile> files,
+  static std::shared_ptr<const RepoSnapshot> make(const RepoId& repo, std::vector<WalkedFile> files,
                                                   const std::vector<ContentId>& ids);
 
   const RepoId& repo() const { return repo_; }

@@ -174,8 +174,7 @@ struct ServedRoot::Walker {
     if (::fstatat(dir, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return {};  // gone again
     const bool nameable = is_repo_path(path) && is_utf8(path);
     if (nameable && S_ISDIR(status.st_mode) && depth < kMaxDepth) {
-      UniqueFd below(::openat(dir, name.c_str(),
-                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      UniqueFd below(::openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (!below) {
         if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return {};  // gone again
         return system_error(errno, escape_for_log(folder + "/" + path));
@@ -243,8 +242,8 @@ std::set<std::uint64_t> hubvfs_devices() {
     const auto major_number = parse_decimal(number[0]);
     const auto minor_number = parse_decimal(number[1]);
     if (!major_number || !minor_number) continue;
-    devices.insert(makedev(static_cast<unsigned>(*major_number),
-                           static_cast<unsigned>(*minor_number)));
+    devices.insert(
+        makedev(static_cast<unsigned>(*major_number), static_cast<unsigned>(*minor_number)));
   }
   return devices;
 }

@@ -44,7 +44,7 @@ std::optional<RepoType> type_of(std::string_view segment) {
 // The segments of a path not yet read, each still encoded.
 class Segments {
  public:
-  explicit Segments(std::string_view path) {
+  explicit Segments(std::string_view path) : path_(path) {
     if (path.starts_with('/')) path.remove_prefix(1);
     if (path.ends_with('/')) path.remove_suffix(1);
     if (!path.empty()) all_ = split(path, '/');
@@ -71,6 +71,14 @@ class Segments {
     for (int i = 0; unencoded_ref && i < 2; ++i) revision += "/" + take();
     return revision;
   }
+  // Where in the path the next segment begins, and where the last one taken ended.
+  std::size_t begin() const {
+    return left() > 0 ? static_cast<std::size_t>(all_[next_].data() - path_.data()) : path_.size();
+  }
+  std::size_t end() const {
+    const std::string_view last = all_[next_ - 1];
+    return static_cast<std::size_t>(last.data() + last.size() - path_.data());
+  }
   bool malformed() const { return malformed_; }
 
  private:
@@ -80,6 +88,7 @@ class Segments {
     return std::move(plain).value_or("");
   }
 
+  const std::string_view path_;
   std::vector<std::string_view> all_;
   std::size_t next_ = 0;
   bool malformed_ = false;
@@ -88,13 +97,15 @@ class Segments {
 // "owner/name", or a bare name when the word that must follow a repo id comes right after it. Two
 // such words: the first is the name.
 template <std::size_t N>
-std::string take_repo(Segments& segments, const std::array<Word, N>& words) {
-  std::string name = segments.take();
+void take_repo(Segments& segments, const std::array<Word, N>& words, Route& route) {
+  if (segments.left() == 0) return;
+  route.id_begin = segments.begin();
+  route.repo.name = segments.take();
   if (segments.left() > 0 &&
       (!kind_of(words, segments.peek()) || kind_of(words, segments.peek(1)))) {
-    name += "/" + segments.take();
+    route.repo.name += "/" + segments.take();
   }
-  return name;
+  route.id_end = segments.end();
 }
 
 Route api_route(Segments& segments) {
@@ -109,8 +120,7 @@ Route api_route(Segments& segments) {
   if (cached) {
     if (segments.left() < 4) return route;
     route.kind = Kind::kResolveCache;
-    route.repo.name = segments.take();
-    route.repo.name += "/" + segments.take();
+    take_repo(segments, std::array<Word, 0>{}, route);
     route.revision = segments.take_revision();
     route.path = segments.take_path();
     return route;
@@ -119,7 +129,7 @@ Route api_route(Segments& segments) {
     route.kind = Kind::kList;
     return route;
   }
-  route.repo.name = take_repo(segments, kApiWords);
+  take_repo(segments, kApiWords, route);
   if (segments.left() == 0) {
     route.kind = Kind::kInfo;
     return route;
@@ -141,7 +151,7 @@ Route file_route(Segments& segments) {
     route.repo.type = *type;
     segments.skip();
   }
-  route.repo.name = take_repo(segments, kFileWords);
+  take_repo(segments, kFileWords, route);
   const auto kind = kind_of(kFileWords, segments.peek());
   if (!kind || segments.left() < 3) return route;
   segments.skip();
@@ -152,6 +162,13 @@ Route file_route(Segments& segments) {
 }
 
 }  // namespace
+
+std::string with_repo_name(std::string_view raw_path, const Route& route, const std::string& name) {
+  std::string path(raw_path.substr(0, route.id_begin));
+  path += name;
+  path += raw_path.substr(route.id_end);
+  return path;
+}
 
 Route parse_route(std::string_view raw_path) {
   Segments segments(raw_path);

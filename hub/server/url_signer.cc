@@ -66,8 +66,8 @@ UrlSigner::Verdict UrlSigner::check(std::string_view path, std::string_view quer
     return Verdict::kForged;
   }
   const std::size_t expires_at = signed_part.rfind(kExpires);
-  const auto expires = parse_decimal(
-      std::string_view(signed_part).substr(expires_at + kExpires.size()));
+  const auto expires =
+      parse_decimal(std::string_view(signed_part).substr(expires_at + kExpires.size()));
   if (!expires || static_cast<UnixSeconds>(*expires) <= now) return Verdict::kExpired;
   return Verdict::kGood;
 }

@@ -112,7 +112,8 @@ TEST_F(BlobEntryTest, TrustMakesBlocksEverybodysAndLaterOnesAreNot) {
   EXPECT_TRUE(entry_.verified());
   EXPECT_TRUE(entry_.has(0, mirror_));
   EXPECT_TRUE(entry_.complete(mirror_));
-  // One is evicted and comes again: only the one that brought it may read it, until all is hashed anew.
+  // One is evicted and comes again: only the one that brought it may read it, until all is hashed
+  // anew.
   const auto dropped = entry_.drop_indexed(Blocks{2});
   entry_.punched(dropped);
   EXPECT_FALSE(entry_.verified());
@@ -180,7 +181,8 @@ TEST_F(BlobEntryTest, AStampIsForgottenWithABlock) {
 }
 
 TEST_F(BlobEntryTest, MemoryFollowsWhatIsCachedNotWhatIsClaimed) {
-  const auto id = ContentId::create(ContentId::Algorithm::kSha256, std::string(64, 'a'), 1ull << 44);
+  const auto id =
+      ContentId::create(ContentId::Algorithm::kSha256, std::string(64, 'a'), 1ull << 44);
   BlobEntry huge({"public", *id}, 2, kTestBlock, counters_);
   const auto last = huge.block_count() - 1;
   auto bytes = std::make_shared<const Bytes>(kTestBlock);

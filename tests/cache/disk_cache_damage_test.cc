@@ -31,7 +31,7 @@ class DamagedCacheTest : public OpenedCache {
   }
   // The damaged block is a miss, and can be fetched again.
   void expect_refetch(const TestBlob& source, std::uint64_t block) {
-    const auto opened = blob(source);
+    auto opened = blob(source);
     EXPECT_EQ(read_text(*opened, block * kTestBlock + 10, 10), "<NotFound>");
     EXPECT_FALSE(opened->has(block));
     EXPECT_FALSE(opened->complete());
@@ -40,6 +40,7 @@ class DamagedCacheTest : public OpenedCache {
     flush();
     EXPECT_TRUE(opened->verified());
     EXPECT_EQ(brief(read_text(*opened)), brief(source.content));
+    opened.reset();
     open();
     expect_whole(source);
   }
@@ -96,10 +97,18 @@ TEST_F(DamagedCacheTest, AnyDamageToTheIndexCostsNothing) {
     std::string bytes = read_file(index());
     const std::size_t at = random() % (bytes.size() - 4096);
     switch (round % 4) {
-      case 0: bytes.resize(at + 100); break;
-      case 1: bytes.replace(at, 4096, std::string(4096, '\0')); break;
-      case 2: bytes[at] = static_cast<char>(bytes[at] ^ (1 << (round % 8))); break;
-      default: bytes.replace(at / 4096 * 4096, 4096, bytes.substr(0, 4096)); break;
+      case 0:
+        bytes.resize(at + 100);
+        break;
+      case 1:
+        bytes.replace(at, 4096, std::string(4096, '\0'));
+        break;
+      case 2:
+        bytes[at] = static_cast<char>(bytes[at] ^ (1 << (round % 8)));
+        break;
+      default:
+        bytes.replace(at / 4096 * 4096, 4096, bytes.substr(0, 4096));
+        break;
     }
     write_file(index(), bytes);
     open();
@@ -158,11 +167,12 @@ TEST_F(DamagedCacheTest, ADataFileThatIsGoneIsAMissAndIsRepaired) {
   close();
   std::filesystem::remove(data_file(large_));
   open();
-  const auto opened = blob(large_);
+  auto opened = blob(large_);
   EXPECT_EQ(read_text(*opened, 0, 10), "<NotFound>");
   EXPECT_EQ(opened->cached_bytes(), 0u);
   put_all(*opened, large_);
   flush();
+  opened.reset();
   open();
   expect_whole(large_);
 }
@@ -185,10 +195,11 @@ TEST_F(DamagedCacheTest, ADamagedSmallBlobIsAMissAndIsRepaired) {
   const std::string log = path_ + "/meta/public/blobs.log";
   flip_byte(log, read_file(log).find(small_.content.substr(100, 50)));
   open();
-  const auto opened = blob(small_);
+  auto opened = blob(small_);
   EXPECT_EQ(read_text(*opened), "<NotFound>");
   put_all(*opened, small_);
   flush();
+  opened.reset();
   open();
   expect_whole(small_);
 }

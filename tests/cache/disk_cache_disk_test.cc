@@ -57,7 +57,6 @@ TEST_F(SmallDiskTest, ATwentiethOfTheDiskStaysFree) {
 TEST_F(SmallDiskTest, AFullDiskIsNotTheReadersErrorAndTheCacheRecovers) {
   const TestBlob kept = make_blob(2 * kTestBlock, 20);
   fill(kept);
-  const auto held = blob(kept);
   use_up();
   const TestBlob source = make_blob(40 * kTestBlock, 21);
   const auto opened = blob(source);

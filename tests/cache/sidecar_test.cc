@@ -38,8 +38,8 @@ class SidecarTest : public testing::Test {
   const UniqueFd fd_{::open((dir_ / "map").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
   SidecarHeader header_{make_blob(1, 1).key.content, kTestBlock, EndpointId::of(kEndpoint)};
   void SetUp() override {
-    header_.content = *ContentId::create(ContentId::Algorithm::kSha256, std::string(64, 'a'),
-                                         20 * kTestBlock);
+    header_.content =
+        *ContentId::create(ContentId::Algorithm::kSha256, std::string(64, 'a'), 20 * kTestBlock);
   }
 };
 
@@ -90,8 +90,8 @@ TEST_F(SidecarTest, AnEntryInTheWrongPlaceIsAbsent) {
 }
 
 TEST_F(SidecarTest, AnotherOwnersUntrustedEntriesAreAbsent) {
-  ASSERT_TRUE(write_sidecar(fd_.get(), header_,
-                            std::vector<SidecarBlock>{block(0), block(1, true)}));
+  ASSERT_TRUE(
+      write_sidecar(fd_.get(), header_, std::vector<SidecarBlock>{block(0), block(1, true)}));
   header_.owner = EndpointId::of(kOtherEndpoint);
   ASSERT_TRUE(write_sidecar(fd_.get(), header_, std::vector<SidecarBlock>{block(2)}));
   EXPECT_EQ(numbers(), (std::vector<std::uint64_t>{1, 2}));

@@ -46,8 +46,7 @@ Directory open_directory(const std::string& path) {
 
 class DiskUnderTest final : public StoreUnderTest {
  public:
-  DiskUnderTest()
-      : blobs_(open_directory(dir_ / "blobs")), meta_(open_directory(dir_ / "meta")) {
+  DiskUnderTest() : blobs_(open_directory(dir_ / "blobs")), meta_(open_directory(dir_ / "meta")) {
     DiskBlobStoreOptions options;
     options.block_size = kTestBlock;
     options.size_limit = kLimit;
@@ -109,7 +108,8 @@ TEST_P(BlobStoreContract, ABlockIsReadableAtOnce) {
   blob->put(1, source.block(1));
   EXPECT_TRUE(blob->has(1));
   EXPECT_FALSE(blob->has(0));
-  EXPECT_EQ(brief(read_text(*blob, kTestBlock + 5, 1000)), brief(source.content.substr(kTestBlock + 5, 1000)));
+  EXPECT_EQ(brief(read_text(*blob, kTestBlock + 5, 1000)),
+            brief(source.content.substr(kTestBlock + 5, 1000)));
   EXPECT_EQ(blob->cached_bytes(), kTestBlock);
 }
 
@@ -119,7 +119,8 @@ TEST_P(BlobStoreContract, ABlockIsReadableAfterItWasWritten) {
   put_all(*blob, source);
   ASSERT_TRUE(store().flush());
   EXPECT_EQ(brief(read_text(*blob)), brief(source.content));
-  EXPECT_EQ(brief(read_text(*blob, 3 * kTestBlock - 8, 1)), brief(source.content.substr(3 * kTestBlock - 8)));
+  EXPECT_EQ(brief(read_text(*blob, 3 * kTestBlock - 8, 1)),
+            brief(source.content.substr(3 * kTestBlock - 8)));
   EXPECT_EQ(blob->cached_bytes(), source.content.size());
   EXPECT_EQ(store().stats().pending_bytes, 0u);
 }
@@ -131,7 +132,8 @@ TEST_P(BlobStoreContract, ARangeWithAHoleIsNotFound) {
   blob->put(2, source.block(2));
   EXPECT_EQ(read_text(*blob), "<NotFound>");
   EXPECT_EQ(read_text(*blob, kTestBlock - 1, 2), "<NotFound>");
-  EXPECT_EQ(brief(read_text(*blob, kTestBlock - 1, 1)), brief(source.content.substr(kTestBlock - 1, 1)));
+  EXPECT_EQ(brief(read_text(*blob, kTestBlock - 1, 1)),
+            brief(source.content.substr(kTestBlock - 1, 1)));
 }
 
 TEST_P(BlobStoreContract, AReadBeyondTheEndIsRefused) {
@@ -146,8 +148,8 @@ TEST_P(BlobStoreContract, AReadBeyondTheEndIsRefused) {
 TEST_P(BlobStoreContract, ACompleteBlobIsVerified) {
   std::atomic<int> right{0};
   store().on_verdict([&](const BlobKey&, Result<void> verdict) { right += verdict ? 1 : 100; });
-  for (const std::size_t size : {std::size_t{1}, std::size_t{5000}, kTestBlock, kTestBlock + 1,
-                                 3 * kTestBlock}) {
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{5000}, kTestBlock, kTestBlock + 1, 3 * kTestBlock}) {
     const TestBlob source = make_blob(size, 6);
     const auto blob = open(source);
     put_all(*blob, source);
@@ -349,7 +351,8 @@ TEST_P(BlobStoreContract, ABlobLargerThanTheStoreStreamsThrough) {
   const auto blob = open(source);
   for (std::uint64_t i = 0; i < source.blocks(); ++i) {
     blob->put(i, source.block(i));
-    EXPECT_EQ(brief(read_text(*blob, i * kTestBlock, 10)), brief(source.content.substr(i * kTestBlock, 10)));
+    EXPECT_EQ(brief(read_text(*blob, i * kTestBlock, 10)),
+              brief(source.content.substr(i * kTestBlock, 10)));
   }
   ASSERT_TRUE(store().flush());
   EXPECT_LE(store().stats().bytes_used, kLimit);

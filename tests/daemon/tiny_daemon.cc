@@ -4,10 +4,10 @@
 // BEHAVIOUR of each worker: serve (default); abort (at its start); refuse (says why, ends);
 // mute (shuts its link once it serves); abort-after-first (the second and later ones abort at
 // start).
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

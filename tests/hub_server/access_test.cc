@@ -91,18 +91,20 @@ TEST_F(Access, A4PrivateReposAreListedForTheirReadersOnly) {
 
 TEST_F(Access, E2GatedContentByCaller) {
   const std::string prefix = "Access to model acme/gated is restricted";
-  const std::string anonymous = prefix + ". You must have access to it and be authenticated to "
-                                         "access it. Please log in.";
+  const std::string anonymous = prefix +
+                                ". You must have access to it and be authenticated to "
+                                "access it. Please log in.";
   const std::string refused = prefix + " and you are not in the authorized list. Visit " +
                               server_->url() + "/acme/gated to ask for access.";
-  const std::string pending = "Your request to access model acme/gated is awaiting a review from "
-                              "the repo authors.";
-  for (const char* target : {"/acme/gated/resolve/main/f.txt", "/acme/gated/resolve/main/w.bin",
-                             "/acme/gated/resolve/main/none", "/acme/gated/resolve/nope/f.txt",
-                             "/acme/gated/raw/main/README.md", "/acme/gated/raw/main/w.bin",
-                             "/acme/gated/resolve/main/sub/README.md",
-                             "/acme/gated/resolve/main/readme.md",
-                             "/api/models/acme/gated/auth-check"}) {
+  const std::string pending =
+      "Your request to access model acme/gated is awaiting a review from "
+      "the repo authors.";
+  for (const char* target :
+       {"/acme/gated/resolve/main/f.txt", "/acme/gated/resolve/main/w.bin",
+        "/acme/gated/resolve/main/none", "/acme/gated/resolve/nope/f.txt",
+        "/acme/gated/raw/main/README.md", "/acme/gated/raw/main/w.bin",
+        "/acme/gated/resolve/main/sub/README.md", "/acme/gated/resolve/main/readme.md",
+        "/api/models/acme/gated/auth-check"}) {
     expect(get(target), 401, "GatedRepo", anonymous);
     expect(get(target, bob_), 403, "GatedRepo", refused);
     expect(get(target, eve_), 403, "GatedRepo", pending);
@@ -140,7 +142,8 @@ TEST_F(Access, C2GatedListingsMaskLfsIdsOnly) {
 
 TEST_F(Access, E2DisabledRepoRefusesWithTheExactText) {
   expect(get("/api/models/acme/off"), 403, "", "Access to this resource is disabled.");
-  expect(get("/acme/off/resolve/main/f.txt", ada_), 403, "", "Access to this resource is disabled.");
+  expect(get("/acme/off/resolve/main/f.txt", ada_), 403, "",
+         "Access to this resource is disabled.");
 }
 
 TEST_F(Access, E2UnknownRoute) {
@@ -163,8 +166,7 @@ TEST_F(Access, E1EveryAnswerHasARequestIdThatEchoesATraceId) {
   const HttpReply plain = get("/api/models/acme/public");
   EXPECT_TRUE(plain.header("x-request-id").starts_with("Root=1-"));
   EXPECT_NE(plain.header("x-request-id"), get("/api/models/acme/public").header("x-request-id"));
-  const HttpReply traced =
-      get("/acme/nope/resolve/main/x", {{"X-Amzn-Trace-Id", "0f3a-trace"}});
+  const HttpReply traced = get("/acme/nope/resolve/main/x", {{"X-Amzn-Trace-Id", "0f3a-trace"}});
   EXPECT_TRUE(traced.header("x-request-id").ends_with(";0f3a-trace"));
   const HttpReply odd = get("/api/models/acme/public", {{"X-Amzn-Trace-Id", "a; b=\"c\""}});
   EXPECT_EQ(odd.header("x-request-id").find('"'), std::string::npos);
@@ -172,9 +174,10 @@ TEST_F(Access, E1EveryAnswerHasARequestIdThatEchoesATraceId) {
 
 TEST_F(Access, E4EveryAnswerHasRateLimitHeadersOfItsBucket) {
   EXPECT_TRUE(get("/api/models/acme/public").header("ratelimit").starts_with("\"api\";r="));
-  EXPECT_TRUE(get("/acme/public/resolve/main/f.txt").header("ratelimit")
-                  .starts_with("\"resolvers\";r="));
-  EXPECT_TRUE(get("/api/models/acme/none").header("ratelimit-policy")
+  EXPECT_TRUE(
+      get("/acme/public/resolve/main/f.txt").header("ratelimit").starts_with("\"resolvers\";r="));
+  EXPECT_TRUE(get("/api/models/acme/none")
+                  .header("ratelimit-policy")
                   .starts_with("\"fixed window\";\"api\";q="));
 }
 

@@ -65,8 +65,8 @@ TEST_F(Answers, A2InfoDescribesTheDefaultBranch) {
 TEST_F(Answers, A2EveryNameOfTheRevisionGivesTheSameCommit) {
   serve();
   const std::string sha = sha_of("acme/m");
-  for (const std::string& revision : {std::string("main"), std::string("HEAD"), sha,
-                                      std::string("refs%2Fheads%2Fmain")}) {
+  for (const std::string& revision :
+       {std::string("main"), std::string("HEAD"), sha, std::string("refs%2Fheads%2Fmain")}) {
     EXPECT_EQ(flat_json(get("/api/models/acme/m/revision/" + revision).body)["sha"], sha)
         << revision;
   }
@@ -101,6 +101,36 @@ TEST_F(Answers, A2JsonAnswersHaveAWeakEtagThatAnswers304) {
   const std::string etag = get("/api/models/acme/m").header("etag");
   EXPECT_TRUE(etag.starts_with("W/\""));
   EXPECT_EQ(get("/api/models/acme/m", {{"If-None-Match", etag}}).status, 304);
+}
+
+TEST_F(Answers, A3OldAndMiscasedNamesAreARelative307OfTheSameRoute) {
+  put("acme/m/.hubvfs-repo.json", R"({"aliases": ["old/m", "bare"]})");
+  serve();
+  const auto expect = [&](const std::string& target, const std::string& location) {
+    const HttpReply reply = get(target);
+    EXPECT_EQ(reply.status, 307) << target;
+    EXPECT_EQ(reply.header("location"), location);
+    EXPECT_FALSE(reply.has("etag"));
+    EXPECT_FALSE(reply.has("x-repo-commit"));
+    EXPECT_FALSE(reply.has("x-linked-etag"));
+  };
+  expect("/api/models/old/m", "/api/models/acme/m");
+  expect("/api/models/bare?blobs=true", "/api/models/acme/m?blobs=true");
+  expect("/api/models/bare/tree/refs%2Fpr%2F1/a%2Fb",
+         "/api/models/acme/m/tree/refs%2Fpr%2F1/a%2Fb");
+  expect("/bare/resolve/main/config.json", "/acme/m/resolve/main/config.json");
+  expect("/Acme/M/resolve/main/config.json", "/acme/m/resolve/main/config.json");
+  const HttpReply posted = post("/api/models/old/m/paths-info/main", "application/json", "{}");
+  EXPECT_EQ(posted.status, 307);
+  EXPECT_EQ(posted.header("location"), "/api/models/acme/m/paths-info/main");
+  EXPECT_EQ(get("/api/datasets/old/m").status, 401) << "another type";
+}
+
+TEST_F(Answers, A3OtherNamesOfAPrivateRepoTellNothing) {
+  put("acme/m/.hubvfs-repo.json", R"({"private": true, "aliases": ["old/m"]})");
+  serve();
+  EXPECT_EQ(get("/api/models/old/m").status, 401);
+  EXPECT_EQ(get("/api/models/ACME/M").status, 401);
 }
 
 TEST_F(Answers, A4ListOfAnOwnerIsPagedByAbsoluteLinks) {
@@ -157,9 +187,8 @@ TEST_F(Answers, BRefsHaveMainAndPullRequestsOnlyOnRequest) {
 TEST_F(Answers, C1RootListingIsNotRecursive) {
   serve();
   const HttpReply reply = get("/api/models/acme/m/tree/main");
-  EXPECT_EQ(column(reply.body, "path"),
-            (Names{"a-b", "a", "tokenizer", "a.b", "config.json", "empty.txt",
-                   "n\xc3\xa4me #%.txt"}));
+  EXPECT_EQ(column(reply.body, "path"), (Names{"a-b", "a", "tokenizer", "a.b", "config.json",
+                                               "empty.txt", "n\xc3\xa4me #%.txt"}));
   auto flat = flat_json(reply.body);
   EXPECT_EQ(flat["[2].type"], "directory");
   EXPECT_EQ(flat["[2].oid"], "cbf6da8b9a1555fa4b1069c3e63a13bb2ac1c8ad");
@@ -181,10 +210,10 @@ TEST_F(Answers, C1DirectoryIsTakenEncodedOrNot) {
 
 TEST_F(Answers, C1RecursiveListingIsDepthFirst) {
   serve();
-  EXPECT_EQ(column(get("/api/models/acme/m/tree/main?recursive=true").body, "path"),
-            (Names{"a-b", "a-b/y", "a", "a/x", "tokenizer", "tokenizer/deep", "tokenizer/deep/f",
-                   "tokenizer/vocab.txt", "a.b", "config.json", "empty.txt",
-                   "n\xc3\xa4me #%.txt"}));
+  EXPECT_EQ(
+      column(get("/api/models/acme/m/tree/main?recursive=true").body, "path"),
+      (Names{"a-b", "a-b/y", "a", "a/x", "tokenizer", "tokenizer/deep", "tokenizer/deep/f",
+             "tokenizer/vocab.txt", "a.b", "config.json", "empty.txt", "n\xc3\xa4me #%.txt"}));
 }
 
 TEST_F(Answers, C1PagesFollowAbsoluteLinksAndLoseNothing) {
@@ -278,9 +307,9 @@ TEST_F(Answers, C3EmptyRepoHasAnEmptyTree) {
 TEST_F(Answers, C4PathsInfoAsJsonAndAsForm) {
   serve();
   const std::string target = "/api/models/acme/m/paths-info/main";
-  const HttpReply json = post(
-      target, "application/json",
-      R"({"paths": ["config.json", "tokenizer", "nope", "näme #%.txt"], "expand": false})");
+  const HttpReply json =
+      post(target, "application/json",
+           R"({"paths": ["config.json", "tokenizer", "nope", "näme #%.txt"], "expand": false})");
   EXPECT_EQ(json.status, 200);
   EXPECT_EQ(column(json.body, "path"), (Names{"config.json", "tokenizer", "n\xc3\xa4me #%.txt"}));
   EXPECT_EQ(flat_json(json.body)["[1].type"], "directory");
@@ -302,7 +331,8 @@ TEST_F(Answers, C4BadPathsInfoBodiesAre400) {
   EXPECT_EQ(post(target, "application/x-www-form-urlencoded", many).status, 400);
   many = R"({"paths": ["x")";
   for (int i = 0; i < 2000; ++i) many += R"(,"x")";
-  EXPECT_TRUE(post(target, "application/json", many + "]}").header("x-error-message")
+  EXPECT_TRUE(post(target, "application/json", many + "]}")
+                  .header("x-error-message")
                   .starts_with("* Too big:"));
   EXPECT_EQ(get(target).status, 404) << "not a GET route";
 }

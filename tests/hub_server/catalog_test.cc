@@ -62,8 +62,7 @@ TEST_F(Catalog, ChangedFileMakesANewCommitAndTheOldOneIsGone) {
   const std::string after = new_commit("acme/m", before);
   ASSERT_NE(after, before);
   EXPECT_EQ(get("/api/resolve-cache/models/acme/m/" + after + "/f.txt").body, "two!");
-  EXPECT_EQ(get("/acme/m/resolve/" + before + "/g.txt").header("x-error-code"),
-            "RevisionNotFound");
+  EXPECT_EQ(get("/acme/m/resolve/" + before + "/g.txt").header("x-error-code"), "RevisionNotFound");
 }
 
 TEST_F(Catalog, SameContentIsTheSameCommit) {
@@ -290,7 +289,9 @@ TEST_F(Catalog, DotDotInRequestsReachesNothing) {
 
 TEST_F(Catalog, HostileNamesAndSpecialFilesAreLeftOut) {
   put("acme/m/fine\n\x01name", "odd but fine");
-  put("acme/m/bad\xff" "utf8", "x");
+  put("acme/m/bad\xff"
+      "utf8",
+      "x");
   ASSERT_EQ(::mkfifo((root_ / "acme/m/fifo").c_str(), 0600), 0);
   put("acme/--/f", "no repo name");
   put("a--b/m/f", "no repo name");
@@ -301,8 +302,7 @@ TEST_F(Catalog, HostileNamesAndSpecialFilesAreLeftOut) {
   ASSERT_EQ(reply.status, 307);
   const HttpReply file = get(reply.header("location"));
   EXPECT_EQ(file.body, "odd but fine");
-  EXPECT_NE(file.header("content-disposition").find("filename=\"fine??name\""),
-            std::string::npos);
+  EXPECT_NE(file.header("content-disposition").find("filename=\"fine??name\""), std::string::npos);
   EXPECT_EQ(column(get("/api/models").body, "id"), Names{"acme/m"});
 }
 

@@ -75,8 +75,9 @@ TEST(GitAttributes, PatternWithoutSlashMatchesAtAnyDepth) {
 
 TEST(GitAttributes, PatternWithSlashIsAnchored) {
   GitAttributes attributes;
-  attributes.add("", "/top.dat filter=lfs\nsub/*.dat filter=lfs\n**/logs/* filter=lfs\n"
-                     "data/** filter=lfs\nx/**/y filter=lfs\n");
+  attributes.add("",
+                 "/top.dat filter=lfs\nsub/*.dat filter=lfs\n**/logs/* filter=lfs\n"
+                 "data/** filter=lfs\nx/**/y filter=lfs\n");
   EXPECT_TRUE(attributes.is_lfs("top.dat"));
   EXPECT_FALSE(attributes.is_lfs("sub/top.dat/x"));
   EXPECT_TRUE(attributes.is_lfs("sub/a.dat"));
@@ -91,7 +92,8 @@ TEST(GitAttributes, PatternWithSlashIsAnchored) {
 
 TEST(GitAttributes, LaterLinesAndDeeperFilesWin) {
   GitAttributes attributes;
-  attributes.add("", "*.bin filter=lfs\nsmall.bin -filter\nother.bin !filter\ncut.bin filter=cut\n");
+  attributes.add("",
+                 "*.bin filter=lfs\nsmall.bin -filter\nother.bin !filter\ncut.bin filter=cut\n");
   attributes.add("sub", "*.bin -filter\n/mine.txt filter=lfs\n\"with space.txt\" filter=lfs\n");
   EXPECT_FALSE(attributes.is_lfs("small.bin"));
   EXPECT_FALSE(attributes.is_lfs("other.bin"));

@@ -87,7 +87,8 @@ HttpReply HttpConnection::reply(bool head) {
   for (std::string_view line : split(text, '\n')) {
     line = trim(line);
     if (first) {
-      reply.status = std::atoi(std::string(line.substr(std::min<std::size_t>(9, line.size()))).c_str());
+      reply.status =
+          std::atoi(std::string(line.substr(std::min<std::size_t>(9, line.size()))).c_str());
       first = false;
       continue;
     }
@@ -111,8 +112,9 @@ bool HttpConnection::at_end() { return buffer_.empty() && !fill() && errno != EA
 HttpReply ask(const std::string& url, const std::string& method, const std::string& target,
               const HttpHeaders& headers, const std::string& body) {
   HttpConnection connection(url);
-  std::string request = method + " " + target + " HTTP/1.1\r\nHost: " +
-                        url.substr(url.find("//") + 2) + "\r\nConnection: close\r\n";
+  std::string request = method + " " + target +
+                        " HTTP/1.1\r\nHost: " + url.substr(url.find("//") + 2) +
+                        "\r\nConnection: close\r\n";
   for (const auto& [name, value] : headers) request += name + ": " + value + "\r\n";
   if (!body.empty()) request += "Content-Length: " + std::to_string(body.size()) + "\r\n";
   connection.send(request + "\r\n" + body);

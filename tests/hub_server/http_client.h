@@ -9,7 +9,7 @@
 namespace hubvfs {
 
 struct HttpReply {
-  int status = 0;  // 0: no answer, or not HTTP
+  int status = 0;                                            // 0: no answer, or not HTTP
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
 

@@ -34,8 +34,8 @@ TEST(Range, PastTheEndIsUnsatisfiable) {
 }
 
 TEST(Range, MalformedOrSeveralRangesMeanTheWhole) {
-  for (const char* header : {"", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2", "lines=1-2",
-                             "bytes=0-1,4-5", "bytes=99999999999999999999-"}) {
+  for (const char* header : {"", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-2",
+                             "lines=1-2", "bytes=0-1,4-5", "bytes=99999999999999999999-"}) {
     expect_range(header, 10, Kind::kWhole);
   }
 }

@@ -35,8 +35,9 @@ TEST_F(Listener, KeepsConnectionsAlive) {
     connection.send("GET /api/models/acme/m HTTP/1.1\r\nHost: x\r\n\r\n");
     EXPECT_EQ(connection.reply().status, 200);
   }
-  connection.send("HEAD /acme/m/raw/main/f.txt HTTP/1.1\r\nHost: x\r\n\r\n"
-                  "GET /acme/m/raw/main/f.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+  connection.send(
+      "HEAD /acme/m/raw/main/f.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+      "GET /acme/m/raw/main/f.txt HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(connection.reply(true).header("content-length"), "7");
   EXPECT_EQ(connection.reply().body, "regular");
 }
@@ -53,12 +54,14 @@ TEST_F(Listener, RequestHeadIsBounded) {
 TEST_F(Listener, RequestBodyIsBounded) {
   serve();
   HttpConnection declared(server_->url());
-  declared.send("POST /api/models/acme/m/paths-info/main HTTP/1.1\r\nHost: x\r\n"
-                "Content-Length: 99999999999\r\n\r\n");
+  declared.send(
+      "POST /api/models/acme/m/paths-info/main HTTP/1.1\r\nHost: x\r\n"
+      "Content-Length: 99999999999\r\n\r\n");
   EXPECT_EQ(declared.reply().status, 413);
   HttpConnection chunked(server_->url());
-  chunked.send("POST /api/models/acme/m/paths-info/main HTTP/1.1\r\nHost: x\r\n"
-               "Transfer-Encoding: chunked\r\n\r\n");
+  chunked.send(
+      "POST /api/models/acme/m/paths-info/main HTTP/1.1\r\nHost: x\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n");
   const std::string chunk = "100000\r\n" + std::string(0x100000, 'x') + "\r\n";
   for (int i = 0; i < 12; ++i) chunked.send(chunk);
   chunked.send("0\r\n\r\n");
@@ -80,8 +83,8 @@ TEST_F(Listener, WhatIsNotHttpIsNotAnswered200) {
 
 TEST_F(Listener, AccessLogHasALineForEachRequestBeforeItsAnswer) {
   serve();
-  const std::string location = get("/acme/m/resolve/main/w.bin", token("hf_of_ada"))
-                                   .header("location");
+  const std::string location =
+      get("/acme/m/resolve/main/w.bin", token("hf_of_ada")).header("location");
   get_content(location, {{"Range", "bytes=1-3"}});
   get("/api/models/acme/m/tree/main?recursive=true&limit=2&secret=hf_of_ada");
   head("/acme/m/raw/main/f.txt");
@@ -103,8 +106,8 @@ TEST_F(Listener, AccessLogHasALineForEachRequestBeforeItsAnswer) {
 
 TEST_F(Listener, NeitherTokensNorSignaturesAreLogged) {
   serve();
-  const std::string location = get("/acme/m/resolve/main/w.bin", token("hf_of_ada"))
-                                   .header("location");
+  const std::string location =
+      get("/acme/m/resolve/main/w.bin", token("hf_of_ada")).header("location");
   get_content(location);
   get("/api/models/acme/m?token=hf_of_ada", token("hf_of_ada"));
   const std::string text = read_file(other_ / "access.log") + log_.text();
@@ -155,15 +158,18 @@ TEST_F(Listener, PublicUrlsAreWhatClientsAreSentTo) {
   options_.public_url = "https://hub.example:8443";
   options_.page_size = 1;
   serve();
-  EXPECT_TRUE(get("/api/models/acme/m/tree/main").header("link")
+  EXPECT_TRUE(get("/api/models/acme/m/tree/main")
+                  .header("link")
                   .starts_with("<https://hub.example:8443/api/models/acme/m/tree/main?"));
   const std::string port = server_->content_url().substr(server_->content_url().rfind(':'));
-  EXPECT_TRUE(get("/acme/m/resolve/main/w.bin").header("location")
+  EXPECT_TRUE(get("/acme/m/resolve/main/w.bin")
+                  .header("location")
                   .starts_with("https://hub.example" + port + "/content/"));
   server_.reset();
   options_.public_content_url = "https://cdn.example";
   serve();
-  EXPECT_TRUE(get("/acme/m/resolve/main/w.bin").header("location")
+  EXPECT_TRUE(get("/acme/m/resolve/main/w.bin")
+                  .header("location")
                   .starts_with("https://cdn.example/content/"));
 }
 
@@ -171,7 +177,8 @@ TEST_F(Listener, OnAllAddressesClientsAreSentToTheHostTheyUsed) {
   options_.listen = "0.0.0.0";
   serve();
   const auto location = [&](const std::string& host) {
-    HttpConnection connection("http://127.0.0.1" + server_->url().substr(server_->url().rfind(':')));
+    HttpConnection connection("http://127.0.0.1" +
+                              server_->url().substr(server_->url().rfind(':')));
     connection.send("GET /acme/m/resolve/main/w.bin HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
     return connection.reply().header("location");
   };

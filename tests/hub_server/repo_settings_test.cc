@@ -9,13 +9,14 @@ namespace {
 TEST(RepoSettings, AllKeys) {
   const auto settings = parse_repo_settings(
       R"({"private": true, "gated": "manual", "readers": ["ada", "bob"], "pending": ["eve"],
-          "disabled": true})");
+          "disabled": true, "aliases": ["old/name", "bare"]})");
   ASSERT_TRUE(settings);
   EXPECT_TRUE(settings->is_private);
   EXPECT_EQ(settings->gate, Gate::kManual);
   EXPECT_EQ(settings->readers, (std::vector<std::string>{"ada", "bob"}));
   EXPECT_EQ(settings->pending, std::vector<std::string>{"eve"});
   EXPECT_TRUE(settings->disabled);
+  EXPECT_EQ(settings->aliases, (std::vector<std::string>{"old/name", "bare"}));
 }
 
 TEST(RepoSettings, EveryKeyIsOptional) {
@@ -25,13 +26,28 @@ TEST(RepoSettings, EveryKeyIsOptional) {
 }
 
 TEST(RepoSettings, AnythingElseIsRefused) {
-  for (const char* text :
-       {"", "{", "[]", "true", "\"private\"", R"({"privat": true})", R"({"private": "yes"})",
-        R"({"private": 1})", R"({"private": null})", R"({"gated": true})", R"({"gated": "maybe"})",
-        R"({"readers": "ada"})", R"({"readers": [1]})", R"({"readers": [["ada"]]})",
-        R"({"readers": [""]})", R"({"readers": {"ada": true}})", R"({"private": {"x": true}})",
-        R"({"private": true, "private": false})", R"({"readers": [], "readers": ["x"]})",
-        R"({"private": true} x)", R"({"nested": {"private": true}})"}) {
+  for (const char* text : {"",
+                           "{",
+                           "[]",
+                           "true",
+                           "\"private\"",
+                           R"({"privat": true})",
+                           R"({"private": "yes"})",
+                           R"({"private": 1})",
+                           R"({"private": null})",
+                           R"({"gated": true})",
+                           R"({"gated": "maybe"})",
+                           R"({"readers": "ada"})",
+                           R"({"readers": [1]})",
+                           R"({"readers": [["ada"]]})",
+                           R"({"readers": [""]})",
+                           R"({"readers": {"ada": true}})",
+                           R"({"private": {"x": true}})",
+                           R"({"private": true, "private": false})",
+                           R"({"readers": [], "readers": ["x"]})",
+                           R"({"private": true} x)",
+                           R"({"nested": {"private": true}})",
+                           R"({"aliases": ["../x"]})"}) {
     const auto settings = parse_repo_settings(text);
     ASSERT_FALSE(settings) << text;
     EXPECT_EQ(settings.error().code, ErrorCode::kInvalidArgument) << text;
@@ -48,8 +64,10 @@ TEST(TokenUsers, LinesOfTokenAndUser) {
 }
 
 TEST(TokenUsers, BadLinesAreNamedByNumberWithoutTheirContent) {
-  for (const char* line : {"hf_abcdefgh", "short ada", "hf_abcdefgh two words",
-                           "hf_abcdefgh ada\nhf_abcdefgh bob", "hf_abc\x01" "defgh ada"}) {
+  for (const char* line :
+       {"hf_abcdefgh", "short ada", "hf_abcdefgh two words", "hf_abcdefgh ada\nhf_abcdefgh bob",
+        "hf_abc\x01"
+        "defgh ada"}) {
     const auto tokens = TokenUsers::parse(std::string("# first\n") + line + "\n");
     ASSERT_FALSE(tokens) << line;
     EXPECT_EQ(tokens.error().code, ErrorCode::kInvalidArgument);

@@ -115,7 +115,8 @@ TEST_F(Resolve, D2IfNoneMatchIs304OnResolveAndNotOnRaw) {
 
 TEST_F(Resolve, D3SingleRangesOfARegularFile) {
   serve();
-  const std::string target = "/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/config.json";
+  const std::string target =
+      "/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/config.json";
   const std::string size = std::to_string(kConfig.size());
   HttpReply reply = get(target, {{"Range", "bytes=0-0"}});
   EXPECT_EQ(reply.status, 206);
@@ -154,7 +155,8 @@ TEST_F(Resolve, D1NamesWithBlanksAndReservedBytes) {
 TEST_F(Resolve, D1DispositionParameters) {
   serve();
   const std::string file = "/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/config.json";
-  EXPECT_TRUE(get(file + "?download=true").header("content-disposition").starts_with("attachment;"));
+  EXPECT_TRUE(
+      get(file + "?download=true").header("content-disposition").starts_with("attachment;"));
   EXPECT_FALSE(get(file + "?noContentDisposition=1").has("content-disposition"));
   const std::string location = get("/acme/m/resolve/main/w.bin?download=true").header("location");
   EXPECT_TRUE(get_content(location).header("content-disposition").starts_with("attachment;"));
@@ -257,8 +259,8 @@ TEST_F(Resolve, D6RawServesThePointerOfAnLfsFile) {
 
 TEST_F(Resolve, E2UnknownFileHasTheCommitAndExactlyItsText) {
   serve();
-  for (const char* path : {"nope.txt", "sub%20dir", "config.json/x", ".hubvfs-repo.json", "%00",
-                           "config.json%00"}) {
+  for (const char* path :
+       {"nope.txt", "sub%20dir", "config.json/x", ".hubvfs-repo.json", "%00", "config.json%00"}) {
     const HttpReply reply = get(std::string("/acme/m/resolve/main/") + path);
     EXPECT_EQ(reply.status, 404) << path;
     EXPECT_EQ(reply.header("x-error-code"), "EntryNotFound") << path;
@@ -284,8 +286,8 @@ TEST_F(Resolve, ManyReadersAtOnceGetTheirOwnRanges) {
     readers.emplace_back([&, i] {
       const std::size_t first = i * 9000;
       const HttpReply reply = get_content(
-          location, {{"Range", "bytes=" + std::to_string(first) + "-" +
-                                   std::to_string(first + 19'999)}});
+          location,
+          {{"Range", "bytes=" + std::to_string(first) + "-" + std::to_string(first + 19'999)}});
       if (reply.status == 206 && reply.body == weights_.substr(first, 20'000)) ++right;
     });
   }

@@ -75,7 +75,8 @@ class ServedFolder : public ::testing::Test {
   HttpReply head(const std::string& target, const HttpHeaders& headers = {}) const {
     return ask(server_->url(), "HEAD", target, headers);
   }
-  HttpReply post(const std::string& target, const std::string& type, const std::string& body) const {
+  HttpReply post(const std::string& target, const std::string& type,
+                 const std::string& body) const {
     return ask(server_->url(), "POST", target, {{"Content-Type", type}}, body);
   }
   HttpReply get_content(const std::string& location, const HttpHeaders& headers = {}) const {

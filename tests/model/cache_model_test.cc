@@ -26,9 +26,10 @@ class CacheModel : public testing::Test {
     std::cout << "seed " << seed << " (HUBVFS_TEST_SEED)\n";
     random_.seed(seed);
     for (unsigned i = 0; i < 12; ++i) {
-      const std::vector<std::size_t> sizes = {0, 1, 9000, 65535, 65536, kTestBlock,
-                                              5 * kTestBlock + 1 + i};
-      sources_.push_back(make_blob(sizes[i % sizes.size()], 300 + i, i % 5 == 4 ? "u1000" : "public"));
+      const std::vector<std::size_t> sizes = {
+          0, 1, 9000, 65535, 65536, kTestBlock, 5 * kTestBlock + 1 + i};
+      sources_.push_back(
+          make_blob(sizes[i % sizes.size()], 300 + i, i % 5 == 4 ? "u1000" : "public"));
     }
   }
   std::size_t pick(std::size_t below) { return random_() % below; }
@@ -80,7 +81,8 @@ TEST_F(CacheModel, WithRoomForAllItHoldsExactlyWhatWasPut) {
     ASSERT_EQ(blob->complete(), blocks.size() == source.blocks()) << step;
     if (source.content.empty()) continue;
     const std::size_t offset = pick(source.content.size());
-    const std::size_t size = 1 + pick(std::min<std::size_t>(source.content.size() - offset, 300000));
+    const std::size_t size =
+        1 + pick(std::min<std::size_t>(source.content.size() - offset, 300000));
     bool here = true;
     for (std::uint64_t i = offset / kTestBlock; i <= (offset + size - 1) / kTestBlock; ++i) {
       here = here && blocks.contains(i);
@@ -143,8 +145,8 @@ TEST_F(CacheModel, MetadataIsWhatWasPutLast) {
     const std::size_t act = pick(100);
     MetaStore& meta = cache_->meta();
     if (act < 50) {
-      const std::string value = random_bytes(pick(10) == 0 ? 100000 : pick(500),
-                                             static_cast<unsigned>(random_()));
+      const std::string value =
+          random_bytes(pick(10) == 0 ? 100000 : pick(500), static_cast<unsigned>(random_()));
       ASSERT_TRUE(meta.put("public", key, as_bytes(value)));
       model[key] = value;
     } else if (act < 60) {

@@ -18,6 +18,14 @@ TEST_F(FetchChecks, A200InsteadOf206IsRefused) {
   expect_error(ErrorCode::kBadAnswer, lfs_file(), {1000, 2000});
   expect_error(ErrorCode::kBadAnswer, lfs_file(), {0, 2000});
   EXPECT_EQ(failed_bytes_, "");
+  // Nor where nothing else gives it away: the first bytes, as many as were asked for.
+  on_content([this](const ScriptedRequest&, int) {
+    ScriptedAnswer answer;
+    answer.body = weights_.substr(0, 1000);
+    return answer;
+  });
+  expect_error(ErrorCode::kBadAnswer, lfs_file(), {1000, 2000});
+  EXPECT_EQ(failed_bytes_, "");
 }
 
 TEST_F(FetchChecks, A200IsTakenForTheWholeFile) {

@@ -124,7 +124,8 @@ class HubPython(unittest.TestCase):
             raise AssertionError(f"{command[-4:]} exited {done.returncode}:\n{done.stderr}")
         if label:
             seen = cls.server.since(mark)
-            errors = sorted({e["status"] for e in seen if e["status"] >= 400})
+            errors = sorted({e["status"] for e in seen if e["status"] >= 400 and
+                             e["path"] != "/api/agent-harnesses"})  # 404 is its answer
             cls.rows.append((label, len(seen), sum(e["origin"] == "content" for e in seen),
                              sum(e["bytes"] for e in seen if e["status"] in (200, 206)),
                              ", ".join(map(str, errors))))
@@ -278,7 +279,7 @@ class HubPython(unittest.TestCase):
             self.assertEqual(self.call("failure", *words, token=token,
                                        label="failure: " + words[0]), error, words)
 
-    def test_no_request_failed_on_the_servers_side(self):
+    def test_zz_no_request_failed_on_the_servers_side(self):
         self.assertFalse([e for e in self.server.entries() if e["status"] >= 500])
         for entry in self.server.entries():
             self.assertNotIn("Signature", json.dumps(entry))

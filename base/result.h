@@ -56,12 +56,12 @@ template <typename T>
 class [[nodiscard]] Result {
   static_assert(!std::is_same_v<T, Error>);
 
- public:
+ public:  // NOLINTBEGIN(google-explicit-constructor): a value or an error is a Result
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
   Result(ErrorCode code, std::string context) : Result(Error{code, std::move(context)}) {}
 
-  bool has_value() const { return state_.index() == 0; }
+  bool has_value() const { return state_.index() == 0; }  // NOLINTEND(google-explicit-constructor)
   explicit operator bool() const { return has_value(); }
   // Only when has_value(). Rvalue forms move the value out.
   T& value() & { return *std::get_if<0>(&state_); }
@@ -85,12 +85,12 @@ class [[nodiscard]] Result {
 
 template <>
 class [[nodiscard]] Result<void> {
- public:
+ public:  // NOLINTBEGIN(google-explicit-constructor): the same
   Result() = default;
   Result(Error error) : error_(std::move(error)) {}
   Result(ErrorCode code, std::string context) : error_(Error{code, std::move(context)}) {}
 
-  bool has_value() const { return !error_.has_value(); }
+  bool has_value() const { return !error_.has_value(); }  // NOLINTEND(google-explicit-constructor)
   explicit operator bool() const { return has_value(); }
   const Error& error() const { return *error_; }
 

@@ -26,7 +26,7 @@ std::string harmless_query(const std::string& query) {
   for (const auto& [name, value] : parse_parameters(query)) {
     if (std::find(kHarmless.begin(), kHarmless.end(), name) == kHarmless.end()) continue;
     if (!kept.empty()) kept += '&';
-    kept += name + "=" + value;
+    kept.append(name).append("=").append(value);
   }
   return kept;
 }

@@ -97,11 +97,12 @@ std::optional<bool> lfs_filter(std::string_view attributes) {
   std::optional<bool> lfs;
   for (std::string_view word : split(attributes, ' ')) {
     for (std::string_view attribute : split(word, '\t')) {
-      if (attribute == "filter=lfs")
+      if (attribute == "filter=lfs") {
         lfs = true;
-      else if (attribute.starts_with("filter=") || attribute == "filter" ||
-               attribute == "-filter" || attribute == "!filter")
+      } else if (attribute.starts_with("filter=") || attribute == "filter" ||
+                 attribute == "-filter" || attribute == "!filter") {
         lfs = false;
+      }
     }
   }
   return lfs;

@@ -16,8 +16,8 @@ constexpr std::size_t kMaxPaths = 2000;
 constexpr char kCommitTitle[] = "Served by hubvfs";
 
 const std::string& masked_id() {
-  static const std::string stars(64, '*');
-  return stars;
+  static const std::string kStars(64, '*');
+  return kStars;
 }
 
 void add_lfs(JsonWriter& json, const SnapshotEntry& entry, const char* id_key, bool masked) {
@@ -44,10 +44,11 @@ void add_siblings(JsonWriter& json, const RepoSnapshot& snapshot, bool blobs, bo
 }
 
 void add_gate(JsonWriter& json, Gate gate) {
-  if (gate == Gate::kNone)
+  if (gate == Gate::kNone) {
     json.boolean(false);
-  else
+  } else {
     json.string(gate == Gate::kAuto ? "auto" : "manual");
+  }
 }
 
 std::uint64_t bytes_of(const RepoSnapshot& snapshot) {
@@ -67,30 +68,31 @@ bool add_property(JsonWriter& json, const ServedRepo& repo, std::string_view nam
                   const InfoWanted& wanted) {
   const RepoSnapshot& snapshot = *repo.snapshot;
   const auto key = [&]() -> JsonWriter& { return json.key(name); };
-  if (name == "author")
+  if (name == "author") {
     key().string(owner_of(snapshot.repo()));
-  else if (name == "sha")
+  } else if (name == "sha") {
     key().string(snapshot.commit());
-  else if (name == "lastModified")
+  } else if (name == "lastModified") {
     key().string(hub_date(snapshot.last_modified()));
-  else if (name == "createdAt")
+  } else if (name == "createdAt") {
     key().string(hub_date(snapshot.created()));
-  else if (name == "private")
+  } else if (name == "private") {
     key().boolean(repo.settings->is_private);
-  else if (name == "gated")
+  } else if (name == "gated") {
     add_gate(key(), repo.settings->gate);
-  else if (name == "disabled")
+  } else if (name == "disabled") {
     key().boolean(repo.settings->disabled);
-  else if (name == "tags")
+  } else if (name == "tags") {
     key().begin_array().end_array();
-  else if (name == "downloads" || name == "likes")
+  } else if (name == "downloads" || name == "likes") {
     key().number(std::uint64_t{0});
-  else if (name == "usedStorage")
+  } else if (name == "usedStorage") {
     key().number(bytes_of(snapshot));
-  else if (name == "siblings")
+  } else if (name == "siblings") {
     add_siblings(key(), snapshot, wanted.blobs, wanted.masked);
-  else
+  } else {
     return false;
+  }
   return true;
 }
 

@@ -17,14 +17,14 @@ struct HubServerOptions {
   std::string listen = "127.0.0.1";  // IPv4 or IPv6 address
   std::uint16_t port = 0;            // 0: any free one
   std::uint16_t content_port = 0;    // of the second origin that signed URLs point at; 0: any
-  std::string public_url;  // "" means http://LISTEN:PORT; as clients see it, for Link headers
-  std::string
-      public_content_url;  // the same of the second origin; "": public_url's host, content_port
-  std::string token_file;  // "" for none; lines "TOKEN USER"
-  std::string
-      state_dir;  // hashes by (device, inode, size, mtime, ctime) are kept here; "" keeps none
-  std::string access_log;                     // a file: one JSON line a request; "" for none
-  std::uint64_t page_size = 1000;             // entries of a tree page, at most
+  // As clients see the server, for Link headers and redirects: "" means http://LISTEN:PORT, or,
+  // when it listens on all addresses, the host that the client used.
+  std::string public_url;
+  std::string public_content_url;  // of the second origin; "": public_url's host, content_port
+  std::string token_file;          // "" for none; lines "TOKEN USER"
+  std::string state_dir;           // keeps hashes by (device, inode, size, mtime, ctime); "": none
+  std::string access_log;          // a file: one JSON line a request; "" for none
+  std::uint64_t page_size = 1000;  // entries of a tree page, at most
   std::uint64_t url_lifetime_seconds = 3600;  // of a signed URL
   std::uint64_t settle_seconds = 2;  // a file changed more recently than this is not yet served
 };

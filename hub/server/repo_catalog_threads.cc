@@ -26,12 +26,13 @@ void RepoCatalog::discover_type(RepoType type, std::set<RepoId>& found) const {
   if (!top.empty()) top.pop_back();
   const auto owners = root_.directories(top);
   if (!owners) return;
+  if (!top.empty()) top += '/';
   for (const std::string& owner : *owners) {
     if (!is_repo_name_part(owner)) continue;
-    const auto names = root_.directories(top.empty() ? owner : top + "/" + owner);
+    const auto names = root_.directories(std::string(top).append(owner));
     if (!names) continue;
     for (const std::string& name : *names) {
-      const RepoId repo{type, owner + "/" + name};
+      const RepoId repo{type, std::string(owner).append("/").append(name)};
       if (is_servable(repo)) found.insert(repo);
     }
   }
@@ -182,10 +183,11 @@ void RepoCatalog::run_job(const HashJob& job) {
     if (found == repos_.end()) return;
     found->second.bytes_pending = 0;
     look_now = !found->second.looking;
-    if (look_now)
+    if (look_now) {
       found->second.looking = true;
-    else
+    } else {
       look_soon(found->second);  // that look may have begun too early
+    }
   }
   if (look_now) look(job.repo);
   const HubServer::Progress all = progress();

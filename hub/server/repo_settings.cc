@@ -26,18 +26,19 @@ class SettingsReader final : public JsonVisitor {
     }
     if (in_list_ || !first_time(path)) return false;
     const auto* flag = std::get_if<bool>(&value);
-    if (path == "private" && flag != nullptr)
+    if (path == "private" && flag != nullptr) {
       settings.is_private = *flag;
-    else if (path == "disabled" && flag != nullptr)
+    } else if (path == "disabled" && flag != nullptr) {
       settings.disabled = *flag;
-    else if (path == "gated" && flag != nullptr && !*flag)
+    } else if (path == "gated" && flag != nullptr && !*flag) {
       settings.gate = Gate::kNone;
-    else if (path == "gated" && text != nullptr && *text == "auto")
+    } else if (path == "gated" && text != nullptr && *text == "auto") {
       settings.gate = Gate::kAuto;
-    else if (path == "gated" && text != nullptr && *text == "manual")
+    } else if (path == "gated" && text != nullptr && *text == "manual") {
       settings.gate = Gate::kManual;
-    else
+    } else {
       return false;
+    }
     return true;
   }
   bool begin_object(const std::string& path) override { return path.empty() && depth_++ == 0; }

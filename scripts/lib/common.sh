@@ -42,3 +42,11 @@ jobs_here() {
   ((by_memory < 1)) && by_memory=1
   printf '%s\n' "$((cores < by_memory ? cores : by_memory))"
 }
+
+# Arguments for cmake that compile through ccache, where it is installed: one a line. What it kept
+# from one checkout serves any other.
+ccache_arguments() {
+  command -v ccache >/dev/null || return 0
+  printf '%s\n' -DCMAKE_CXX_COMPILER_LAUNCHER=ccache
+}
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <system_error>
+#include <cstring>
 
 namespace hubvfs {
 
@@ -65,7 +65,9 @@ ErrorCode code_of_errno(int errno_value) {
 }  // namespace
 
 Error system_error(int errno_value, const std::string& context) {
-  return {code_of_errno(errno_value), context + ": " + std::generic_category().message(errno_value)};
+  const char* text = ::strerrordesc_np(errno_value);
+  return {code_of_errno(errno_value),
+          context + ": " + (text != nullptr ? text : std::to_string(errno_value))};
 }
 
 void bug(const std::string& what) {

@@ -192,13 +192,13 @@ Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space
   const cache::BlobKey key{space, file.content};
   {
     MutexLock lock(mutex_);
-    const auto it = blobs_.find(key);
-    if (it != blobs_.end()) {
-      if (auto blob = it->second.lock()) return blob;
-    }
     const auto wrong = mismatches_.find(key);
     if (wrong != mismatches_.end() && wrong->second > 1) {
       return {ErrorCode::kCorrupt, file.content.to_string() + " was refused: it came wrong twice"};
+    }
+    const auto it = blobs_.find(key);
+    if (it != blobs_.end()) {
+      if (auto blob = it->second.lock()) return blob;
     }
   }
   auto stored = store_.open(key, options_.endpoint);

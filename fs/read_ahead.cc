@@ -32,7 +32,7 @@ ByteRange ReadAhead::on_read(ByteRange range, bool waited) {
   if (range.end > cursor.position) cursor.run += range.end - cursor.position;
   cursor.position = std::max(cursor.position, range.end);
   if (cursor.window == 0) {
-    if (cursor.run <= (cursor.start == 0 ? 1 : 2) * block_size_) return {};
+    if (cursor.run <= (cursor.start == 0 ? 1 : 3) * block_size_) return {};
     cursor.window = block_size_;
   } else if (waited) {
     cursor.window = std::min(cursor.window * 2, std::max(kMaxWindow, block_size_));

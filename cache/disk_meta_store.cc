@@ -31,6 +31,10 @@ Result<std::unique_ptr<DiskMetaStore>> DiskMetaStore::open(const Directory& meta
   for (const std::string& name : names) {
     auto space = store->open_space(name);
     if (!space) return space.error();
+    // A process that is always killed never comes to compact at its end.
+    if (auto compacted = (*space)->log->compact_if_wasteful(); !compacted) {
+      log.warning("cache: compaction: " + compacted.error().context);
+    }
     MutexLock lock(store->mutex_);
     store->spaces_.emplace(name, std::move(*space));
   }

@@ -10,7 +10,8 @@ namespace hubvfs::cache {
 // An endpoint as the cache writes it down: half of the SHA-256 of its text.
 struct EndpointId {
   std::array<std::uint8_t, 16> bytes{};
-  auto operator<=>(const EndpointId&) const = default;
+  bool operator==(const EndpointId&) const = default;
+  bool operator<(const EndpointId& other) const { return bytes < other.bytes; }
 
   static EndpointId of(const std::string& endpoint);
 };

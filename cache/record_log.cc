@@ -199,12 +199,13 @@ Result<void> RecordLog::finish(Ticket ticket, std::string_view key, std::optiona
   return written;
 }
 
-void RecordLog::note_damage(const std::string& what) const {
-  {
-    MutexLock lock(mutex_);
-    ++damaged_;
-  }
-  log_.warning("cache: " + name_ + ": " + what);
+void RecordLog::forget_damaged(std::string_view key, const Location& location) const {
+  MutexLock lock(mutex_);
+  ++damaged_;
+  const auto at = index_.find(key);
+  if (at == index_.end() || at->second.record != location.record) return;
+  live_bytes_ -= at->second.record_size;
+  index_.erase(at);
 }
 
 Result<Bytes> RecordLog::read_value(std::string_view key, const Location& location) const {
@@ -226,7 +227,8 @@ Result<std::optional<Bytes>> RecordLog::get(std::string_view key) const {
   }
   auto value = read_value(key, location);
   if (value) return std::optional<Bytes>(std::move(*value));
-  note_damage(value.error().context);
+  forget_damaged(key, location);
+  log_.warning("cache: " + name_ + ": " + value.error().context);
   return std::optional<Bytes>();
 }
 

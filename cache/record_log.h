@@ -88,7 +88,7 @@ class RecordLog {
   Result<void> write_file_header(int fd) const;
   Result<void> load() EXCLUDES(mutex_);
   void apply(std::string_view key, const Location& location, bool erased) REQUIRES(mutex_);
-  void note_damage(const std::string& what) const EXCLUDES(mutex_);
+  void forget_damaged(std::string_view key, const Location& location) const EXCLUDES(mutex_);
   Result<Bytes> read_value(std::string_view key, const Location& location) const;
   Bytes encode_header(std::string_view key, std::optional<ByteView> value) const;
   Result<void> rewrite_live(const Index& live) EXCLUDES(mutex_);
@@ -101,12 +101,12 @@ class RecordLog {
   std::atomic<bool> new_file_ = false;  // its name is not synced yet
 
   mutable Mutex mutex_;  // Lock rank: leaf.
-  Index index_ GUARDED_BY(mutex_);
+  mutable Index index_ GUARDED_BY(mutex_);
   // Of erased keys: an erase that began later beats a put that finishes later.
   std::map<std::string, std::uint64_t, std::less<>> erased_at_ GUARDED_BY(mutex_);
   std::multiset<std::uint64_t> in_flight_ GUARDED_BY(mutex_);
   std::uint64_t end_ GUARDED_BY(mutex_) = 0;
-  std::uint64_t live_bytes_ GUARDED_BY(mutex_) = 0;
+  mutable std::uint64_t live_bytes_ GUARDED_BY(mutex_) = 0;
   std::uint64_t trusted_limit_ GUARDED_BY(mutex_) = UINT64_MAX;  // a failed write lies here
   mutable std::uint64_t damaged_ GUARDED_BY(mutex_) = 0;
 };

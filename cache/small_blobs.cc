@@ -44,6 +44,9 @@ Result<void> SmallBlobs::load(const std::function<void(const BlobKey& key)>& vis
   for (const std::string& name : names) {
     auto space = open_space(name);
     if (!space) return space.error();
+    if (auto compacted = space->log->compact_if_wasteful(); !compacted) {
+      log_.warning("cache: compaction: " + compacted.error().context);
+    }
     space->log->for_each_key("", [&](std::string_view key, std::uint64_t size) {
       const auto parsed = parse_index_key(key);
       if (!parsed || !parsed->blob || parsed->space != name || parsed->blob->size() != size) return;

@@ -117,6 +117,29 @@ TEST_F(KilledCacheTest, WhatWasFlushedAndPutOutlivesAKill) {
   EXPECT_EQ(get("key"), "99");
 }
 
+TEST_F(KilledCacheTest, MetadataIsCompactedThoughEachProcessIsKilled) {
+  for (int round = 0; round < 2; ++round) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      NullLogger log;
+      SystemClock clock;
+      auto cache = DiskCache::open({path_, kKillLimit, kTestBlock}, log, clock);
+      if (!cache) ::_exit(3);
+      for (int i = 0; i < 50 && round == 0; ++i) {
+        if (!(*cache)->meta().put("public", "key", as_bytes(random_bytes(10000, 1)))) ::_exit(4);
+      }
+      ::kill(::getpid(), SIGKILL);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+  }
+  EXPECT_LT(std::filesystem::file_size(path_ + "/meta/public/records.log"), 20000u);
+  open(kKillLimit);
+  EXPECT_TRUE(get("key") == random_bytes(10000, 1));
+}
+
 TEST_F(KilledCacheTest, RoomWrittenAndNeverIndexedComesBack) {
   const TestBlob source = blob_of(1);
   const pid_t child = ::fork();

@@ -68,6 +68,7 @@ class RepoCatalog {
   struct FileToHash {
     WalkedFile file;
     ContentId::Algorithm algorithm;
+    bool operator==(const FileToHash&) const = default;
   };
   struct Record {
     std::shared_ptr<const RepoSnapshot> snapshot;
@@ -114,7 +115,6 @@ class RepoCatalog {
   struct HashJob {
     RepoId repo;
     FileToHash file;
-    bool last = false;  // of its repo
   };
   std::optional<HashJob> next_job() EXCLUDES(mutex_);
   void run_job(const HashJob& job) EXCLUDES(mutex_);
@@ -137,6 +137,8 @@ class RepoCatalog {
   TimePoint discover_after_ GUARDED_BY(mutex_);
   bool discovering_ GUARDED_BY(mutex_) = false;
   std::uint64_t bytes_hashed_ GUARDED_BY(mutex_) = 0;
+  std::optional<HashJob> hashing_ GUARDED_BY(mutex_);  // under way
+  std::uint64_t hashing_done_ GUARDED_BY(mutex_) = 0;  // bytes of it
 
   std::thread looker_;
   std::thread hasher_;

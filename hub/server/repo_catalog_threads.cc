@@ -123,6 +123,10 @@ void RepoCatalog::await_hashes(const RepoId& repo, std::vector<FileToHash> to_ha
   for (const FileToHash& wanted : record.to_hash) {
     record.bytes_pending += wanted.file.identity.size;
   }
+  // What is being hashed is not queued a second time; when it is done the hasher looks.
+  if (hashing_ && hashing_->repo == repo && std::erase(record.to_hash, hashing_->file) > 0) {
+    record.bytes_pending -= std::min(record.bytes_pending, hashing_done_);
+  }
   wake_hasher_.notify_all();
 }
 
@@ -139,10 +143,10 @@ std::optional<RepoCatalog::HashJob> RepoCatalog::next_job() {
       }
     }
     if (least != repos_.end()) {
-      HashJob job{least->first, std::move(least->second.to_hash.back()), false};
+      hashing_ = HashJob{least->first, std::move(least->second.to_hash.back())};
+      hashing_done_ = 0;
       least->second.to_hash.pop_back();
-      job.last = least->second.to_hash.empty();
-      return job;
+      return hashing_;
     }
     wake_hasher_.wait(mutex_);
   }
@@ -175,12 +179,12 @@ void RepoCatalog::run_job(const HashJob& job) {
       log_.warning("serve: " + hex.error().context);
     }
   }
-  if (!job.last) return;
   bool look_now = false;
   {
     const MutexLock lock(mutex_);
+    hashing_.reset();
     const auto found = repos_.find(job.repo);
-    if (found == repos_.end()) return;
+    if (found == repos_.end() || !found->second.to_hash.empty()) return;
     found->second.bytes_pending = 0;
     look_now = !found->second.looking;
     if (look_now) {
@@ -231,6 +235,7 @@ Result<std::string> RepoCatalog::hash_file(const HashJob& job) {
 bool RepoCatalog::count_hashed(const RepoId& repo, std::uint64_t bytes) {
   const MutexLock lock(mutex_);
   bytes_hashed_ += bytes;
+  hashing_done_ += bytes;
   const auto found = repos_.find(repo);
   if (found != repos_.end()) {
     found->second.bytes_pending -= std::min(found->second.bytes_pending, bytes);

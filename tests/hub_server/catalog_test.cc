@@ -185,6 +185,24 @@ TEST_F(Catalog, OnlyChangedFilesAreHashedAgain) {
   EXPECT_EQ(server_->progress().bytes_hashed, 2200u);
 }
 
+TEST_F(Catalog, RequestsWhileAFileIsHashedDoNotQueueItAgain) {
+  const std::uint64_t size = 64u << 20;
+  put("acme/m/large.bin", std::string(size, 'x'));
+  options_.root = root_.path();
+  options_.settle_seconds = 0;
+  auto started = HubServer::start(options_, log_, clock_);
+  ASSERT_TRUE(started);
+  server_ = std::move(*started);
+  std::uint64_t most = 0;
+  EXPECT_TRUE(eventually([&] {
+    later();
+    most = std::max(most, server_->progress().bytes_to_hash);
+    return get("/api/models/acme/m").status == 200;
+  }));
+  EXPECT_EQ(most, size);
+  EXPECT_EQ(server_->progress().bytes_hashed, size);
+}
+
 TEST_F(Catalog, ProgressCountsReposAndBytes) {
   put("acme/a/f", std::string(10, 'x'));
   put("datasets/acme/b/f", std::string(20, 'x'));

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../mount"))
 import environment  # noqa: E402

@@ -50,3 +50,4 @@ ccache_arguments() {
   printf '%s\n' -DCMAKE_CXX_COMPILER_LAUNCHER=ccache
 }
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime

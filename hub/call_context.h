@@ -14,6 +14,7 @@
 #include "hub/curl_engine.h"
 #include "hub/curl_url.h"
 #include "hub/hub_client.h"
+#include "hub/outage.h"
 #include "hub/retry_policy.h"
 
 namespace hubvfs::hub {
@@ -75,6 +76,7 @@ struct CallContext {
   Backoff backoff;
   AddressClass endpoint_class = AddressClass::kNone;  // of the address it was last reached at
   std::array<TimePoint, 2> hold_until{};              // by Quota: a 429 said to wait until then
+  Outage outage{};                                    // of the endpoint
 };
 
 }  // namespace hubvfs::hub

@@ -3,9 +3,9 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
+#include <csignal>
 #include <exception>
 
 #include "base/blocking.h"

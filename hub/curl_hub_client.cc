@@ -249,7 +249,7 @@ Result<std::string> CurlHubClient::read_tree_page(TreeListing& listing,
   listing.bytes += answer.body.size();
   if (listing.entries > kMaxListingEntries) return bad("more than 1,000,000 entries");
   if (listing.bytes > kMaxListingBytes) return bad("more than 256 MiB of JSON");
-  const auto next = next_page(answer, context_.policy.endpoint);
+  auto next = next_page(answer, context_.policy.endpoint);
   if (!next) return next.error();
   stopped = !listing.on_page(std::move(*entries));
   if (next->empty() || stopped) return std::string();

@@ -141,7 +141,7 @@ Result<void> FileFetch::check_identity(const HttpHead& head) {
 
 Result<void> FileFetch::check_hop(const HttpHead& head, const Url& target) {
   if (!at_endpoint()) return {};
-  if (const auto checked = check_identity(head); !checked) return checked;
+  if (auto checked = check_identity(head); !checked) return checked;
   if (target.same_origin(context_.policy.endpoint)) return {};
   // The content host knows neither: this was the last chance to hear them.
   if (!commit_seen_) return bad_answer("no X-Repo-Commit before the content host");
@@ -186,9 +186,9 @@ Result<void> FileFetch::check_host_etag(const HttpHead& head) {
 }
 
 Result<void> FileFetch::check_success(const HttpHead& head) {
-  if (const auto checked = check_range(head); !checked) return checked;
+  if (auto checked = check_range(head); !checked) return checked;
   if (!at_endpoint()) return check_host_etag(head);
-  if (const auto checked = check_identity(head); !checked) return checked;
+  if (auto checked = check_identity(head); !checked) return checked;
   if (!commit_seen_) return bad_answer("no X-Repo-Commit");
   if (!head.etag.empty() || head.linked_etag.empty()) {
     if (normalize_etag(head.etag) != request_.file.content.hex()) {

@@ -26,7 +26,8 @@ HttpCall::HttpCall(CallContext& context, Kind kind, Priority priority, TimePoint
       what_(std::move(what)),
       deadline_(deadline),
       allowance_(std::max(Duration::zero(), deadline - context.clock.now())),
-      patience_(patience_for(allowance_)) {}
+      patience_(patience_for(allowance_)),
+      answers_before_(context.outage.answers()) {}
 
 HttpCall::~HttpCall() {
   context_.engine.cancel(transfer_);
@@ -74,6 +75,7 @@ void HttpCall::conclude(Result<void> result) {
     const Error& error = result.error();
     context_.counters.note_end(error);
     if (error.code == ErrorCode::kBadAnswer) context_.log.warning(error.context);
+    note_outage(error);
   }
   concluded(std::move(result));
 }
@@ -91,6 +93,27 @@ bool HttpCall::held_back() {
   if (!at_endpoint() || until <= context_.clock.now()) return false;
   wait_until(until, {ErrorCode::kRateLimited, what_ + ": the Hub's rate limit is exhausted"});
   return true;
+}
+
+// A lookup that nobody would answer is not sent. Bytes of a file have a deadline of their own, and
+// readers who wait for them.
+bool HttpCall::given_up() {
+  if (kind_ != Kind::kMetadata || admitted_) return false;
+  const auto verdict = context_.outage.admit(context_.clock.now());
+  probe_ = verdict == Outage::Verdict::kProbe;
+  admitted_ = verdict != Outage::Verdict::kDoNotAsk;
+  if (admitted_) return false;
+  conclude(context_.outage.error().within(what_ + ": not asked, the Hub is down"));
+  return true;
+}
+
+void HttpCall::note_outage(const Error& error) {
+  if (!admitted_ || context_.outage.answers() != answers_before_) return;
+  if (error.code != ErrorCode::kUnavailable && error.code != ErrorCode::kTimedOut) return;
+  if (context_.outage.note_failure(error, heard_5xx_, context_.clock.now())) {
+    context_.log.warning("the Hub is down: " + error.context +
+                         "; what is cached goes on, and it is asked again every 5 s");
+  }
 }
 
 TransferSpec HttpCall::make_spec() {
@@ -113,7 +136,7 @@ TransferSpec HttpCall::make_spec() {
 }
 
 void HttpCall::send() {
-  if (ended_ || held_back()) return;
+  if (ended_ || held_back() || given_up()) return;
   has_head_ = false;
   takes_body_ = false;
   cut_off_ = false;
@@ -170,6 +193,10 @@ bool HttpCall::may_send_to(std::string_view address) {
 bool HttpCall::on_head(const HttpHead& head) {
   head_ = head;
   has_head_ = true;
+  if (at_endpoint() && head.status >= 500) heard_5xx_ = true;
+  if (at_endpoint() && head.status < 500 && context_.outage.note_answer()) {
+    context_.log.info("the Hub answers again");
+  }
   if (head.status != 200 && head.status != 206) return true;
   const auto checked = check_success(head);
   if (!checked) return refuse(checked.error());
@@ -284,6 +311,7 @@ void HttpCall::wait_until(TimePoint when, const Error& if_too_late) {
 
 void HttpCall::retry_later(Error error, bool at_once) {
   stop_timer(pace_timer_);
+  if (probe_) return conclude(error);
   failures_ = at_once ? 0 : failures_ + 1;
   const Duration wait = at_once ? Duration::zero() : context_.backoff.wait(failures_);
   const TimePoint when = context_.clock.now() + wait;

@@ -73,6 +73,8 @@ class HttpCall : public TransferObserver {
   void send();
   TransferSpec make_spec();
   bool held_back();
+  bool given_up();
+  void note_outage(const Error& error);
   void judge_broken(const TransferEnd& end);
   void judge_status();
   void follow();
@@ -102,6 +104,10 @@ class HttpCall : public TransferObserver {
   std::uint64_t received_ = 0;     // in this attempt
   std::uint64_t pace_mark_ = 0;    // `received_` at the start of the window
   int failures_ = 0;
+  bool admitted_ = false;         // past the check for an outage
+  bool probe_ = false;            // of an outage: one attempt only
+  bool heard_5xx_ = false;
+  std::uint64_t answers_before_;  // of the endpoint, when this call began
 
   bool anonymous_ = false;   // the token was refused: go on without
   std::string suspect_;      // a token refused by a 401

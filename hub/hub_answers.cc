@@ -19,7 +19,8 @@ JsonLimits page_limits() {
 Error bad(const std::string& what) { return {ErrorCode::kBadAnswer, "answer of the Hub: " + what}; }
 
 // The string in `value`, or "" when it is of another type (null where there is none, mostly).
-std::string text_of(JsonScalar&& value) {
+// Takes the text out of `value`: "" when it is none.
+std::string text_of(JsonScalar& value) {
   auto* text = std::get_if<std::string>(&value);
   return text == nullptr ? std::string() : std::move(*text);
 }
@@ -37,10 +38,10 @@ class InfoVisitor final : public JsonVisitor {
   bool begin_array(const std::string& path) override { return !path.empty(); }
   bool scalar(const std::string& path, JsonScalar&& value) override {
     if (path.empty()) return false;  // the document is no object
-    if (path == "id") info.id.name = text_of(std::move(value));
-    if (path == "sha") info.commit = text_of(std::move(value));
+    if (path == "id") info.id.name = text_of(value);
+    if (path == "sha") info.commit = text_of(value);
     if (path == "lastModified") {
-      info.last_modified = parse_iso_date(text_of(std::move(value))).value_or(0);
+      info.last_modified = parse_iso_date(text_of(value)).value_or(0);
     }
     if (path == "gated") info.gate = gate_of(value);
     if (path == "private") info.is_private = !is_false(value);
@@ -65,9 +66,9 @@ class RefsVisitor final : public JsonVisitor {
  public:
   bool begin_array(const std::string& path) override { return !path.empty(); }
   bool scalar(const std::string& path, JsonScalar&& value) override {
-    if (path.ends_with("[].name")) ref_.name = text_of(std::move(value));
-    if (path.ends_with("[].ref")) ref_.ref = text_of(std::move(value));
-    if (path.ends_with("[].targetCommit")) ref_.commit = text_of(std::move(value));
+    if (path.ends_with("[].name")) ref_.name = text_of(value);
+    if (path.ends_with("[].ref")) ref_.ref = text_of(value);
+    if (path.ends_with("[].targetCommit")) ref_.commit = text_of(value);
     return !path.empty();
   }
   bool begin_object(const std::string&) override {
@@ -148,11 +149,11 @@ class TreeVisitor final : public ItemsVisitor {
     if (path == "[].lfs") item_.is_lfs = true;
   }
   bool field(const std::string& path, JsonScalar&& value) override {
-    if (path == "[].type") item_.type = text_of(std::move(value));
-    if (path == "[].path") item_.path = text_of(std::move(value));
-    if (path == "[].oid") item_.oid = text_of(std::move(value));
+    if (path == "[].type") item_.type = text_of(value);
+    if (path == "[].path") item_.path = text_of(value);
+    if (path == "[].oid") item_.oid = text_of(value);
     if (path == "[].size") return take_size(value, item_.size);
-    if (path == "[].lfs.oid") item_.lfs_oid = text_of(std::move(value));
+    if (path == "[].lfs.oid") item_.lfs_oid = text_of(value);
     if (path == "[].lfs.size") return take_size(value, item_.lfs_size);
     return true;
   }
@@ -189,10 +190,10 @@ class RepoPageVisitor final : public ItemsVisitor {
  private:
   void begin_item() override { item_ = {{type_, ""}, 0, false}; }
   bool field(const std::string& path, JsonScalar&& value) override {
-    if (path == "[].id") item_.id.name = text_of(std::move(value));
+    if (path == "[].id") item_.id.name = text_of(value);
     if (path == "[].private") item_.is_private = std::get_if<bool>(&value) && std::get<bool>(value);
     if (path == "[].lastModified") {
-      item_.last_modified = parse_iso_date(text_of(std::move(value))).value_or(0);
+      item_.last_modified = parse_iso_date(text_of(value)).value_or(0);
     }
     return true;
   }

@@ -12,6 +12,7 @@ using std::chrono::seconds;
 
 constexpr std::size_t kMaxKnown = 4096;
 constexpr seconds kUnknownLifetime = std::chrono::hours(1);
+constexpr seconds kLongestLife = std::chrono::days(7);
 constexpr seconds kLongestMargin = seconds(30);
 
 }  // namespace
@@ -20,7 +21,7 @@ constexpr seconds kLongestMargin = seconds(30);
 TimePoint Locations::expiry(const Url& url, TimePoint now, UnixSeconds unix_now) {
   const auto said = url_expiry(url.query);
   if (!said) return now + kUnknownLifetime;
-  const Duration left = seconds(std::clamp<UnixSeconds>(*said - unix_now, 0, 7 * 86400));
+  const Duration left = seconds(std::clamp<UnixSeconds>(*said - unix_now, 0, kLongestLife.count()));
   return now + left - std::min<Duration>(kLongestMargin, left / 10);
 }
 

@@ -38,8 +38,10 @@ def digest_of(build: str, source: str) -> str:
         return ""
     total = hashlib.sha256(done.stdout)
     total.update(subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout)
-    with open(".clang-tidy", "rb") as file:
-        total.update(file.read())
+    rules = [".clang-tidy"] + (["tests/.clang-tidy"] if source.startswith("tests/") else [])
+    for path in rules:
+        with open(path, "rb") as file:
+            total.update(file.read())
     return total.hexdigest()
 
 

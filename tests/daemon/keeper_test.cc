@@ -27,7 +27,6 @@ namespace {
 
 using tiny::eventually;
 using tiny::is_alive;
-using tiny::read_through;
 using tiny::Reader;
 using tiny::TinyMount;
 

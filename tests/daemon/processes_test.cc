@@ -114,7 +114,7 @@ TEST(MountPoint, WhatIsNotEmptyOrNoFolderIsRefused) {
 
 TEST(Child, AnswersComeWhole) {
   const std::string large(3u << 20, 'x');
-  auto answer = ask_child([&] { return large; }, seconds(20));
+  auto answer = ask_child([&]() -> std::string { return std::string(large); }, seconds(20));
   ASSERT_TRUE(answer) << answer.error().context;
   EXPECT_TRUE(*answer == large);
 }

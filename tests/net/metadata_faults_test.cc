@@ -234,5 +234,25 @@ TEST_F(MetadataFaults, AMalformedEndpointIsRefused) {
   }
 }
 
+TEST_F(MetadataFaults, ASilentHubIsNotAskedForEachNameAnew) {
+  auto dead = std::make_unique<ScriptedHttpServer>([](const ScriptedRequest&) { return json("[]"); });
+  const std::string origin = dead->origin();
+  dead.reset();
+  hub::HubClientOptions options;
+  options.endpoint = origin;
+  make_client(options);
+  const auto first = info_of(client(), kRepo, kCommit, milliseconds(300));
+  ASSERT_FALSE(first);
+  const std::uint64_t before = client().stats().requests;
+  EXPECT_GE(before, 1u);
+  for (int i = 0; i < 20; ++i) {
+    const auto next = info_of(client(), kRepo, kCommit, seconds(60));  // or this test runs for 20 minutes
+    ASSERT_FALSE(next);
+    EXPECT_EQ(next.error().code, first.error().code);
+    EXPECT_NE(next.error().context.find("the Hub is down"), std::string::npos);
+  }
+  EXPECT_EQ(client().stats().requests, before);
+}
+
 }  // namespace
 }  // namespace hubvfs

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Certificates are checked: against `openssl s_server`, with certificates made here.
 #include <fcntl.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 
 #include "base/unique_fd.h"

@@ -114,7 +114,7 @@ std::string FakeHubClient::commit(const RepoId& repo, const Files& files,
   Digest digest = Digest::sha1();
   digest.update(as_bytes(repo.name + " " + std::to_string(++commits_made_)));
   for (const auto& [path, file] : files) digest.update(as_bytes("\n" + path + "\n" + file.content));
-  const std::string id = digest.finish_hex();
+  std::string id = digest.finish_hex();
   Repo& made = repos_[repo];
   made.commits[id].files = files;
   made.refs["refs/heads/" + branch] = id;

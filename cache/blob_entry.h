@@ -29,9 +29,9 @@ inline constexpr std::uint64_t kSmallBlob = 64u << 10;
 //
 // State only: it does no I/O and waits for nothing, so every thread may ask it. A block goes from
 // pending (put) to kWritten (by the writer) to kIndexed (by the committer); dropped from any of
-// these it is kDropped until its hole is punched (by the writer), then absent. Each block that comes in has a fill number; blocks up to
-// `trusted_fill` were part of content found right and are everybody's, later ones are the owner's.
-// Thread-safe.
+// these it is kDropped until its hole is punched (by the writer), then absent. Each block that
+// comes in has a fill number; blocks up to `trusted_fill` were part of content found right and are
+// everybody's, later ones are the owner's. Thread-safe.
 class BlobEntry {
  public:
   BlobEntry(BlobKey key, std::uint64_t number, std::uint64_t block_size, StoreCounters& counters);

@@ -33,7 +33,7 @@ struct StoreStats {
   std::uint64_t corrupt_blocks = 0;  // dropped because their checksum was wrong
   std::uint64_t pending_bytes = 0;   // handed in and not yet on disk
   std::uint64_t unstored_blocks = 0;  // handed in and forgotten: no room, or too many at once
-  std::string degraded;               // why the cache is not storing ("disk full: ..."); "" when it is
+  std::string degraded;  // why the cache is not storing ("disk full: ..."); "" when it is
 };
 
 // One blob of the store, open. Thread-safe; shared by all who have it open.

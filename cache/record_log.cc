@@ -227,7 +227,8 @@ Result<std::optional<Bytes>> RecordLog::get(std::string_view key) const {
   }
   auto value = read_value(key, location);
   if (value) return std::optional<Bytes>(std::move(*value));
-  forget_damaged(key, location);
+  // A disk that fails now may read it another time.
+  if (value.error().code == ErrorCode::kCorrupt) forget_damaged(key, location);
   log_.warning("cache: " + name_ + ": " + value.error().context);
   return std::optional<Bytes>();
 }

@@ -11,10 +11,9 @@ namespace hubvfs::fs {
 // Says what to fetch beyond the reads of one blob. Pure bookkeeping: not thread-safe, no I/O.
 //
 // Readers are told apart by where they read: up to 16 cursors, each continued by a read that begins
-// from 1 MiB behind it to 1 MiB ahead. A cursor asks for nothing until it has read three blocks in a
-// row (one from the start of the blob), so that a peek into a file costs no more than the blocks of
-// what the kernel itself reads ahead: 3 MiB for 1 MiB.
-// Its window then starts at one block and doubles, up to 32 MiB, each time a reader had to wait.
+// from 1 MiB behind it to 1 MiB ahead. A cursor asks for nothing until it has read three blocks
+// in a row (one from the start of the blob), so that a peek into a file costs no more than the
+// blocks of what the kernel itself reads ahead: 3 MiB for 1 MiB. Its window then starts at one block and doubles, up to 32 MiB, each time a reader had to wait.
 class ReadAhead {
  public:
   // Bytes. `block_size` > 0.

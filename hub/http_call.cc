@@ -103,7 +103,7 @@ bool HttpCall::given_up() {
   probe_ = verdict == Outage::Verdict::kProbe;
   admitted_ = verdict != Outage::Verdict::kDoNotAsk;
   if (admitted_) return false;
-  conclude(context_.outage.error().within(what_ + ": not asked, the Hub is down"));
+  conclude(context_.outage.error().within(what_ + ": not asked, the Hub cannot be reached"));
   return true;
 }
 
@@ -111,7 +111,7 @@ void HttpCall::note_outage(const Error& error) {
   if (!admitted_ || context_.outage.answers() != answers_before_) return;
   if (error.code != ErrorCode::kUnavailable && error.code != ErrorCode::kTimedOut) return;
   if (context_.outage.note_failure(error, heard_5xx_, context_.clock.now())) {
-    context_.log.warning("the Hub is down: " + error.context +
+    context_.log.warning("the Hub cannot be reached: " + error.context +
                          "; what is cached goes on, and it is asked again every 5 s");
   }
 }

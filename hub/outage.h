@@ -10,10 +10,10 @@
 namespace hubvfs::hub {
 
 // Whether the endpoint is down, so that a lookup of a name nobody knows fails at once and not after
-// its whole deadline, each time anew (a circuit breaker). A call that had all its time and heard
-// nothing opens it; so does a second one in a row that heard only 5xx. From then on one call every
-// 5 s goes out, as a probe, once; any answer below 500 closes it. Calls that are under way go on.
-// Engine's thread only.
+// its whole deadline, each time anew (a circuit breaker). A call that failed, retries and all, and
+// heard nothing opens it; so does a second one in a row that heard only 5xx. From then on one call
+// every 5 s goes out, as a probe, once; any answer below 500 closes it. Calls that are under way go
+// on. Engine's thread only.
 class Outage {
  public:
   static constexpr Duration kProbeEvery = std::chrono::seconds(5);

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <random>
 
@@ -62,6 +63,23 @@ class KilledCacheTest : public OpenedCache {
     }));
     return present;
   }
+
+  // What `work` does with a cache, in a process that is killed when it returns.
+  void in_killed_process(const std::function<void(DiskCache&)>& work) const {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      NullLogger log;
+      SystemClock clock;
+      auto cache = DiskCache::open({path_, kKillLimit, kTestBlock}, log, clock);
+      if (!cache) ::_exit(3);
+      work(**cache);
+      ::kill(::getpid(), SIGKILL);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+  }
 };
 
 TEST_F(KilledCacheTest, AKilledWriterLeavesNoWrongByte) {
@@ -93,24 +111,14 @@ TEST_F(KilledCacheTest, AKilledWriterLeavesNoWrongByte) {
 
 TEST_F(KilledCacheTest, WhatWasFlushedAndPutOutlivesAKill) {
   const TestBlob source = blob_of(1);
-  const pid_t child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    NullLogger log;
-    SystemClock clock;
-    auto cache = DiskCache::open({path_, kKillLimit, kTestBlock}, log, clock);
-    if (!cache) ::_exit(3);
-    put_all(**(*cache)->blobs().open(source.key, kEndpoint), source);
-    if (!(*cache)->blobs().flush()) ::_exit(4);
+  in_killed_process([&](DiskCache& cache) {
+    put_all(**cache.blobs().open(source.key, kEndpoint), source);
+    if (!cache.blobs().flush()) ::_exit(4);
     for (int i = 0; i < 100; ++i) {
       const std::string value = std::to_string(i);
-      if (!(*cache)->meta().put("public", "key", as_bytes(value))) ::_exit(5);
+      if (!cache.meta().put("public", "key", as_bytes(value))) ::_exit(5);
     }
-    ::kill(::getpid(), SIGKILL);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+  });
   open(kKillLimit);
   expect_whole(source);
   EXPECT_TRUE(blob(source)->verified());  // the same boot: the file is as it was
@@ -119,21 +127,11 @@ TEST_F(KilledCacheTest, WhatWasFlushedAndPutOutlivesAKill) {
 
 TEST_F(KilledCacheTest, MetadataIsCompactedThoughEachProcessIsKilled) {
   for (int round = 0; round < 2; ++round) {
-    const pid_t child = ::fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      NullLogger log;
-      SystemClock clock;
-      auto cache = DiskCache::open({path_, kKillLimit, kTestBlock}, log, clock);
-      if (!cache) ::_exit(3);
+    in_killed_process([&](DiskCache& cache) {
       for (int i = 0; i < 50 && round == 0; ++i) {
-        if (!(*cache)->meta().put("public", "key", as_bytes(random_bytes(10000, 1)))) ::_exit(4);
+        if (!cache.meta().put("public", "key", as_bytes(random_bytes(10000, 1)))) ::_exit(4);
       }
-      ::kill(::getpid(), SIGKILL);
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+    });
   }
   EXPECT_LT(std::filesystem::file_size(path_ + "/meta/public/records.log"), 20000u);
   open(kKillLimit);
@@ -142,22 +140,12 @@ TEST_F(KilledCacheTest, MetadataIsCompactedThoughEachProcessIsKilled) {
 
 TEST_F(KilledCacheTest, RoomWrittenAndNeverIndexedComesBack) {
   const TestBlob source = blob_of(1);
-  const pid_t child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    NullLogger log;
-    SystemClock clock;
-    auto cache = DiskCache::open({path_, kKillLimit, kTestBlock}, log, clock);
-    if (!cache) ::_exit(3);
-    const auto blob = *(*cache)->blobs().open(source.key, kEndpoint);
+  in_killed_process([&](DiskCache& cache) {
+    const auto blob = *cache.blobs().open(source.key, kEndpoint);
     blob->put(0, source.block(0));
     const std::string name = path_ + "/blobs/" + blob_file_name(source.key);
     while (!std::filesystem::exists(name)) ::usleep(100);  // written, within the second of a batch
-    ::kill(::getpid(), SIGKILL);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+  });
   ASSERT_TRUE(std::filesystem::exists(data_file(source)));
   open(kKillLimit);
   for (int i = 0; i < 2000 && std::filesystem::exists(data_file(source)); ++i) ::usleep(5000);

@@ -130,6 +130,25 @@ TEST_F(RecordLogTest, ADamagedValueIsNoneWhenItIsRead) {
   EXPECT_EQ(get("key"), "again");
 }
 
+TEST_F(RecordLogTest, AValueThatCannotBeReadNowIsNotForgotten) {
+  put("key", "value");
+  int fd = -1;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (std::filesystem::read_symlink(entry, gone) == path()) {
+      fd = std::stoi(entry.path().filename());
+    }
+  }
+  ASSERT_GE(fd, 0);
+  const UniqueFd kept(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  const UniqueFd unreadable(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(::dup2(unreadable.get(), fd), fd);
+  EXPECT_EQ(get("key"), "<none>");
+  ASSERT_EQ(::dup2(kept.get(), fd), fd);
+  EXPECT_EQ(get("key"), "value");
+  EXPECT_EQ(log_->damaged(), 0u);
+}
+
 TEST_F(RecordLogTest, AValueCannotForgeARecord) {
   // A record of another log, inside a value, behind a record that got damaged.
   TempDir elsewhere;

@@ -152,8 +152,7 @@ const char* remote_filesystem(unsigned long magic) {
   }
 }
 
-Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& asked_path,
-                                                       std::uint64_t block_size) {
+Result<Directory> open_cache_folder(const std::string& asked_path) {
   std::string given_path = asked_path;  // "link/" would be followed where "link" is refused
   while (given_path.size() > 1 && given_path.back() == '/') given_path.pop_back();
   const std::string path = escape_for_log(given_path);
@@ -168,14 +167,23 @@ Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& asked_
     }
     return system_error(errno, "opening the cache folder " + path);
   }
+  if (auto checked = check_folder(fd.get(), path); !checked) return checked.error();
   Directory root(std::move(fd));
-  if (auto checked = check_folder(root.fd(), path); !checked) return checked.error();
   if (auto ours = check_is_ours_or_empty(root, path); !ours) return ours.error();
-  auto lock = take_lock(root, path);
+  return root;
+}
+
+Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& given_path,
+                                                       std::uint64_t block_size) {
+  auto folder = open_cache_folder(given_path);
+  if (!folder) return folder.error();
+  const std::string path = escape_for_log(given_path);
+  auto lock = take_lock(*folder, path);
   if (!lock) return lock.error();
-  auto size = read_or_make_version(root, path, block_size);
+  auto size = read_or_make_version(*folder, path, block_size);
   if (!size) return size.error();
-  return std::unique_ptr<CacheFolder>(new CacheFolder(std::move(root), std::move(*lock), *size));
+  return std::unique_ptr<CacheFolder>(
+      new CacheFolder(std::move(*folder), std::move(*lock), *size));
 }
 
 unsigned cache_format() { return static_cast<unsigned>(kFormat); }

@@ -12,54 +12,25 @@
 #include <csignal>
 #include <cstdlib>
 #include <exception>
-#include <thread>
+#include <map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/unique_fd.h"
 #include "cache/disk_cache.h"
-#include "daemon/paths.h"
+#include "daemon/messages.h"
 #include "daemon/privileges.h"
+#include "daemon/served_mount.h"
 #include "daemon/worker_link.h"
-#include "fs/fuse_session.h"
-#include "fs/operations.h"
+#include "fs/backend.h"
+#include "fs/open_table.h"
 #include "hub/curl_hub_client.h"
 #include "hub/token.h"
 
 namespace hubvfs::daemon {
 namespace {
-
-// Stops the session when the keeper says so or is gone.
-class KeeperWatch {
- public:
-  KeeperWatch(int link, fs::FuseSession& session)
-      : wake_(::eventfd(0, EFD_CLOEXEC)),
-        thread_([this, link, &session] { watch(link, session); }) {}
-  ~KeeperWatch() {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
-    thread_.join();
-  }
-  KeeperWatch(const KeeperWatch&) = delete;
-  KeeperWatch& operator=(const KeeperWatch&) = delete;
-
- private:
-  void watch(int link, fs::FuseSession& session) {
-    for (;;) {
-      pollfd events[2] = {{link, POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-      if (::poll(events, 2, -1) < 0 && errno != EINTR) return;
-      if (events[1].revents != 0) return;
-      if (events[0].revents == 0) continue;
-      auto message = receive_message(link);
-      if (message && message->kind != MessageKind::kStop) continue;
-      session.stop();
-      return;
-    }
-  }
-
-  UniqueFd wake_;
-  std::thread thread_;
-};
 
 void prepare_process() {
   seal_process();
@@ -73,11 +44,13 @@ void prepare_process() {
   }
 }
 
-Result<Bytes> expect(MessageKind kind) {
-  auto message = receive_message(kWorkerLinkFd);
-  if (!message) return message.error();
-  if (message->kind != kind) return {ErrorCode::kBadAnswer, "the keeper spoke out of turn"};
-  return std::move(message->body);
+void tell_keeper(MessageKind kind, std::uint32_t number, std::string_view text, Logger& log) {
+  ByteWriter body;
+  body.integer(number);
+  body.raw(as_bytes(text));
+  if (auto told = send_message(kWorkerLinkFd, kind, body.bytes()); !told) {
+    log.warning("telling the keeper: " + told.error().context);
+  }
 }
 
 // Token variables come from the keeper, since the environment of a process can be read by others
@@ -92,13 +65,11 @@ hub::TokenSource::GetEnv token_environment(const WorkerSettings& settings) {
   };
 }
 
-fs::OperationsOptions operations_options(const WorkerSettings& settings) {
-  fs::OperationsOptions options;
-  options.type = settings.type;
+fs::BackendOptions backend_options(const WorkerSettings& settings) {
+  fs::BackendOptions options;
   options.endpoint = settings.endpoint;
   options.uid = ::getuid();
   options.gid = ::getgid();
-  options.shared = settings.allow_other;
   options.offline = settings.offline;
   options.metadata_ttl = std::chrono::seconds(settings.metadata_ttl_seconds);
   options.metadata_deadline = std::chrono::seconds(settings.metadata_deadline_seconds);
@@ -107,61 +78,170 @@ fs::OperationsOptions operations_options(const WorkerSettings& settings) {
   return options;
 }
 
-Result<void> serve(const WorkerSettings& settings, Bytes init_request, Logger& log) {
-  const SystemClock clock;
-  if (auto made = make_directories(settings.cache_path); !made) {
-    return made.error().within("cannot make the cache folder (another one: -o cache.path=...)");
+Result<std::unique_ptr<cache::DiskCache>> open_cache(const WorkerSettings& settings, Logger& log,
+                                                     const Clock& clock) {
+  cache::DiskCacheOptions options;
+  options.path = settings.cache_path;
+  options.size_limit = settings.cache_size;
+  if (settings.block_size != 0) options.block_size = settings.block_size;
+  options.pending_limit = settings.memory;  // the reader hands in no more than that
+  return cache::DiskCache::open(options, log, clock);
+}
+
+// What the keeper orders, until it says stop or is gone.
+class Worker {
+ public:
+  Worker(const WorkerSettings& settings, Logger& log)
+      : settings_(settings), log_(log), tokens_(token_environment(settings_)) {}
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // `shared_memory` as the keeper sent it with the settings.
+  Result<void> open(const std::vector<UniqueFd>& shared_memory);
+  Result<void> run();
+
+ private:
+  Result<std::unique_ptr<hub::HubClient>> make_hub(bool with_token);
+  void serve(Message message);
+  void take_away_ended();
+  static std::uint32_t number_in(const Message& message) {
+    return ByteReader(message.body).integer<std::uint32_t>();
   }
-  cache::DiskCacheOptions cache_options;
-  cache_options.path = settings.cache_path;
-  cache_options.size_limit = settings.cache_size;
-  if (settings.block_size != 0) cache_options.block_size = settings.block_size;
-  cache_options.pending_limit = settings.memory;  // the reader hands in no more than that
-  auto cache = cache::DiskCache::open(cache_options, log, clock);
+
+  const WorkerSettings settings_;
+  Logger& log_;
+  const SystemClock clock_;
+  hub::TokenSource tokens_;
+  UniqueFd wake_;
+  std::unique_ptr<fs::RequestJournal> journal_;
+  std::unique_ptr<fs::OpenTable> open_table_;
+  std::unique_ptr<cache::DiskCache> cache_;
+  std::unique_ptr<hub::HubClient> own_hub_;
+  std::unique_ptr<hub::HubClient> anonymous_hub_;
+  std::unique_ptr<fs::Backend> backend_;
+  std::map<std::uint32_t, std::unique_ptr<ServedMount>> mounts_;
+
+  Mutex mutex_;  // lock rank: leaf
+  std::vector<std::uint32_t> ended_ GUARDED_BY(mutex_);
+};
+
+Worker::~Worker() {
+  for (auto& [number, mount] : mounts_) mount->stop();
+  mounts_.clear();
+  // The hubs' last callbacks find a backend.
+  if (backend_) backend_->close();
+  own_hub_.reset();
+  anonymous_hub_.reset();
+  backend_.reset();
+}
+
+Result<std::unique_ptr<hub::HubClient>> Worker::make_hub(bool with_token) {
+  hub::HubClientOptions options;
+  options.endpoint = settings_.endpoint;
+  options.offline = settings_.offline;
+  if (with_token) options.token = [this] { return tokens_.token(); };
+  return hub::make_curl_hub_client(options, log_, clock_);
+}
+
+Result<void> Worker::open(const std::vector<UniqueFd>& shared_memory) {
+  if (shared_memory.size() != 2) return {ErrorCode::kBadAnswer, "the keeper shares no memory"};
+  auto journal = fs::RequestJournal::map(shared_memory[0].get());
+  if (!journal) return journal.error();
+  journal_ = std::move(*journal);
+  auto table = fs::OpenTable::map(shared_memory[1].get(), log_);
+  if (!table) return table.error();
+  open_table_ = std::move(*table);
+  wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_) return system_error(errno, "eventfd");
+  auto cache = open_cache(settings_, log_, clock_);
   if (!cache) return cache.error();
-
-  hub::TokenSource tokens(token_environment(settings));
-  hub::HubClientOptions hub_options;
-  hub_options.endpoint = settings.endpoint;
-  hub_options.offline = settings.offline;
+  cache_ = std::move(*cache);
+  auto own = make_hub(true);
+  if (!own) return own.error();
+  own_hub_ = std::move(*own);
   // Everybody sees what a shared mount shows, so it must not be what one user's token opens.
-  if (!settings.allow_other) hub_options.token = [&tokens] { return tokens.token(); };
-  auto hub = hub::make_curl_hub_client(hub_options, log, clock);
-  if (!hub) return hub.error();
+  auto anonymous = make_hub(false);
+  if (!anonymous) return anonymous.error();
+  anonymous_hub_ = std::move(*anonymous);
+  fs::BackendOptions options = backend_options(settings_);
+  options.open_table = open_table_.get();
+  auto backend = fs::Backend::create(options, {*own_hub_, *anonymous_hub_}, cache_->blobs(),
+                                     cache_->meta(), log_, clock_);
+  if (!backend) return backend.error();
+  backend_ = std::move(*backend);
+  return {};
+}
 
-  fs::FuseSessionOptions session_options;
-  session_options.dev_fd = kWorkerDeviceFd;
-  session_options.init_request = std::move(init_request);
-  session_options.on_ready = [&log] {
-    if (auto told = send_message(kWorkerLinkFd, MessageKind::kReady, {}); !told) {
-      log.error(told.error().context);
+Result<void> Worker::run() {
+  for (;;) {
+    pollfd events[2] = {{kWorkerLinkFd, POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+    if (::poll(events, 2, -1) < 0 && errno != EINTR) return system_error(errno, "poll");
+    if (events[1].revents != 0) take_away_ended();
+    if (events[0].revents == 0) continue;
+    auto message = receive_message(kWorkerLinkFd);
+    if (!message && message.error().code == ErrorCode::kNotFound) return {};
+    if (!message) return message.error();
+    if (message->kind == MessageKind::kStop) return {};
+    if (message->kind == MessageKind::kServe) {
+      serve(std::move(*message));
+      continue;
     }
-  };
-  auto session = fs::FuseSession::create(session_options, log);
-  if (!session) return session.error();
-  auto operations = fs::Operations::create(operations_options(settings), **hub, (*cache)->blobs(),
-                                           (*cache)->meta(), (*session)->notifier(), log, clock);
-  if (!operations) return operations.error();
-  Result<void> served;
-  {
-    const KeeperWatch watch(kWorkerLinkFd, **session);
-    served = (*session)->run(**operations);
+    const auto mount = mounts_.find(number_in(*message));
+    if (mount == mounts_.end()) continue;
+    if (message->kind == MessageKind::kStopMount) mount->second->stop();
+    if (message->kind == MessageKind::kReport && !message->fds.empty()) {
+      static_cast<void>(send_message(message->fds[0].get(), MessageKind::kDone,
+                                     as_bytes(mount->second->status_json()))
+                            .has_value());
+    }
   }
-  // What is parked is answered while the session still stands; the hub's last callbacks find a
-  // filesystem.
-  (*operations)->close();
-  hub->reset();
-  return served;
+}
+
+void Worker::serve(Message message) {
+  auto order = ServeOrder::decode(message.body);
+  if (!order || message.fds.empty()) {
+    log_.error("an order of the keeper's cannot be read");
+    return;
+  }
+  const std::uint32_t number = order->number;
+  ServedMount::Events events;
+  events.on_ready = [this, number] { tell_keeper(MessageKind::kReady, number, "", log_); };
+  events.on_failed = [this, number](const Error& error) {
+    tell_keeper(MessageKind::kFailed, number, error.context, log_);
+  };
+  events.on_ended = [this, number] {
+    const MutexLock lock(mutex_);
+    ended_.push_back(number);
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+  };
+  auto mount = ServedMount::start(*order, std::move(message.fds[0]), *backend_, *journal_, log_,
+                                  std::move(events));
+  if (!mount) return tell_keeper(MessageKind::kFailed, number, mount.error().context, log_);
+  mounts_[number] = std::move(*mount);
+}
+
+void Worker::take_away_ended() {
+  std::vector<std::uint32_t> ended;
+  {
+    const MutexLock lock(mutex_);
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof count);
+    ended.swap(ended_);
+  }
+  for (const std::uint32_t number : ended) mounts_.erase(number);
 }
 
 Result<void> live() {
   if (auto safe = check_unprivileged(); !safe) return safe;
-  auto encoded = expect(MessageKind::kSettings);
-  if (!encoded) return encoded.error();
-  auto settings = WorkerSettings::decode(*encoded);
+  auto first = receive_message(kWorkerLinkFd);
+  if (!first) return first.error();
+  if (first->kind != MessageKind::kSettings) {
+    return {ErrorCode::kBadAnswer, "the keeper spoke out of turn"};
+  }
+  auto settings = WorkerSettings::decode(first->body);
   if (!settings) return settings.error();
-  auto init_request = expect(MessageKind::kInit);
-  if (!init_request) return init_request.error();
   std::unique_ptr<Logger> log;
   if (settings->log_file.empty()) {
     log = make_stderr_logger(settings->log_level);
@@ -170,7 +250,9 @@ Result<void> live() {
     if (!file) return file.error();
     log = std::move(*file);
   }
-  return serve(*settings, std::move(*init_request), *log);
+  Worker worker(*settings, *log);
+  if (auto opened = worker.open(first->fds); !opened) return opened;
+  return worker.run();
 }
 
 Result<void> live_guarded() {
@@ -187,8 +269,8 @@ int run_worker() {
   prepare_process();
   auto lived = live_guarded();
   if (lived) return 0;
-  static_cast<void>(
-      send_message(kWorkerLinkFd, MessageKind::kFailed, as_bytes(lived.error().context)));
+  NullLogger nowhere;
+  tell_keeper(MessageKind::kFailed, kWholeWorker, lived.error().context, nowhere);
   return 1;
 }
 

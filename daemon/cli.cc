@@ -75,9 +75,8 @@ void add_mount(CLI::App& app, MountCommand& args, Command& chosen, const Io& io)
   mount->add_option("-o", args.request.o, "Set options, k=v, separated by commas")
       ->type_name("K=V,...")
       ->allow_extra_args(false);
-  mount->add_option("--type", args.request.type, "What kind of repos: model, dataset or space")
-      ->type_name("TYPE")
-      ->capture_default_str();
+  mount->add_option("--type", args.request.type, "What kind of repos: model (default), dataset or space")
+      ->type_name("TYPE");
   mount->add_flag("--offline", args.request.offline, "Ask the Hub nothing; serve what is cached");
   mount->footer(option_list() + kFooter);
   mount->callback([&] { chosen = [&] { return mount_command(args, io); }; });

@@ -3,12 +3,11 @@
 
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 
 #include "base/text.h"
@@ -23,16 +22,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr auto kInitTimeout = seconds(10);
-// Deaths in a row before INIT is answered that end the mount.
-constexpr unsigned kMostUnanswered = 5;
-// So many deaths within a second, and the next start waits.
-constexpr std::size_t kManyDeaths = 5;
-constexpr auto kBackOff = seconds(1);
-// After a kill of a hung worker; an unkillable one must not keep the next from starting.
-constexpr auto kFenceGrace = seconds(1);
 // For readers to finish after SIGTERM, and for the worker to end after that.
 constexpr auto kStopPatience = seconds(5);
 constexpr auto kWorkerPatience = seconds(3);
+constexpr auto kRefusePatience = milliseconds(200);
 
 sigset_t stop_signals() {
   sigset_t set;
@@ -43,15 +36,15 @@ sigset_t stop_signals() {
   return set;
 }
 
-std::string how_it_died(int status) {
-  if (WIFSIGNALED(status)) return "was killed by signal " + std::to_string(WTERMSIG(status));
-  return "ended with status " + std::to_string(WEXITSTATUS(status));
-}
+std::string shown(const std::string& dir) { return escape_for_log(dir, 1024); }
 
-bool ended_within(const UniqueFd& pidfd, Duration patience) {
-  const auto ms = std::chrono::ceil<milliseconds>(patience).count();
-  pollfd wait{pidfd.get(), POLLIN, 0};
-  return ::poll(&wait, 1, static_cast<int>(ms)) == 1;
+// A u32 number and what follows it.
+std::pair<std::uint32_t, std::string> numbered(const Message& message) {
+  ByteReader in(message.body);
+  const auto number = in.integer<std::uint32_t>();
+  if (!in.ok()) return {0, ""};
+  const std::string_view rest = as_text(message.body).substr(sizeof number);
+  return {number, escape_for_log(rest, 2048)};
 }
 
 }  // namespace
@@ -63,19 +56,13 @@ Result<std::unique_ptr<Keeper>> Keeper::create(KeeperOptions options, Logger& lo
   ::signal(SIGCHLD, SIG_DFL);
   const sigset_t set = stop_signals();
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
-  auto mount = KernelMount::mount(options.dir, options.allow_other);
-  if (!mount) return mount.error();
-  std::unique_ptr<Keeper> keeper(new Keeper(std::move(options), std::move(*mount), log, clock));
+  std::unique_ptr<Keeper> keeper(new Keeper(std::move(options), log, clock));
   if (auto ready = keeper->prepare(); !ready) return ready.error();
   return keeper;
 }
 
-Keeper::Keeper(KeeperOptions options, KernelMount mount, Logger& log, const Clock& clock)
-    : options_(std::move(options)),
-      mount_(std::move(mount)),
-      log_(log),
-      clock_(clock),
-      presence_(mount_.device()) {}
+Keeper::Keeper(KeeperOptions options, Logger& log, const Clock& clock)
+    : options_(std::move(options)), log_(log), clock_(clock) {}
 
 Keeper::~Keeper() { wind_up(); }
 
@@ -83,17 +70,276 @@ Result<void> Keeper::prepare() {
   const sigset_t set = stop_signals();
   signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return system_error(errno, "signalfd");
-  // Here, once, so that no worker's death can lose it.
-  auto init = fs::read_init_request(mount_.dev_fd(), kInitTimeout);
-  if (!init) return init.error();
-  init_request_ = std::move(*init);
+  auto supervisor = Supervisor::create(options_.worker_settings, options_.label, log_, clock_);
+  if (!supervisor) return supervisor.error();
+  supervisor_ = std::move(*supervisor);
   return {};
 }
 
+// ---- mounts
+
+Result<void> Keeper::add(const MountOrder& order, int audience_fd,
+                         std::function<void()> on_ready) {
+  auto kernel = KernelMount::mount(order.dir, order.allow_other);
+  if (!kernel) return kernel.error();
+  // Here, once, so that no worker's death can lose it.
+  auto init = fs::read_init_request(kernel->dev_fd(), kInitTimeout);
+  if (!init) return init.error();
+  Held& held = mounts_.emplace_back();
+  held.number = next_number_++;
+  held.order = order;
+  held.presence = Presence(kernel->device());
+  held.kernel = std::move(*kernel);
+  held.init_request = std::move(*init);
+  held.audience_fd = audience_fd;
+  held.on_ready = std::move(on_ready);
+  if (supervisor_->running()) serve(held);
+  return {};
+}
+
+Keeper::HeldIt Keeper::find(std::uint32_t number) {
+  return std::find_if(mounts_.begin(), mounts_.end(),
+                      [number](const Held& held) { return held.number == number; });
+}
+
+void Keeper::note_ready(Held& held) {
+  if (held.ready) return;
+  held.ready = true;
+  held.kernel.raise_read_ahead();
+  if (held.asker) {
+    static_cast<void>(send_message(held.asker.get(), MessageKind::kDone, {}).has_value());
+    held.asker.reset();
+  }
+  if (held.on_ready) held.on_ready();
+}
+
+void Keeper::fail_mount(HeldIt held, const std::string& why) {
+  log_.error(shown(held->order.dir) + " is unmounted: " + why);
+  if (mounts_.size() == 1) failure_ = Error{ErrorCode::kUnavailable, why};
+  const UniqueFd asker = std::move(held->asker);
+  let_go(held);
+  // Afterwards, since it may want to remove the folder.
+  if (asker) {
+    static_cast<void>(send_message(asker.get(), MessageKind::kRefused, as_bytes(why)).has_value());
+  }
+}
+
+// Ends the mount; whoever asks it anything gets an error.
+Keeper::HeldIt Keeper::let_go(HeldIt held) {
+  if (supervisor_->running()) {
+    ByteWriter number;
+    number.integer(held->number);
+    static_cast<void>(
+        send_message(supervisor_->current().link.get(), MessageKind::kStopMount, number.bytes())
+            .has_value());
+  }
+  log_.info(shown(held->order.dir) + " is not served any more");
+  if (mounts_.size() == 1) {
+    done_ = true;
+    last_visitors_ = std::move(held->visitors);
+  }
+  return mounts_.erase(held);
+}
+
+// ---- worker
+
+void Keeper::serve(Held& held) {
+  ServeOrder order;
+  order.number = held.number;
+  order.again = held.ready;
+  order.settings = held.order.settings;
+  order.init_request = held.init_request;
+  // A worker that cannot be told anything is dying, and its death is noticed.
+  static_cast<void>(send_message(supervisor_->current().link.get(), MessageKind::kServe,
+                                 order.encode(), {held.kernel.dev_fd()})
+                        .has_value());
+}
+
+void Keeper::serve_all() {
+  for (Held& held : mounts_) serve(held);
+}
+
+void Keeper::hear_worker() {
+  const WorkerProcess& worker = supervisor_->current();
+  auto message = receive_message(worker.link.get());
+  if (message) return take(*message);
+  // It closed its end. If it is not dying by itself it is not to be trusted with requests.
+  if (!wait_readable(worker.pidfd.get(), seconds(1))) supervisor_->fence();
+}
+
+void Keeper::take(const Message& message) {
+  const auto [number, text] = numbered(message);
+  if (message.kind == MessageKind::kFailed && number == kWholeWorker) {
+    worker_said_ = text;
+    return;
+  }
+  const HeldIt held = find(number);
+  if (message.kind == MessageKind::kReady) {
+    supervisor_->note_ready();
+    if (held != mounts_.end()) note_ready(*held);
+  } else if (message.kind == MessageKind::kFailed) {
+    if (held != mounts_.end()) fail_mount(held, text);
+  } else {
+    supervisor_->fence();
+  }
+}
+
+void Keeper::bury_current() {
+  auto death = supervisor_->bury_current();
+  if (!death) return;
+  for (const Message& message : death->said) {
+    const auto [number, text] = numbered(message);
+    if (message.kind == MessageKind::kReady) {
+      if (const HeldIt held = find(number); held != mounts_.end()) note_ready(*held);
+    }
+    if (message.kind == MessageKind::kFailed && number == kWholeWorker) worker_said_ = text;
+  }
+  const std::string said = std::exchange(worker_said_, "");
+  const std::string why = said.empty() ? "the worker " + death->how : said;
+  const bool ever_ready =
+      std::any_of(mounts_.begin(), mounts_.end(), [](const Held& held) { return held.ready; });
+  if (!ever_ready && !said.empty()) return give_up(said);
+  if (supervisor_->hopeless()) {
+    return give_up(why + ", five times in 10 s and before it answered anything; mount again with "
+                         "`hubvfs mount`, and report it with the log if that does not help");
+  }
+  log_.warning("worker " + std::to_string(death->pid) + ": " + why + ": starting another");
+  if (ever_ready) remount_all();
+}
+
+// Where the kernel cannot be asked for unanswered requests again, they fail, and the mount is made
+// anew.
+void Keeper::remount_all() {
+  for (HeldIt held = mounts_.begin(); held != mounts_.end();) {
+    if (options_.may_resend && fs::offers_resend(held->init_request)) {
+      ++held;
+      continue;
+    }
+    if (auto done = remount(*held); done) {
+      ++remounts_;
+      ++held;
+    } else {
+      log_.error(shown(held->order.dir) + " cannot be mounted again: " + done.error().context);
+      held = let_go(held);
+    }
+  }
+}
+
+Result<void> Keeper::remount(Held& held) const {
+  if (!held.kernel.attached()) return {ErrorCode::kNotFound, "it was unmounted by somebody else"};
+  held.kernel = KernelMount();  // aborts the connection: what waited for an answer fails
+  auto kernel = KernelMount::mount(held.order.dir, held.order.allow_other);
+  if (!kernel) return kernel.error();
+  auto init = fs::read_init_request(kernel->dev_fd(), kInitTimeout);
+  if (!init) return init.error();
+  held.kernel = std::move(*kernel);
+  held.presence = Presence(held.kernel.device());
+  held.init_request = std::move(*init);
+  return {};
+}
+
+// Ends all mounts: what waits for an answer gets EIO, not a hang.
+void Keeper::give_up(const std::string& why) {
+  failure_ = Error{ErrorCode::kUnavailable, why};
+  done_ = true;
+  for (Held& held : mounts_) {
+    if (held.asker) {
+      static_cast<void>(
+          send_message(held.asker.get(), MessageKind::kRefused, as_bytes(why)).has_value());
+    }
+    held.kernel.detach();
+    if (held.ready) fs::refuse_requests(held.kernel.dev_fd(), kRefusePatience);
+  }
+}
+
+std::string Keeper::restart_way() const {
+  const bool resend =
+      options_.may_resend && std::all_of(mounts_.begin(), mounts_.end(), [](const Held& held) {
+        return fs::offers_resend(held.init_request);
+      });
+  return resend ? "resend" : "remount";
+}
+
+// ---- the loop
+
+// A descriptor that is polled, and what to do when it has something.
+struct Keeper::Watch {
+  pollfd poll{};
+  std::function<void()> act;
+};
+
+std::vector<Keeper::Watch> Keeper::watches() {
+  std::vector<Watch> all;
+  const auto watch = [&all](int fd, short events, std::function<void()> act) {
+    if (fd >= 0) all.push_back({{fd, events, 0}, std::move(act)});
+  };
+  watch(signals_.get(), POLLIN, [this] { take_signals(); });
+  if (supervisor_->running()) {
+    watch(supervisor_->current().link.get(), POLLIN, [this] { hear_worker(); });
+    watch(supervisor_->current().pidfd.get(), POLLIN, [] {});
+  }
+  for (const int fd : supervisor_->fenced_fds()) watch(fd, POLLIN, [] {});
+  // While stopping, who wants to mount waits for the end, and then starts a daemon.
+  if (!stop_at_) watch(options_.control.fd(), POLLIN, [this] { accept_command(); });
+  for (std::size_t i = 0; i < commands_.size(); ++i) {
+    watch(commands_[i].get(), POLLIN, [this, i] { hear_command(i); });
+  }
+  for (Held& held : mounts_) {
+    // For POLLERR only, which needs no asking: unmounted, or the connection was aborted.
+    watch(held.kernel.dev_fd(), 0, [this, number = held.number] {
+      if (const HeldIt gone = find(number); gone != mounts_.end()) let_go(gone);
+    });
+    watch(held.presence.fd(), POLLIN, [this, &held] { accept_visitor(held); });
+    for (std::size_t i = 0; i < held.visitors.size(); ++i) {
+      watch(held.visitors[i].get(), POLLIN, [this, &held, i] { hear_visitor(held, i); });
+    }
+    if (held.ready) continue;
+    const int waiting = held.asker ? held.asker.get() : held.audience_fd;
+    watch(waiting, 0, [&held] {  // nobody waits for it any more
+      held.kernel.detach();
+      held.asker.reset();
+      held.audience_fd = -1;
+    });
+  }
+  return all;
+}
+
+int Keeper::poll_timeout_ms() const {
+  std::optional<TimePoint> next = supervisor_->next_start();
+  if (stop_at_ && (!next || *stop_at_ < *next)) next = stop_at_;
+  if (!next) return -1;
+  const auto left = std::chrono::ceil<milliseconds>(*next - clock_.now()).count();
+  return static_cast<int>(std::clamp<decltype(left)>(left, 0, 60'000));
+}
+
+void Keeper::wait_for_events() {
+  std::vector<Watch> all = watches();
+  std::vector<pollfd> events;
+  events.reserve(all.size());
+  for (const Watch& watch : all) events.push_back(watch.poll);
+  if (::poll(events.data(), events.size(), poll_timeout_ms()) < 0 && errno != EINTR) {
+    log_.error("poll failed in the keeper");
+  }
+  // One at a time: each may take away what another one is about.
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (events[i].revents == 0) continue;
+    all[i].act();
+    break;
+  }
+  const std::size_t buried = supervisor_->bury_fenced();
+  for (Held& held : mounts_) {
+    // What a fenced worker held since its successor began is asked for again.
+    if (buried == 0 || !supervisor_->running() || !held.ready) continue;
+    if (auto sent = fs::write_resend(held.kernel.dev_fd()); !sent) log_.error(sent.error().context);
+  }
+  if (!done_) bury_current();
+  if (stop_at_ && clock_.now() >= *stop_at_) done_ = true;
+}
+
 Result<void> Keeper::run() {
-  start_at_ = clock_.now();
   while (!done_) {
-    if (current_.pid == 0 && clock_.now() >= start_at_) start();
+    if (supervisor_->start_if_due()) serve_all();
+    if (supervisor_->hopeless()) give_up(supervisor_->counts().last_death);
     if (!done_) wait_for_events();
   }
   wind_up();
@@ -101,151 +347,11 @@ Result<void> Keeper::run() {
   return {};
 }
 
-void Keeper::start() {
-  auto worker =
-      start_worker(mount_.dev_fd(), options_.dir, options_.worker_settings, init_request_);
-  if (worker) {
-    current_ = std::move(*worker);
-    log_.debug("started worker " + std::to_string(current_.pid));
-    return;
-  }
-  log_.error(worker.error().context);
-  if (++unanswered_deaths_ >= kMostUnanswered) {
-    failure_ = worker.error();
-    done_ = true;
-  }
-  start_at_ = clock_.now() + kBackOff;
-}
-
-int Keeper::poll_timeout_ms() const {
-  std::optional<TimePoint> next = stop_at_;
-  if (current_.pid == 0 && (!next || start_at_ < *next)) next = start_at_;
-  if (!next) return -1;
-  const auto left = std::chrono::ceil<milliseconds>(*next - clock_.now()).count();
-  return static_cast<int>(std::clamp<decltype(left)>(left, 0, 60'000));
-}
-
-void Keeper::wait_for_events() {
-  // A descriptor of -1 is skipped by poll. The device is watched for POLLERR only, which needs no
-  // asking.
-  std::vector<pollfd> events{
-      {mount_.dev_fd(), 0, 0},          {signals_.get(), POLLIN, 0},
-      {current_.link.get(), POLLIN, 0}, {current_.pidfd.get(), POLLIN, 0},
-      {presence_.fd(), POLLIN, 0},      {ever_ready_ ? -1 : options_.audience_fd, 0, 0}};
-  for (const WorkerProcess& corpse : corpses_) events.push_back({corpse.pidfd.get(), POLLIN, 0});
-  if (::poll(events.data(), events.size(), poll_timeout_ms()) < 0 && errno != EINTR) {
-    log_.error("poll failed in the keeper");
-  }
-  if (events[0].revents != 0) {
-    done_ = true;  // unmounted, or the connection was aborted
-    return;
-  }
-  if (events[4].revents != 0) presence_.dismiss_visitor();
-  if (events[1].revents != 0) take_signals();
-  if (events[5].revents != 0) begin_stop();
-  bury_corpses();
-  if (events[2].revents != 0) hear_worker();
-  if (current_.pid != 0 && ended_within(current_.pidfd, Duration(0))) bury_current();
-  if (stop_at_ && clock_.now() >= *stop_at_) done_ = true;
-}
-
-void Keeper::hear_worker() {
-  auto message = receive_message(current_.link.get());
-  if (!message) {
-    // It closed its end. If it is not dying by itself it is not to be trusted with requests.
-    if (!ended_within(current_.pidfd, kFenceGrace)) fence();
-    return;
-  }
-  if (message->kind == MessageKind::kFailed) {
-    worker_said_ = escape_for_log(as_text(message->body), 2048);
-    return;
-  }
-  if (message->kind != MessageKind::kReady) return fence();
-  current_.ready = true;
-  unanswered_deaths_ = 0;
-  if (ever_ready_) return;
-  ever_ready_ = true;
-  mount_.raise_read_ahead();
-  if (options_.on_ready) options_.on_ready();
-}
-
-// Nothing more is heard from it, and nothing more served by it, before another one starts.
-void Keeper::fence() {
-  log_.warning("worker " + std::to_string(current_.pid) + " does not behave: killing it");
-  current_.link.reset();
-  ::syscall(SYS_pidfd_send_signal, current_.pidfd.get(), SIGKILL, nullptr, 0);
-  corpses_.push_back(std::move(current_));
-  current_ = {};
-  start_at_ = clock_.now() + kFenceGrace;  // sooner when it dies sooner
-}
-
-void Keeper::bury_corpses() {
-  for (std::size_t i = corpses_.size(); i-- > 0;) {
-    if (!ended_within(corpses_[i].pidfd, Duration(0))) continue;
-    ::waitpid(corpses_[i].pid, nullptr, 0);
-    corpses_.erase(corpses_.begin() + static_cast<std::ptrdiff_t>(i));
-    if (current_.pid == 0) {
-      start_at_ = std::min(start_at_, clock_.now());
-    } else if (ever_ready_) {
-      // What it held since its successor began is asked for again.
-      if (auto sent = fs::write_resend(mount_.dev_fd()); !sent) log_.error(sent.error().context);
-    }
-  }
-}
-
-void Keeper::bury_current() {
-  // What it still had to say lies in the socket.
-  pollfd said{current_.link.get(), POLLIN, 0};
-  while (::poll(&said, 1, 0) == 1 && (said.revents & POLLIN) != 0) {
-    auto message = receive_message(current_.link.get());
-    if (!message) break;
-    if (message->kind == MessageKind::kFailed) {
-      worker_said_ = escape_for_log(as_text(message->body), 2048);
-    }
-    if (message->kind == MessageKind::kReady) current_.ready = true;
-  }
-  int status = 0;
-  ::waitpid(current_.pid, &status, 0);
-  const std::string name = "worker " + std::to_string(current_.pid);
-  const bool was_ready = current_.ready;
-  current_ = {};
-  if (device_gone()) {
-    done_ = true;
-    return;
-  }
-  const std::string why = worker_said_.empty() ? how_it_died(status) : worker_said_;
-  unanswered_deaths_ = was_ready ? 0 : unanswered_deaths_ + 1;
-  const bool hopeless = unanswered_deaths_ >= kMostUnanswered ||
-                        (!ever_ready_ && !was_ready && !worker_said_.empty());
-  if (hopeless) {
-    failure_ =
-        Error{ErrorCode::kUnavailable, worker_said_.empty() ? "the worker " + why : worker_said_};
-    done_ = true;
-    return;
-  }
-  if ((ever_ready_ || was_ready) && !fs::offers_resend(init_request_)) {
-    failure_ =
-        Error{ErrorCode::kUnsupported, "the worker " + why +
-                                           ", and this kernel cannot send its requests again "
-                                           "(Linux 6.9 can): unmounted; run `hubvfs mount` again"};
-    done_ = true;
-    return;
-  }
-  ever_ready_ = ever_ready_ || was_ready;
-  worker_said_.clear();
-  log_.warning(name + " " + why + ": starting another");
-  const TimePoint now = clock_.now();
-  deaths_.push_back(now);
-  while (now - deaths_.front() > seconds(1)) deaths_.pop_front();
-  start_at_ = deaths_.size() >= kManyDeaths ? now + kBackOff : now;
-}
-
 void Keeper::take_signals() {
   signalfd_siginfo info{};
   while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
     if (info.ssi_signo == SIGHUP && !options_.stop_on_hangup) continue;
-    log_.info("signal " + std::to_string(info.ssi_signo) + ": unmounting " +
-              escape_for_log(options_.dir));
+    log_.info("signal " + std::to_string(info.ssi_signo) + ": unmounting");
     begin_stop();
   }
 }
@@ -253,30 +359,14 @@ void Keeper::take_signals() {
 void Keeper::begin_stop() {
   if (stop_at_) return;
   stop_at_ = clock_.now() + kStopPatience;
-  mount_.detach();
-}
-
-bool Keeper::device_gone() const {
-  pollfd device{mount_.dev_fd(), 0, 0};
-  return ::poll(&device, 1, 0) == 1;
+  for (Held& held : mounts_) held.kernel.detach();
 }
 
 void Keeper::wind_up() {
-  mount_.detach();
-  if (current_.pid != 0) {
-    // It ends by itself when the mount is gone; where files are still open it has to be told.
-    static_cast<void>(send_message(current_.link.get(), MessageKind::kStop, {}));
-    if (!ended_within(current_.pidfd, kWorkerPatience)) {
-      log_.warning("worker " + std::to_string(current_.pid) + " does not end: killing it");
-    }
-    corpses_.push_back(std::move(current_));
-    current_ = {};
-  }
-  for (const WorkerProcess& corpse : corpses_) {
-    ::syscall(SYS_pidfd_send_signal, corpse.pidfd.get(), SIGKILL, nullptr, 0);
-    if (ended_within(corpse.pidfd, seconds(1))) ::waitpid(corpse.pid, nullptr, 0);
-  }
-  corpses_.clear();
+  for (Held& held : mounts_) held.kernel.detach();
+  // It ends by itself when the mounts are gone; where files are still open it has to be told.
+  if (supervisor_) supervisor_->stop(kWorkerPatience);
+  mounts_.clear();
 }
 
 }  // namespace hubvfs::daemon

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <deque>
 #include <functional>
+#include <list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,71 +13,111 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/control_socket.h"
 #include "daemon/kernel_mount.h"
+#include "daemon/messages.h"
 #include "daemon/presence.h"
-#include "daemon/worker_process.h"
+#include "daemon/supervisor.h"
 
 namespace hubvfs::daemon {
 
 struct KeeperOptions {
-  std::string dir;  // canonical, checked (mount_point.h)
-  bool allow_other = false;
-  Bytes worker_settings;  // WorkerSettings::encode
-  bool stop_on_hangup =
-      false;  // SIGHUP: true in the foreground, where it means that the terminal went away
-  int audience_fd = -1;  // a pipe to whoever waits for on_ready; when its reader is gone before
-                         // that, stop. Borrowed
-  std::function<void()> on_ready;  // once, when the first worker answers
+  Bytes worker_settings;       // WorkerSettings::encode
+  std::string label;           // of the workers, for people who read `ps`
+  ControlSocket control;       // where commands ask for more mounts; none: nobody can
+  Bytes introduction;          // Introduction::encode: what these commands are told
+  bool stop_on_hangup = false;  // SIGHUP: true in the foreground, where it means that the terminal
+                                // went away
+  bool may_resend = true;  // false: as on a kernel before 6.9, for tests
 };
 
-// The process that holds a mount and its worker's life (design, section 1; threats-and-faults,
-// section 7).
+// The process that holds the mounts of a cache and its worker's life (design, sections 1 and 6;
+// threats-and-faults, section 7).
 //
-// It keeps the descriptor and the INIT request, starts the worker, starts another when that dies,
-// and unmounts on SIGTERM and SIGINT. It never parses a byte from outside and never touches its own
-// mount: what becomes of that it learns from the descriptor. One thread.
+// It keeps each mount's descriptor and INIT request, hands them to every worker, and unmounts all on
+// SIGTERM and SIGINT. It ends with its last mount. It never parses a byte from outside, but for the
+// orders of its own user's commands, and never touches its own mounts: what becomes of them it
+// learns from their descriptors. One thread.
 class Keeper {
  public:
-  // Mounts. SIGTERM, SIGINT and SIGHUP are blocked from then on, for good.
+  // SIGTERM, SIGINT and SIGHUP are blocked from then on, for good.
   static Result<std::unique_ptr<Keeper>> create(KeeperOptions options, Logger& log,
                                                 const Clock& clock);
   ~Keeper();
 
-  // Until the mount is gone. An error: why it had to end although nobody asked for it, or why it
-  // never came to life; it is unmounted then, and all that waited for an answer has failed.
+  // Mounts. `on_ready` runs once, in run(), when the mount can be used. `audience_fd`, borrowed: a
+  // pipe to whoever waits for that; when its reader is gone before, the mount ends. -1: none.
+  Result<void> add(const MountOrder& order, int audience_fd, std::function<void()> on_ready);
+  // Until the last mount is gone. An error: why it had to end although nobody asked for it, or why
+  // its only mount never came to life; what waited for an answer has failed then.
   Result<void> run();
 
  private:
-  Keeper(KeeperOptions options, KernelMount mount, Logger& log, const Clock& clock);
+  struct Held {
+    std::uint32_t number = 0;
+    MountOrder order;
+    KernelMount kernel;
+    Presence presence;
+    Bytes init_request;
+    int audience_fd = -1;
+    std::function<void()> on_ready;
+    bool ready = false;  // was, in some worker's life
+    UniqueFd asker;      // a command that waits for it
+    std::vector<UniqueFd> visitors;  // on its own socket, until it ends
+  };
+  using HeldIt = std::list<Held>::iterator;
+
+  Keeper(KeeperOptions options, Logger& log, const Clock& clock);
   Result<void> prepare();
-  void start();
+
+  // What poll found, by what was asked of it: keeper.cc.
+  struct Watch;
   void wait_for_events();
+  std::vector<Watch> watches();
+  int poll_timeout_ms() const;
+
+  // Worker.
   void hear_worker();
+  void take(const Message& message);
   void bury_current();
-  void bury_corpses();
-  void fence();
+  void serve_all();
+  void serve(Held& held);
+  void remount_all();
+  Result<void> remount(Held& held) const;
+  void give_up(const std::string& why);
+  std::string restart_way() const;
+
+  // Mounts.
+  HeldIt find(std::uint32_t number);
+  void note_ready(Held& held);
+  void fail_mount(HeldIt held, const std::string& why);
+  HeldIt let_go(HeldIt held);
+
+  // Commands: keeper_commands.cc.
+  void accept_command();
+  void accept_visitor(Held& held);
+  void hear_command(std::size_t index);
+  void take_order(UniqueFd command, ByteView body);
+  void hear_visitor(Held& held, std::size_t index);
+  std::string facts(const Held& held) const;
+
   void take_signals();
   void begin_stop();
   void wind_up();
-  bool device_gone() const;
-  int poll_timeout_ms() const;
 
   KeeperOptions options_;
-  KernelMount mount_;
   Logger& log_;
   const Clock& clock_;
-  Presence presence_;
   UniqueFd signals_;
-  Bytes init_request_;
-  WorkerProcess current_;               // pid 0: none just now
-  std::vector<WorkerProcess> corpses_;  // killed as hung and not yet dead
-  std::deque<TimePoint> deaths_;        // of the last second
-  unsigned unanswered_deaths_ = 0;      // in a row, of workers that never got ready
-  TimePoint start_at_{};
+  std::unique_ptr<Supervisor> supervisor_;
+  std::list<Held> mounts_;
+  std::uint32_t next_number_ = 1;
+  std::vector<UniqueFd> commands_;  // connected, and have not said what they want
+  std::vector<UniqueFd> last_visitors_;  // of the last mount: they wait for the end of this process
+  std::uint64_t remounts_ = 0;
   std::optional<TimePoint> stop_at_;  // stopping: when patience with open files ends
-  bool ever_ready_ = false;
   bool done_ = false;
-  std::string worker_said_;  // its last kFailed
+  std::string worker_said_;  // its last kFailed of itself
   std::optional<Error> failure_;
 };
 

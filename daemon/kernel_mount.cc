@@ -148,6 +148,15 @@ Result<void> KernelMount::learn_device() {
   return {};
 }
 
+KernelMount& KernelMount::operator=(KernelMount&& other) noexcept {
+  if (this == &other) return *this;
+  if (dev_fd_) detach();
+  dir_ = std::move(other.dir_);
+  device_ = std::move(other.device_);
+  dev_fd_ = std::move(other.dev_fd_);
+  return *this;
+}
+
 KernelMount::~KernelMount() {
   if (dev_fd_) detach();
 }

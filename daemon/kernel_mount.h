@@ -18,8 +18,9 @@ class KernelMount {
   // `dir` is canonical, exists and is nobody's mount point. Always read-only, nosuid, nodev,
   // default_permissions. Errors name the next step.
   static Result<KernelMount> mount(const std::string& dir, bool allow_other);
+  KernelMount() = default;  // none
   KernelMount(KernelMount&&) = default;
-  KernelMount& operator=(KernelMount&&) = delete;
+  KernelMount& operator=(KernelMount&& other) noexcept;  // ends the one it had
   ~KernelMount();
 
   int dev_fd() const { return dev_fd_.get(); }

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "daemon/mountinfo.h"
+#include "fs/backend.h"
 
 namespace hubvfs::daemon {
 namespace {
@@ -91,9 +92,10 @@ Result<void> set_endpoint(WorkerSettings& s, const std::string& from, std::strin
 }
 
 // `from` says where the value stands, for messages.
-Result<void> set_one(WorkerSettings& s, const std::string& key, const std::string& value,
+Result<void> set_one(ResolvedMount& to, const std::string& key, const std::string& value,
                      const std::string& from) {
   constexpr std::uint64_t kAny = 1ull << 60;
+  WorkerSettings& s = to.worker;
   if (key == "cache.path") {
     auto path = absolute_path(value);
     if (!path) return bad_value(from, value, "a path");
@@ -114,7 +116,7 @@ Result<void> set_one(WorkerSettings& s, const std::string& key, const std::strin
   if (key == "allow_other") {
     const auto on = parse_switch(value);
     if (!on) return bad_value(from, value, "a switch (1 or 0)");
-    s.allow_other = *on;
+    to.mount.allow_other = *on;
     return {};
   }
   const auto level = parse_level(value);  // log.level, the last one
@@ -152,7 +154,7 @@ std::vector<std::string> split_list(const std::string& list) {
   return items;
 }
 
-Result<void> apply_command_line(WorkerSettings& s, const std::vector<std::string>& lists) {
+Result<void> apply_command_line(ResolvedMount& to, const std::vector<std::string>& lists) {
   for (const std::string& list : lists) {
     for (const std::string& item : split_list(list)) {
       if (item.empty()) continue;
@@ -164,26 +166,26 @@ Result<void> apply_command_line(WorkerSettings& s, const std::vector<std::string
         return {ErrorCode::kInvalidArgument, "-o " + key + " needs a value: -o KEY=VALUE"};
       }
       const std::string value = equals == std::string::npos ? "1" : item.substr(equals + 1);
-      if (auto set = set_one(s, key, value, "-o " + key); !set) return set;
+      if (auto set = set_one(to, key, value, "-o " + key); !set) return set;
     }
   }
   return {};
 }
 
-Result<void> apply_environment(WorkerSettings& s, const GetEnv& getenv) {
+Result<void> apply_environment(ResolvedMount& to, const GetEnv& getenv) {
   if (const std::string endpoint = getenv("HF_ENDPOINT"); !endpoint.empty()) {
-    if (auto set = set_endpoint(s, "HF_ENDPOINT", endpoint); !set) return set;
+    if (auto set = set_endpoint(to.worker, "HF_ENDPOINT", endpoint); !set) return set;
   }
   for (const OptionKey& option : option_keys()) {
     const std::string name = environment_name(option.key);
     const std::string value = getenv(name.c_str());
     if (value.empty()) continue;
-    if (auto set = set_one(s, option.key, value, name); !set) return set;
+    if (auto set = set_one(to, option.key, value, name); !set) return set;
   }
   return {};
 }
 
-Result<void> choose_cache_path(MountSettings& settings, const GetEnv& getenv) {
+Result<void> choose_cache_path(ResolvedMount& settings, const GetEnv& getenv) {
   auto base = cache_home(getenv);
   if (!base) return base.error().within("no place for the cache (give one: -o cache.path=...)");
   settings.worker.cache_path = *base + "/hubvfs";
@@ -210,7 +212,7 @@ bool reads_through_hubvfs(const std::string& hub_cache, const std::string& mount
   return hubvfs_around(*mounts, *path) != nullptr || (at != nullptr && at->is_hubvfs());
 }
 
-void choose_offline(MountSettings& settings, const MountRequest& request,
+void choose_offline(ResolvedMount& settings, const MountRequest& request,
                     const std::string& mount_point, const GetEnv& getenv) {
   if (request.offline) {
     settings.offline_reason = "--offline";
@@ -233,6 +235,25 @@ Result<hub::RepoType> parse_type(const std::string& type) {
   if (type == "dataset") return hub::RepoType::kDataset;
   if (type == "space") return hub::RepoType::kSpace;
   return bad_value("--type", type, "a repo type: model, dataset or space");
+}
+
+Result<void> choose_what_is_shown(MountSettings& mount, const MountRequest& request) {
+  if (request.repo.empty()) {
+    auto type = parse_type(request.type.empty() ? "model" : request.type);
+    if (!type) return type.error();
+    mount.type = *type;
+    return {};
+  }
+  auto scope = fs::RepoScope::parse(request.repo);
+  if (!scope) return scope.error();
+  if (!request.type.empty()) {
+    return {ErrorCode::kInvalidArgument,
+            "--type is for a mount of the whole Hub; a repo's type stands in its name: "
+            "hf://datasets/ORG/NAME, hf://spaces/ORG/NAME"};
+  }
+  mount.type = scope->type;
+  mount.repo = request.repo;
+  return {};
 }
 
 }  // namespace
@@ -262,16 +283,14 @@ std::string environment_name(std::string_view key) {
   return name;
 }
 
-Result<MountSettings> resolve_options(const MountRequest& request, const std::string& mount_point,
+Result<ResolvedMount> resolve_options(const MountRequest& request, const std::string& mount_point,
                                       const GetEnv& getenv) {
-  MountSettings settings;
+  ResolvedMount settings;
   WorkerSettings& worker = settings.worker;
   worker.endpoint = "https://huggingface.co";
-  auto type = parse_type(request.type);
-  if (!type) return type.error();
-  worker.type = *type;
-  if (auto set = apply_environment(worker, getenv); !set) return set.error();
-  if (auto set = apply_command_line(worker, request.o); !set) return set.error();
+  if (auto chosen = choose_what_is_shown(settings.mount, request); !chosen) return chosen.error();
+  if (auto set = apply_environment(settings, getenv); !set) return set.error();
+  if (auto set = apply_command_line(settings, request.o); !set) return set.error();
   if (worker.cache_path.empty()) {
     if (auto chosen = choose_cache_path(settings, getenv); !chosen) return chosen.error();
   }
@@ -281,10 +300,9 @@ Result<MountSettings> resolve_options(const MountRequest& request, const std::st
                      " lies in the mount itself; choose another (-o cache.path=...)"};
   }
   choose_offline(settings, request, mount_point, getenv);
-  if (!worker.allow_other) {
-    worker.hf_token = getenv("HF_TOKEN");
-    worker.hugging_face_hub_token = getenv("HUGGING_FACE_HUB_TOKEN");
-  }
+  // A mount for everybody uses none; another mount of the same daemon may.
+  worker.hf_token = getenv("HF_TOKEN");
+  worker.hugging_face_hub_token = getenv("HUGGING_FACE_HUB_TOKEN");
   return settings;
 }
 

@@ -25,20 +25,22 @@ std::string environment_name(std::string_view key);
 
 struct MountRequest {          // as the command line has it
   std::vector<std::string> o;  // each "-o" as given: "k=v,k=v"; "\," is a comma within a value
-  std::string type = "model";
+  std::string type;  // "" where it was not said
+  std::string repo;  // "hf://...", or "" for the whole Hub
   bool offline = false;
   bool foreground = false;
 };
 
-struct MountSettings {
-  WorkerSettings worker;           // mount_point and log_file are filled in later
+struct ResolvedMount {
+  WorkerSettings worker;           // log_file is filled in later
+  MountSettings mount;
   std::string offline_reason;      // "" when online
   std::vector<std::string> notes;  // for the user: what was decided that may surprise
 };
 
 // kInvalidArgument: an unknown key or a bad value; the context names it, where it came from and the
 // keys there are. `mount_point` is where the mount will be (for HF_HUB_OFFLINE, design section 9).
-Result<MountSettings> resolve_options(const MountRequest& request, const std::string& mount_point,
+Result<ResolvedMount> resolve_options(const MountRequest& request, const std::string& mount_point,
                                       const GetEnv& getenv);
 
 }  // namespace hubvfs::daemon

@@ -1,30 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// What keeper and worker say to each other, over a SOCK_SEQPACKET pair.
+// What a worker is told: the settings of the whole daemon, and of each mount it serves.
 #pragma once
 
 #include <string>
 
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "hub/types.h"
 
 namespace hubvfs::daemon {
 
-// The worker's descriptors, the same numbers always.
-constexpr int kWorkerDeviceFd = 3;
-constexpr int kWorkerLinkFd = 4;
+// The worker's end of the socket to its keeper (messages.h): always this number.
+constexpr int kWorkerLinkFd = 3;
 // argv[1] of a worker; what follows it is only for people who read `ps`.
 constexpr const char* kWorkerCommand = "internal-worker";
 
-// Everything a worker needs to know. Tokens from the environment travel here, never in an
+// What all mounts of a daemon share. Tokens from the environment travel here, never in an
 // environment or argv that other processes could read.
 struct WorkerSettings {
-  std::string mount_point;  // for messages only
-  hub::RepoType type = hub::RepoType::kModel;
   std::string endpoint;
-  bool allow_other = false;
   bool offline = false;
   std::string cache_path;
   std::uint64_t cache_size = 0;  // 0: the cache's own default
@@ -43,22 +38,25 @@ struct WorkerSettings {
   static Result<WorkerSettings> decode(ByteView bytes);
 };
 
-enum class MessageKind : std::uint8_t {
-  kSettings = 1,  // to the worker: WorkerSettings
-  kInit = 2,      // to the worker: the INIT request
-  kStop = 3,      // to the worker: answer what is parked, write what is in memory, end
-  kReady = 4,     // to the keeper: INIT is answered
-  kFailed = 5,    // to the keeper: why it cannot serve, for people
+// What one mount shows, and to whom.
+struct MountSettings {
+  hub::RepoType type = hub::RepoType::kModel;
+  bool allow_other = false;
+  std::string repo;  // "hf://...": that repo alone; "": the whole Hub
+
+  Bytes encode() const;
+  static Result<MountSettings> decode(ByteView bytes);
 };
 
-struct Message {
-  MessageKind kind = MessageKind::kFailed;
-  Bytes body;
-};
+// A mount as the keeper hands it to a worker.
+struct ServeOrder {
+  std::uint32_t number = 0;  // the keeper's name for it, the same for every worker
+  bool again = false;        // another worker served it before
+  Bytes settings;            // MountSettings::encode: the keeper does not read it
+  Bytes init_request;
 
-// Never waits, never raises SIGPIPE.
-Result<void> send_message(int sock, MessageKind kind, ByteView body);
-// Waits. kNotFound: the other side is gone; kBadAnswer: it said something unknown.
-Result<Message> receive_message(int sock);
+  Bytes encode() const;
+  static Result<ServeOrder> decode(ByteView bytes);
+};
 
 }  // namespace hubvfs::daemon

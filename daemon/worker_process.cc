@@ -12,13 +12,13 @@
 #include <csignal>
 #include <vector>
 
+#include "daemon/messages.h"
 #include "daemon/privileges.h"
 #include "daemon/worker_link.h"
 
 namespace hubvfs::daemon {
 namespace {
 
-constexpr int kAboveFixed = 10;
 constexpr int kNotStarted = 126;
 
 std::vector<char*> pointers(std::vector<std::string>& words) {
@@ -30,11 +30,11 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 // Between fork and exec: system calls only.
-[[noreturn]] void become_worker(int dev_fd, int link_fd, pid_t keeper, char* const* argv,
+[[noreturn]] void become_worker(int link_fd, pid_t keeper, char* const* argv,
                                 char* const* environment) {
-  const int dev = ::fcntl(dev_fd, F_DUPFD, kAboveFixed);
-  const int link = ::fcntl(link_fd, F_DUPFD, kAboveFixed);
-  if (::dup2(dev, kWorkerDeviceFd) < 0 || ::dup2(link, kWorkerLinkFd) < 0) ::_exit(kNotStarted);
+  // Onto itself dup2 would leave it to be closed by exec.
+  const int link = link_fd == kWorkerLinkFd ? ::fcntl(link_fd, F_DUPFD, kWorkerLinkFd + 1) : link_fd;
+  if (::dup2(link, kWorkerLinkFd) < 0) ::_exit(kNotStarted);
   ::syscall(SYS_close_range, kWorkerLinkFd + 1, ~0u, 0);
   ::setsid();  // a Ctrl-C is the keeper's business
   if (::chdir("/") < 0) ::_exit(kNotStarted);
@@ -51,8 +51,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 
 }  // namespace
 
-Result<WorkerProcess> start_worker(int dev_fd, const std::string& label, ByteView settings,
-                                   ByteView init_request) {
+Result<WorkerProcess> start_worker(const std::string& label, ByteView settings,
+                                   const std::vector<int>& shared_memory) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
     return system_error(errno, "making a socket for the worker");
@@ -69,19 +69,19 @@ Result<WorkerProcess> start_worker(int dev_fd, const std::string& label, ByteVie
   worker.pid = ::fork();
   if (worker.pid < 0) return system_error(errno, "starting the worker: fork");
   if (worker.pid == 0) {
-    become_worker(dev_fd, theirs.get(), keeper, argv.data(), environment.data());
+    become_worker(theirs.get(), keeper, argv.data(), environment.data());
   }
   theirs.reset();
   worker.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, worker.pid, 0)));
-  Result<void> told = worker.pidfd ? Result<void>() : system_error(errno, "watching the worker");
-  if (told) told = send_message(worker.link.get(), MessageKind::kSettings, settings);
-  if (told) told = send_message(worker.link.get(), MessageKind::kInit, init_request);
-  // A worker that died so soon is found dead like any other.
-  if (!told && !worker.pidfd) {
+  if (!worker.pidfd) {
+    Error error = system_error(errno, "watching the worker");
     ::kill(worker.pid, SIGKILL);
     ::waitpid(worker.pid, nullptr, 0);
-    return told.error();
+    return error;
   }
+  // A worker that died so soon is found dead like any other.
+  static_cast<void>(
+      send_message(worker.link.get(), MessageKind::kSettings, settings, shared_memory).has_value());
   return worker;
 }
 

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/result.h"
@@ -15,14 +16,13 @@ namespace hubvfs::daemon {
 struct WorkerProcess {
   pid_t pid = 0;
   UniqueFd pidfd;  // readable once it is dead
-  UniqueFd link;   // SOCK_SEQPACKET, worker_link.h
-  bool ready = false;
+  UniqueFd link;   // SOCK_SEQPACKET, messages.h
 };
 
 // Starts this same program again as a worker, without privileges, in a session of its own, and
-// hands it settings and INIT. It is killed when the keeper dies. `settings` as
-// WorkerSettings::encode gives them.
-Result<WorkerProcess> start_worker(int dev_fd, const std::string& label, ByteView settings,
-                                   ByteView init_request);
+// sends it its settings (as WorkerSettings::encode gives them) with the memory it shares with the
+// keeper. It is killed when the keeper dies. `label` is for people who read `ps`.
+Result<WorkerProcess> start_worker(const std::string& label, ByteView settings,
+                                   const std::vector<int>& shared_memory);
 
 }  // namespace hubvfs::daemon

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 
 namespace hubvfs::fs {
 namespace {
@@ -65,6 +66,29 @@ Result<void> write_resend(int dev_fd) {
     return system_error(errno, "asking the kernel for its unanswered requests");
   }
   return {};
+}
+
+void refuse_requests(int dev_fd, Duration patience) {
+  static_cast<void>(write_resend(dev_fd).has_value());
+  Bytes request(kLargestRequest);
+  const auto end = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
+    pollfd wait{dev_fd, POLLIN, 0};
+    if (left.count() <= 0 || ::poll(&wait, 1, static_cast<int>(left.count())) != 1) return;
+    const ssize_t n = ::read(dev_fd, request.data(), request.size());
+    if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) continue;
+    if (n < static_cast<ssize_t>(sizeof(fuse_in_header))) return;
+    const auto header = copy_out<fuse_in_header>(request, 0);
+    if (!wants_answer(header.opcode)) continue;
+    const fuse_out_header answer{sizeof answer, -EIO, header.unique};
+    [[maybe_unused]] const ssize_t written = ::write(dev_fd, &answer, sizeof answer);
+  }
+}
+
+bool wants_answer(std::uint32_t opcode) {
+  return opcode != FUSE_FORGET && opcode != FUSE_BATCH_FORGET && opcode != FUSE_INTERRUPT;
 }
 
 std::string libfuse_version() { return fuse_pkgversion(); }

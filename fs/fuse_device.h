@@ -3,6 +3,7 @@
 // reads INIT before any worker lives, and by the session that replays it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/bytes.h"
@@ -24,6 +25,13 @@ bool offers_resend(ByteView init_request);
 // Asks for every unanswered request again (FUSE_NOTIFY_RESEND). Only after INIT was answered and
 // the process that had taken the requests is dead.
 Result<void> write_resend(int dev_fd);
+
+// Answers EIO to every request that the kernel has or gets within `patience`, unanswered ones of a dead
+// process among them. For a mount that ends with nobody to serve it.
+void refuse_requests(int dev_fd, Duration patience);
+
+// Whether the kernel waits for an answer to requests of this kind.
+bool wants_answer(std::uint32_t opcode);
 
 // "3.14.0".
 std::string libfuse_version();

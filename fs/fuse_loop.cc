@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -59,16 +60,6 @@ struct InitReply {
 // nothing but the file system's own userdata.
 thread_local InitReply* init_reply = nullptr;
 
-ssize_t hook_writev(int fd, iovec* parts, int count, void*) {
-  if (init_reply != nullptr) return init_reply->send(fd, parts, count);
-  return ::writev(fd, parts, count);
-}
-
-// libfuse asks for one; requests are received in FuseLoop::receive.
-ssize_t hook_read(int fd, void* buffer, std::size_t size, void*) {
-  return ::read(fd, buffer, size);
-}
-
 void negotiate(void*, fuse_conn_info* conn) {
   unsigned want =
       FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS;
@@ -82,6 +73,24 @@ void negotiate(void*, fuse_conn_info* conn) {
 
 }  // namespace
 
+struct FuseHooks {
+  static ssize_t writev(int fd, iovec* parts, int count, void* served) {
+    if (init_reply != nullptr) return init_reply->send(fd, parts, count);
+    const ssize_t written = ::writev(fd, parts, count);
+    const bool is_answer = static_cast<const fuse_out_header*>(parts[0].iov_base)->unique != 0;
+    if (is_answer) static_cast<FuseLoop::Served*>(served)->journal.note_answered();
+    return written;
+  }
+  // libfuse asks for one; requests are received in FuseLoop::receive.
+  static ssize_t read(int fd, void* buffer, std::size_t size, void*) {
+    return ::read(fd, buffer, size);
+  }
+};
+
+void* userdata_of(fuse_req* request) {
+  return static_cast<FuseLoop::Served*>(fuse_req_userdata(request))->userdata;
+}
+
 void FuseLoop::SessionDeleter::operator()(fuse_session* session) const {
   fuse_session_destroy(session);
 }
@@ -92,8 +101,8 @@ FuseLoop::FuseLoop(FuseSessionOptions options, Logger& log)
 FuseLoop::~FuseLoop() { notifier_.stop(); }
 
 Result<std::unique_ptr<FuseLoop>> FuseLoop::create(const FuseSessionOptions& options, Logger& log) {
-  if (options.dev_fd < 0 || options.threads == 0) {
-    return {ErrorCode::kInvalidArgument, "a FUSE session needs a descriptor and a thread"};
+  if (options.dev_fd < 0 || options.threads == 0 || options.journal == nullptr) {
+    return {ErrorCode::kInvalidArgument, "a FUSE session needs a descriptor, a thread, a journal"};
   }
   if (!is_init_request(options.init_request)) {
     return {ErrorCode::kInvalidArgument, "the saved first FUSE request is not INIT"};
@@ -132,14 +141,15 @@ Result<void> FuseLoop::open_session(const fuse_lowlevel_ops& ops, void* userdata
   char name[] = "hubvfs";
   char* argv[] = {name, nullptr};
   fuse_args args = FUSE_ARGS_INIT(1, argv);
-  session_.reset(fuse_session_new(&args, &own, sizeof own, userdata));
+  served_ = std::make_unique<Served>(Served{*options_.journal, userdata});
+  session_.reset(fuse_session_new(&args, &own, sizeof own, served_.get()));
   fuse_opt_free_args(&args);
   if (!session_) return {ErrorCode::kInternal, "libfuse could not make a session"};
   UniqueFd device(::fcntl(options_.dev_fd, F_DUPFD_CLOEXEC, 0));
   if (!device) return system_error(errno, "the FUSE descriptor");
   fuse_custom_io io{};
-  io.writev = hook_writev;
-  io.read = hook_read;
+  io.writev = FuseHooks::writev;
+  io.read = FuseHooks::read;
   if (const int failed = fuse_session_custom_io(session_.get(), &io, device.get()); failed != 0) {
     return system_error(-failed, "libfuse refused the FUSE descriptor");
   }
@@ -204,21 +214,43 @@ void FuseLoop::serve() {
   // Written to here, so that its pages exist: a copy into absent ones that SIGKILL interrupts is an
   // EIO for the application, where a request not yet taken would be sent again.
   Bytes buffer(kReceiveBytes);
+  const std::size_t slot = options_.journal->claim_slot();
   while (!ended_) {
-    if (receive(buffer) || ended_) continue;
+    if (receive(buffer, slot) || ended_) continue;
     epoll_event event{};
     if (::epoll_wait(epoll_.get(), &event, 1, -1) < 0 && errno != EINTR) end(errno);
   }
 }
 
+void FuseLoop::handle(Bytes& buffer, std::size_t size, std::size_t slot) {
+  fuse_buf request{};
+  request.mem = buffer.data();
+  request.size = size;
+  fuse_in_header header{};
+  std::memcpy(&header, buffer.data(), sizeof header);
+  if (!wants_answer(header.opcode)) {
+    fuse_session_process_buf(session_.get(), &request);
+    return;
+  }
+  RequestJournal& journal = *options_.journal;
+  if (journal.refuses(options_.number, header.unique)) {
+    log_.error("a request (opcode " + std::to_string(header.opcode) + ", node " +
+               std::to_string(header.nodeid) +
+               ") that two workers died of is answered EIO; please report it with this log");
+    const fuse_out_header answer{sizeof answer, -EIO, header.unique};
+    [[maybe_unused]] const ssize_t written = ::write(options_.dev_fd, &answer, sizeof answer);
+    journal.note_answered();
+    return;
+  }
+  const RequestJournal::InHand in_hand(journal, slot, options_.number, header.unique);
+  fuse_session_process_buf(session_.get(), &request);
+}
+
 // False when there is nothing to read just now.
-bool FuseLoop::receive(Bytes& buffer) {
+bool FuseLoop::receive(Bytes& buffer, std::size_t slot) {
   const ssize_t n = ::read(options_.dev_fd, buffer.data(), buffer.size());
   if (n >= static_cast<ssize_t>(sizeof(fuse_in_header))) {
-    fuse_buf request{};
-    request.mem = buffer.data();
-    request.size = static_cast<std::size_t>(n);
-    fuse_session_process_buf(session_.get(), &request);
+    handle(buffer, static_cast<std::size_t>(n), slot);
     return true;
   }
   if (n >= 0) {

@@ -9,10 +9,16 @@
 #include "base/unique_fd.h"
 #include "fs/fuse_notifier.h"
 #include "fs/fuse_session.h"
+#include "fs/request_journal.h"
 
 struct fuse_lowlevel_ops;
+struct fuse_req;
 
 namespace hubvfs::fs {
+
+// The `userdata` given to FuseLoop::run, in an operation of libfuse's. libfuse's own
+// fuse_req_userdata() gives what the loop needs in its hooks.
+void* userdata_of(fuse_req* request);
 
 // What FuseSession does, for any set of libfuse operations.
 //
@@ -43,11 +49,21 @@ class FuseLoop {
   Result<void> open_session(const fuse_lowlevel_ops& ops, void* userdata);
   Result<void> answer_init();
   void serve();
-  bool receive(Bytes& buffer);
+  bool receive(Bytes& buffer, std::size_t slot);
+  void handle(Bytes& buffer, std::size_t size, std::size_t slot);
   void end(int failure);
+
+  // What libfuse hands to its hooks and operations.
+  struct Served {
+    RequestJournal& journal;
+    void* userdata;
+  };
+  friend void* userdata_of(fuse_req* request);
+  friend struct FuseHooks;
 
   FuseSessionOptions options_;
   Logger& log_;
+  std::unique_ptr<Served> served_;
   UniqueFd epoll_;
   UniqueFd wake_;
   // Outlives run(): requests that were parked hold a pointer to it until they are answered.

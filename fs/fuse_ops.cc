@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fs/errno_map.h"
+#include "fs/fuse_loop.h"
 #include "fs/operations.h"
 
 namespace hubvfs::fs {
@@ -59,7 +60,7 @@ void run_op(fuse_req_t req, Op&& op) noexcept {
     return;
   }
   try {
-    op(*static_cast<Operations*>(fuse_req_userdata(req)), request);
+    op(*static_cast<Operations*>(userdata_of(req)), request);
   } catch (const std::bad_alloc&) {
     request->fail(ENOMEM);
   } catch (...) {

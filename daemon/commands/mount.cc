@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,7 +9,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <memory>
 #include <ostream>
 
 #include "base/clock.h"
@@ -17,44 +17,50 @@
 #include "base/unique_fd.h"
 #include "daemon/child.h"
 #include "daemon/commands/commands.h"
+#include "daemon/control_socket.h"
 #include "daemon/keeper.h"
+#include "daemon/kernel_mount.h"
 #include "daemon/mount_point.h"
+#include "daemon/mountinfo.h"
+#include "daemon/presence.h"
 
 namespace hubvfs::daemon {
 namespace {
 
-// What the waiting command reads from the daemon: this line, or why there is none.
+using std::chrono::seconds;
+
+// From the daemon's process to the command that started it; anything else it says is an error.
 constexpr std::string_view kReadyLine = "ready\n";
-constexpr auto kOpenPatience = std::chrono::seconds(40);  // longer than a metadata deadline
+constexpr auto kOpenPatience = seconds(40);  // longer than a metadata deadline
+constexpr auto kLockPatience = seconds(60);
+constexpr auto kHelloPatience = seconds(20);
+constexpr auto kEndPatience = seconds(20);
 
 struct Mounting {
   MountPoint point;
-  MountSettings settings;
+  ResolvedMount resolved;
+
+  MountOrder order() const {
+    return {point.path, resolved.mount.allow_other, resolved.mount.encode()};
+  }
 };
 
-Result<std::string> wanted_dir(const std::vector<std::string>& where) {
-  if (where.size() == 1) {
-    if (where.front().rfind("hf://", 0) == 0) {
-      return {ErrorCode::kInvalidArgument, "mount needs a folder to mount at: hubvfs mount DIR"};
-    }
-    return where.front();
-  }
-  if (where.front().rfind("hf://", 0) != 0) {
-    return {ErrorCode::kInvalidArgument,
-            "mount takes one folder; \"" + escape_for_log(where.front()) + "\" is no hf:// repo"};
-  }
-  return {ErrorCode::kUnsupported,
-          "mounting a single repo is not built yet: mount the whole Hub (hubvfs mount DIR) and use "
-          "DIR/" +
-              escape_for_log(where.front().substr(std::strlen("hf://")))};
-}
+std::string shown(const std::string& path) { return escape_for_log(path, 1024); }
 
-KeeperOptions keeper_options(const Mounting& mounting) {
-  KeeperOptions options;
-  options.dir = mounting.point.path;
-  options.allow_other = mounting.settings.worker.allow_other;
-  options.worker_settings = mounting.settings.worker.encode();
-  return options;
+// DIR, or hf://REPO DIR.
+Result<std::string> wanted_dir(const std::vector<std::string>& where, MountRequest& request) {
+  const bool repo_first = where.front().rfind("hf://", 0) == 0;
+  if (where.size() == 1 && repo_first) {
+    return {ErrorCode::kInvalidArgument,
+            "mount needs a folder to mount at: hubvfs mount " + escape_for_log(where.front()) +
+                " DIR"};
+  }
+  if (where.size() == 2 && !repo_first) {
+    return {ErrorCode::kInvalidArgument, "mount takes one folder; \"" +
+                                             escape_for_log(where.front()) + "\" is no hf:// repo"};
+  }
+  if (where.size() == 2) request.repo = where.front();
+  return where.back();
 }
 
 // The log file for a process that writes rarely: opened anew for each line, so that a line goes to
@@ -77,25 +83,55 @@ class SharedFileLogger final : public Logger {
   std::unique_ptr<Logger> to_stderr_;
 };
 
-Result<void> keep(KeeperOptions options, Logger& log) {
+KeeperOptions keeper_options(const Mounting& mounting, ControlSocket control) {
+  const WorkerSettings& worker = mounting.resolved.worker;
+  KeeperOptions options;
+  options.worker_settings = worker.encode();
+  options.label = worker.cache_path;
+  options.control = std::move(control);
+  options.introduction = Introduction::of(worker).encode();
+  return options;
+}
+
+Result<void> keep(const Mounting& mounting, KeeperOptions options, int audience_fd,
+                  std::function<void()> on_ready, Logger& log) {
   const SystemClock clock;
   auto keeper = Keeper::create(std::move(options), log, clock);
   if (!keeper) return keeper.error();
+  if (auto added = (*keeper)->add(mounting.order(), audience_fd, std::move(on_ready)); !added) {
+    return added;
+  }
   return (*keeper)->run();
 }
 
-int mount_in_foreground(const Mounting& mounting, const Io& io) {
-  KeeperOptions options = keeper_options(mounting);
-  options.stop_on_hangup = true;
-  options.on_ready = [&] {
-    io.out << "mounted at " << escape_for_log(mounting.point.path, 1024) << std::endl;
-  };
-  const auto log = make_stderr_logger(mounting.settings.worker.log_level);
-  auto kept = keep(std::move(options), *log);
-  if (kept) return kExitOk;
-  discard_mount_point(mounting.point);
-  return fail(io, kept.error());
+// ---- a daemon that runs already
+
+Result<void> join(int connection, const Mounting& mounting, const Introduction& daemon,
+                  const Io& io) {
+  auto notes = compare_settings(daemon, Introduction::of(mounting.resolved.worker));
+  if (!notes) return notes.error();
+  for (const std::string& note : *notes) io.err << "hubvfs: " << note << "\n";
+  const auto patience =
+      seconds(daemon.settings.metadata_deadline_seconds) + kHelloPatience;
+  return ask_for_mount(connection, mounting.order(), patience);
 }
+
+// True: mounted by it. False: none runs.
+Result<bool> join_daemon(const ControlFolder& folder, const Mounting& mounting, const Io& io) {
+  for (;;) {
+    auto connection = folder.connect();
+    if (!connection && connection.error().code == ErrorCode::kNotFound) return false;
+    if (!connection) return connection.error();
+    auto daemon = ask_introduction(connection->get(), kHelloPatience);
+    Result<void> joined =
+        daemon ? join(connection->get(), mounting, *daemon, io) : Result<void>(daemon.error());
+    if (joined) return true;
+    // It was about to end, and has by now: its cache is free.
+    if (joined.error().code != ErrorCode::kNotFound) return joined.error();
+  }
+}
+
+// ---- a daemon of its own
 
 void say(int fd, std::string_view text) {
   while (!text.empty()) {
@@ -116,24 +152,23 @@ bool leave_terminal(const std::string& log_file) {
          ::dup2(log_fd.get(), 2) >= 0;
 }
 
-[[noreturn]] void be_daemon(const Mounting& mounting, UniqueFd report) {
-  const std::string& log_file = mounting.settings.worker.log_file;
+[[noreturn]] void be_daemon(const Mounting& mounting, ControlSocket control, UniqueFd report) {
+  const std::string& log_file = mounting.resolved.worker.log_file;
   if (!leave_terminal(log_file)) {
     const std::string why = "the daemon could not start: log file " + escape_for_log(log_file) +
                             ": " + std::strerror(errno);
     say(report.get(), why);
     ::_exit(kExitFailed);
   }
-  KeeperOptions options = keeper_options(mounting);
   bool reported = false;
-  options.audience_fd = report.get();
-  options.on_ready = [&] {
+  const auto on_ready = [&] {
     reported = true;
     say(report.get(), kReadyLine);
     report.reset();
   };
-  SharedFileLogger log(log_file, mounting.settings.worker.log_level);
-  auto kept = keep(std::move(options), log);
+  SharedFileLogger log(log_file, mounting.resolved.worker.log_level);
+  auto kept =
+      keep(mounting, keeper_options(mounting, std::move(control)), report.get(), on_ready, log);
   if (!kept) log.error(kept.error().context);
   if (!reported) {
     discard_mount_point(mounting.point);
@@ -155,6 +190,29 @@ std::string listen_to(int fd) {
   }
 }
 
+Result<void> start_daemon(Mounting& mounting, ControlFolder& folder, const Io& io) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) < 0) return system_error(errno, "making a pipe");
+  const UniqueFd reader(ends[0]);
+  UniqueFd writer(ends[1]);
+  auto control = folder.listen();
+  if (!control) return control.error();
+  io.out.flush();
+  io.err.flush();
+  const pid_t pid = ::fork();
+  if (pid < 0) return system_error(errno, "starting the daemon: fork");
+  if (pid == 0) {
+    ::close(reader.get());
+    folder.abandon_lock();
+    be_daemon(mounting, std::move(*control), std::move(writer));
+  }
+  control->disown();
+  writer.reset();
+  const std::string said = listen_to(reader.get());
+  if (said == kReadyLine) return {};
+  return {ErrorCode::kUnavailable, said.empty() ? "the daemon ended without a word" : said};
+}
+
 // That the mount answers, seen from outside, as a program would.
 Result<void> try_mount(const std::string& dir) {
   auto opened = ask_child(
@@ -170,66 +228,107 @@ Result<void> try_mount(const std::string& dir) {
   return {ErrorCode::kIo, "mounted, but opening it failed: " + *opened + "; see the log"};
 }
 
-int mount_as_daemon(Mounting& mounting, const Io& io) {
+int mount_as_daemon(Mounting& mounting, ControlFolder& folder, const Io& io) {
   auto state = state_home(io.getenv);
   if (!state) return fail(io, state.error());
-  const std::string folder = *state + "/hubvfs";
-  if (auto made = make_directories(folder); !made) {
+  const std::string log_folder = *state + "/hubvfs";
+  if (auto made = make_directories(log_folder); !made) {
     return fail(io, made.error().within("cannot make the folder of the log"));
   }
-  mounting.settings.worker.log_file = folder + "/hubvfs.log";
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) < 0) return fail(io, system_error(errno, "making a pipe"));
-  const UniqueFd reader(ends[0]);
-  UniqueFd writer(ends[1]);
-  io.out.flush();
-  io.err.flush();
-  const pid_t pid = ::fork();
-  if (pid < 0) return fail(io, system_error(errno, "starting the daemon: fork"));
-  if (pid == 0) {
-    ::close(reader.get());
-    be_daemon(mounting, std::move(writer));
+  mounting.resolved.worker.log_file = log_folder + "/hubvfs.log";
+  auto joined = join_daemon(folder, mounting, io);
+  Result<void> mounted = joined ? Result<void>() : Result<void>(joined.error());
+  if (joined && !*joined) mounted = start_daemon(mounting, folder, io);
+  folder.unlock();
+  if (!mounted) {
+    discard_mount_point(mounting.point);
+    return fail(io, mounted.error());
   }
-  writer.reset();
-  const std::string said = listen_to(reader.get());
-  const std::string log_hint = " (log: " + escape_for_log(mounting.settings.worker.log_file) + ")";
-  if (said.empty()) {
-    return fail(io, {ErrorCode::kInternal, "the daemon ended without a word" + log_hint});
+  if (auto answers = try_mount(mounting.point.path); !answers) {
+    return fail(io, answers.error().within(shown(mounting.point.path) + " (log: " +
+                                           shown(mounting.resolved.worker.log_file) + ")"));
   }
-  if (said != kReadyLine) return fail(io, {ErrorCode::kUnavailable, said});
-  auto answers = try_mount(mounting.point.path);
-  if (!answers) return fail(io, answers.error().within(mounting.point.path + log_hint));
-  io.out << "mounted at " << escape_for_log(mounting.point.path, 1024) << std::endl;
+  io.out << "mounted at " << shown(mounting.point.path) << std::endl;
   return kExitOk;
+}
+
+// ---- in the foreground
+
+// Another process serves it: stays until that mount ends, and unmounts it on a signal.
+int stay_with(const std::string& dir, const Io& io) {
+  auto mounts = read_mountinfo();
+  const MountEntry* there = mounts ? mounted_at(*mounts, dir) : nullptr;
+  auto keeper = there == nullptr ? std::nullopt : find_keeper(there->device, there->user_id);
+  if (!keeper) return kExitOk;
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  const UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC));
+  pollfd events[2] = {{signals.get(), POLLIN, 0}, {keeper->connection.get(), POLLIN, 0}};
+  while (::poll(events, 2, -1) < 0 && errno == EINTR) {
+  }
+  if (events[1].revents != 0) return kExitOk;
+  if (auto gone = unmount(dir, true); !gone) return fail(io, gone.error());
+  if (wait_for_end(*keeper, kEndPatience)) return kExitOk;
+  return fail(io, {ErrorCode::kTimedOut, "unmounted, but files in it are still open"});
+}
+
+int mount_in_foreground(const Mounting& mounting, ControlFolder& folder, const Io& io) {
+  const auto tell = [&] { io.out << "mounted at " << shown(mounting.point.path) << std::endl; };
+  auto joined = join_daemon(folder, mounting, io);
+  if (joined && *joined) {
+    folder.unlock();
+    tell();
+    return stay_with(mounting.point.path, io);
+  }
+  Result<void> kept = joined ? Result<void>() : Result<void>(joined.error());
+  if (joined) {
+    auto control = folder.listen();
+    if (!control) return fail(io, control.error());
+    KeeperOptions options = keeper_options(mounting, std::move(*control));
+    options.stop_on_hangup = true;
+    const auto log = make_stderr_logger(mounting.resolved.worker.log_level);
+    const auto on_ready = [&] {
+      folder.unlock();
+      tell();
+    };
+    kept = keep(mounting, std::move(options), -1, on_ready, *log);
+  }
+  if (kept) return kExitOk;
+  discard_mount_point(mounting.point);
+  return fail(io, kept.error());
 }
 
 void tell_user(const Mounting& mounting, const Io& io) {
   if (mounting.point.recovered) {
-    io.err << "hubvfs: took away a dead mount at " << escape_for_log(mounting.point.path, 1024)
-           << "\n";
+    io.err << "hubvfs: took away a dead mount at " << shown(mounting.point.path) << "\n";
   }
-  for (const std::string& note : mounting.settings.notes) io.err << "hubvfs: " << note << "\n";
-  if (!mounting.settings.offline_reason.empty()) {
-    io.err << "hubvfs: offline because of " << mounting.settings.offline_reason << "\n";
+  for (const std::string& note : mounting.resolved.notes) io.err << "hubvfs: " << note << "\n";
+  if (!mounting.resolved.offline_reason.empty()) {
+    io.err << "hubvfs: offline because of " << mounting.resolved.offline_reason << "\n";
   }
 }
 
 }  // namespace
 
 int mount_command(const MountCommand& command, const Io& io) {
-  auto dir = wanted_dir(command.where);
+  MountRequest request = command.request;
+  auto dir = wanted_dir(command.where, request);
   if (!dir) return fail(io, dir.error());
   auto path = canonical_path(*dir);
   // Options first: a wrong one must leave no folder behind.
-  auto settings = resolve_options(command.request, path ? *path : *dir, io.getenv);
-  if (!settings) return fail(io, settings.error());
+  auto resolved = resolve_options(request, path ? *path : *dir, io.getenv);
+  if (!resolved) return fail(io, resolved.error());
+  auto folder = ControlFolder::open(resolved->worker.cache_path);
+  if (!folder) return fail(io, folder.error());
+  if (auto locked = folder->lock(kLockPatience); !locked) return fail(io, locked.error());
   auto point = prepare_mount_point(*dir);
   if (!point) return fail(io, point.error());
-  Mounting mounting{*point, *settings};
-  mounting.settings.worker.mount_point = point->path;
+  Mounting mounting{*point, *resolved};
   tell_user(mounting, io);
-  if (command.request.foreground) return mount_in_foreground(mounting, io);
-  return mount_as_daemon(mounting, io);
+  if (request.foreground) return mount_in_foreground(mounting, *folder, io);
+  return mount_as_daemon(mounting, *folder, io);
 }
 
 }  // namespace hubvfs::daemon

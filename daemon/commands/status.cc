@@ -2,9 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <cstring>
 #include <map>
 #include <optional>
 #include <ostream>
@@ -14,6 +12,8 @@
 #include "base/unique_fd.h"
 #include "daemon/child.h"
 #include "daemon/commands/commands.h"
+#include "daemon/control_socket.h"
+#include "daemon/messages.h"
 #include "daemon/mountinfo.h"
 #include "daemon/presence.h"
 
@@ -25,25 +25,10 @@ constexpr auto kPatience = std::chrono::seconds(5);
 struct MountReport {
   MountEntry mount;
   std::optional<pid_t> keeper;
-  std::string status;   // the mount's own JSON; "" when there is none
+  std::string facts;    // the keeper's JSON: what holds though nothing else answers; "": none
+  std::string status;   // the worker's JSON; "" when there is none
   std::string problem;  // why
 };
-
-// A '+' and the text, or a '-' and why not.
-std::string read_status(const std::string& mount_point) {
-  const std::string path = mount_point + "/.hubvfs/status.json";
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return std::string("-") + std::strerror(errno);
-  std::string text = "+";
-  std::array<char, 16384> buffer{};
-  for (;;) {
-    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return std::string("-") + std::strerror(errno);
-    if (n == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(n));
-  }
-}
 
 bool is_json(const std::string& text) {
   struct Nothing final : JsonVisitor {
@@ -52,27 +37,54 @@ bool is_json(const std::string& text) {
   return parse_json(text, nothing).has_value();
 }
 
-std::string explain(const std::string& error) {
-  if (error == std::strerror(ENOTCONN)) {
+// The text of the next message of this kind, if it is JSON.
+std::string hear(int connection, MessageKind kind) {
+  if (!wait_readable(connection, kPatience)) return "";
+  auto message = receive_message(connection);
+  if (!message || message->kind != kind) return "";
+  std::string text(trim(as_text(message->body)));
+  return is_json(text) ? text : "";
+}
+
+// Why nobody can be asked about the mount: it is opened, in a child since that may not return.
+std::string explain_silence(const MountEntry& mount) {
+  auto opened = ask_child(
+      [&mount]() -> std::string {
+        const UniqueFd fd(::open(mount.mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        return fd ? "" : std::to_string(errno);
+      },
+      kPatience);
+  if (!opened) return "does not answer";
+  if (*opened == std::to_string(ENOTCONN)) {
     return "dead: its daemon is gone; `hubvfs umount` removes it, `hubvfs mount` replaces it";
   }
-  if (error == std::strerror(EACCES)) return "belongs to another user, who alone may look inside";
-  return "gives no status: " + error;
+  if (*opened == std::to_string(EACCES)) {
+    return "belongs to another user, who alone may look inside";
+  }
+  return "its daemon cannot be reached from here; ask in the network namespace it was started in";
 }
 
 MountReport look_at(const MountEntry& mount) {
-  MountReport report{mount, std::nullopt, "", ""};
-  if (const auto keeper = find_keeper(mount.device, mount.user_id)) report.keeper = keeper->pid;
-  auto answer = ask_child([&mount] { return read_status(mount.mount_point); }, kPatience);
-  if (!answer) {
-    report.problem = "does not answer";
-  } else if (answer->empty() || answer->front() != '+') {
-    report.problem = explain(answer->empty() ? "nothing read" : answer->substr(1));
-  } else if (!is_json(answer->substr(1))) {
-    report.problem = "gives a status that is no JSON";
-  } else {
-    report.status = trim(std::string_view(*answer).substr(1));
+  MountReport report{mount, std::nullopt, "", "", ""};
+  const auto keeper = find_keeper(mount.device, mount.user_id);
+  if (!keeper) {
+    report.problem = explain_silence(mount);
+    return report;
   }
+  report.keeper = keeper->pid;
+  const int connection = keeper->connection.get();
+  if (!send_message(connection, MessageKind::kStatus, {})) {
+    report.problem = "is just ending";
+    return report;
+  }
+  report.facts = hear(connection, MessageKind::kFacts);
+  if (report.facts.empty()) {
+    report.problem = mount.user_id == ::geteuid() ? "its keeper does not answer"
+                                                  : "belongs to another user, who alone may ask";
+    return report;
+  }
+  report.status = hear(connection, MessageKind::kDone);
+  if (report.status.empty()) report.problem = "its worker does not answer just now";
   return report;
 }
 
@@ -110,7 +122,8 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
 }
 
 void print_values(const Values& v, std::ostream& out) {
-  out << "  hub    " << v.text("endpoint") << " (" << v.text("type") << ")"
+  const std::string shows = v.text("repo").empty() ? v.text("type") : v.text("repo");
+  out << "  hub    " << v.text("endpoint") << " (" << shows << ")"
       << (v.flag("offline") ? ", offline" : "") << "; " << v.number("hub.requests") << " requests, "
       << human_bytes(v.number("hub.bytes_received")) << " received, " << v.number("hub.failures")
       << " failures, " << v.number("hub.retries") << " retries\n";
@@ -130,20 +143,35 @@ void print_values(const Values& v, std::ostream& out) {
   }
 }
 
+// What the keeper went through, where that is worth a line.
+void print_facts(const Values& v, std::ostream& out) {
+  if (v.text("after_worker_death") == "remount") {
+    out << "  keeper this kernel cannot send requests again (Linux 6.9 can): when the worker dies, "
+           "open files fail and the mount is made anew; so far "
+        << v.number("remounts") << " times\n";
+  }
+  if (v.number("workers_died") == 0) return;
+  out << "  keeper " << v.number("workers_died") << " workers died (last: " << v.text("last_death")
+      << "), " << v.number("requests_resent") << " requests sent again, "
+      << v.number("requests_refused") << " refused\n";
+}
+
+Values values_of(const std::string& json) {
+  Values values;
+  static_cast<void>(parse_json(json, values).has_value());
+  return values;
+}
+
 void print_for_people(const MountReport& report, std::ostream& out) {
   out << escape_for_log(report.mount.mount_point, 1024);
   if (report.keeper) out << " (process " << *report.keeper << ")";
-  if (report.status.empty()) {
-    out << ": " << report.problem << "\n";
-    return;
-  }
+  if (!report.problem.empty()) out << ": " << report.problem;
   out << "\n";
-  Values values;
-  static_cast<void>(parse_json(report.status, values));
-  print_values(values, out);
+  if (!report.status.empty()) print_values(values_of(report.status), out);
+  if (!report.facts.empty()) print_facts(values_of(report.facts), out);
 }
 
-// The mount's own document is passed on as it is: it was found to be whole JSON.
+// Keeper's and worker's documents are passed on as they are: they were found to be whole JSON.
 std::string as_json(const MountReport& report) {
   JsonWriter head;
   head.begin_object().key("mount_point").string(report.mount.mount_point);
@@ -151,6 +179,7 @@ std::string as_json(const MountReport& report) {
   if (report.keeper) head.key("pid").number(static_cast<std::uint64_t>(*report.keeper));
   if (!report.problem.empty()) head.key("problem").string(report.problem);
   std::string text = head.text();
+  if (!report.facts.empty()) text += ",\"keeper\":" + report.facts;
   if (!report.status.empty()) text += ",\"status\":" + report.status;
   return text + "}";
 }

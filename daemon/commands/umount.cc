@@ -14,6 +14,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr auto kEndPatience = seconds(10);
+constexpr auto kLazyPatience = seconds(1);
 constexpr std::size_t kMostNamed = 10;
 
 Result<MountEntry> find_mount(const std::string& dir) {
@@ -51,18 +52,15 @@ int umount_command(const UmountCommand& command, const Io& io) {
   auto gone = unmount(mount->mount_point, command.lazy);
   if (!gone && gone.error().code == ErrorCode::kBusy) return fail(io, busy_error(*mount));
   if (!gone) return fail(io, gone.error());
-  if (!keeper) return kExitOk;
+  if (!keeper || wait_for_end(*keeper, command.lazy ? kLazyPatience : kEndPatience)) return kExitOk;
   if (command.lazy) {
-    if (!wait_for_end(*keeper, seconds(1))) {
-      io.out << "detached; process " << keeper->pid
-             << " serves it until the last open file is closed" << std::endl;
-    }
+    io.out << "detached; process " << keeper->pid
+           << " serves it until the last open file is closed" << std::endl;
     return kExitOk;
   }
-  if (wait_for_end(*keeper, kEndPatience)) return kExitOk;
   return fail(io,
-              {ErrorCode::kTimedOut, "unmounted, but its process " + std::to_string(keeper->pid) +
-                                         " has not ended yet; see the log"});
+              {ErrorCode::kTimedOut, "unmounted, but process " + std::to_string(keeper->pid) +
+                                         " has not let go of it yet; see the log"});
 }
 
 }  // namespace hubvfs::daemon

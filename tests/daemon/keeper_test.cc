@@ -5,17 +5,22 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/text.h"
 #include "daemon/busy.h"
 #include "daemon/child.h"
+#include "daemon/control_socket.h"
+#include "daemon/messages.h"
 #include "daemon/mount_point.h"
 #include "daemon/mountinfo.h"
 #include "daemon/presence.h"
@@ -27,6 +32,7 @@ namespace {
 
 using tiny::eventually;
 using tiny::is_alive;
+using tiny::read_through;
 using tiny::Reader;
 using tiny::TinyMount;
 
@@ -42,6 +48,34 @@ std::string field(const std::string& text, const std::string& name) {
   if (at == std::string::npos) return "absent";
   const std::size_t begin = at + name.size() + 2;
   return std::string(trim(std::string_view(text).substr(begin, text.find('\n', begin) - begin)));
+}
+
+std::size_t occurrences(const std::string& text, const std::string& what) {
+  std::size_t n = 0;
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
+  return n;
+}
+
+// What the keeper says of the mount at `dir`; "" when it does not answer.
+std::string mount_status(const std::string& dir) {
+  auto mounts = daemon::read_mountinfo();
+  const auto* entry = daemon::mounted_at(*mounts, dir);
+  const auto keeper = entry == nullptr ? std::nullopt : daemon::find_keeper(entry->device, 0);
+  if (!keeper) return "";
+  const int connection = keeper->connection.get();
+  if (!daemon::send_message(connection, daemon::MessageKind::kStatus, {})) return "";
+  if (!daemon::wait_readable(connection, std::chrono::seconds(10))) return "";
+  auto message = daemon::receive_message(connection);
+  return message ? std::string(as_text(message->body)) : "";
+}
+
+Result<void> mount_one_more(const TinyMount& mount, const std::string& dir, bool make = true) {
+  if (make && ::mkdir(dir.c_str(), 0755) != 0) return {ErrorCode::kIo, "mkdir"};
+  auto folder = daemon::ControlFolder::open(mount.control_folder());
+  if (!folder) return folder.error();
+  auto connection = folder->connect();
+  if (!connection) return connection.error();
+  return daemon::ask_for_mount(connection->get(), {dir, false, {}}, std::chrono::seconds(20));
 }
 
 TEST_F(KeeperTest, WorkerHasNoPrivilegeAndNoSecretEnvironment) {
@@ -69,14 +103,11 @@ TEST_F(KeeperTest, WorkerHoldsOnlyItsOwnDescriptors) {
   TinyMount mount;
   ASSERT_TRUE(mount.wait_ready()) << mount.log();
   const std::string fds = "/proc/" + std::to_string(mount.worker()) + "/fd/";
-  std::array<char, 64> text{};
-  ASSERT_GT(::readlink((fds + "3").c_str(), text.data(), text.size()), 0);
-  EXPECT_STREQ(text.data(), "/dev/fuse");
-  // Nothing of the keeper's beyond 4, such as its signalfd.
+  // Nothing of the keeper's, such as its signalfd or its control socket.
   auto list = daemon::ask_child(
       [&fds] {
         std::string all;
-        for (int i = 5; i < 64; ++i) {
+        for (int i = 3; i < 64; ++i) {
           std::array<char, 128> target{};
           if (::readlink((fds + std::to_string(i)).c_str(), target.data(), target.size() - 1) > 0) {
             all += std::string(target.data()) + " ";
@@ -86,7 +117,10 @@ TEST_F(KeeperTest, WorkerHoldsOnlyItsOwnDescriptors) {
       },
       std::chrono::seconds(5));
   ASSERT_TRUE(list);
+  EXPECT_NE(list->find("/dev/fuse"), std::string::npos) << *list;
   EXPECT_EQ(list->find("signalfd"), std::string::npos) << *list;
+  const std::size_t socket = list->find("socket:");
+  EXPECT_EQ(list->find("socket:", socket + 1), std::string::npos) << *list;
 }
 
 TEST_F(KeeperTest, TheMountIsReadOnlyAndCalledHubvfs) {
@@ -180,29 +214,112 @@ TEST_F(KeeperTest, AWorkerThatLeavesItsKeeperIsFenced) {
   EXPECT_EQ(mount.wait_end(), 0) << mount.log();
 }
 
-TEST_F(KeeperTest, APoisonedRequestDoesNotMakeItSpin) {
+TEST_F(KeeperTest, ARequestThatTwoWorkersDiedOfIsAnsweredWithAnError) {
   TinyMount mount;
   ASSERT_TRUE(mount.wait_ready()) << mount.log();
-  const pid_t opener = ::fork();
-  if (opener == 0) {
-    const int fd = ::open((mount / "crash").c_str(), O_RDONLY);
-    ::_exit(fd < 0 ? 0 : 1);
-  }
-  // Each worker gets the request again, and dies of it: the sixth start has to wait.
-  auto deaths = [&] {
-    std::size_t n = 0;
-    const std::string log = mount.log();
-    for (std::size_t at = log.find("signal 6"); at != std::string::npos;
-         at = log.find("signal 6", at + 1)) {
-      ++n;
-    }
-    return n;
-  };
-  EXPECT_TRUE(eventually([&] { return deaths() >= 5; })) << mount.log();
+  auto opened = daemon::ask_child(
+      [&mount]() -> std::string {
+        return ::open((mount / "crash").c_str(), O_RDONLY) < 0 ? std::to_string(errno) : "opened";
+      },
+      std::chrono::seconds(20));
+  ASSERT_TRUE(opened) << mount.log();
+  EXPECT_EQ(*opened, std::to_string(EIO));
+  EXPECT_TRUE(read_through(mount / "numbers") == tiny::numbers(0, tiny::kNumbersSize));
+  EXPECT_EQ(occurrences(mount.log(), "signal 6"), 2u) << mount.log();
+}
+
+TEST_F(KeeperTest, FiveWorkersThatAnswerNothingEndTheMountWithAnError) {
+  TinyMount mount("abort-after-first");
+  ASSERT_TRUE(mount.wait_ready()) << mount.log();
+  Reader reader(mount / "slow");
+  ASSERT_EQ(::kill(mount.worker(), SIGKILL), 0);
+  EXPECT_EQ(mount.wait_end(), 1) << mount.log();
+  EXPECT_FALSE(mount.mounted());
+  EXPECT_TRUE(eventually([&] { return reader.poll() != -1; }));
+  EXPECT_EQ(reader.poll(), 3) << "the read has to fail, not to end like a file";
+  EXPECT_NE(mount.log().find("hubvfs mount"), std::string::npos) << "what to do next";
+}
+
+TEST_F(KeeperTest, WithoutResendTheMountIsMadeAnew) {
+  TinyMount mount("no-resend");
+  ASSERT_TRUE(mount.wait_ready()) << mount.log();
+  EXPECT_NE(mount_status(mount.dir()).find("\"after_worker_death\":\"remount\""),
+            std::string::npos);
+  Reader reader(mount / "parked");
+  const pid_t worker = mount.worker();
+  ASSERT_EQ(::kill(worker, SIGKILL), 0);
+  EXPECT_TRUE(eventually([&] { return reader.poll() != -1; }));
+  EXPECT_EQ(reader.poll(), 3) << "what was asked of the dead one fails";
+  EXPECT_TRUE(eventually([&] {
+    return read_through(mount / "numbers") == tiny::numbers(0, tiny::kNumbersSize);
+  })) << mount.log();
+  EXPECT_NE(mount.worker(), worker);
+  EXPECT_NE(mount_status(mount.dir()).find("\"remounts\":1"), std::string::npos);
   mount.signal(SIGTERM);
   EXPECT_EQ(mount.wait_end(), 0) << mount.log();
-  EXPECT_LT(deaths(), 60u);
-  EXPECT_TRUE(eventually([&] { return ::waitpid(opener, nullptr, WNOHANG) == opener; }));
+  EXPECT_FALSE(mount.mounted());
+}
+
+TEST_F(KeeperTest, OneMoreMountIsServedByTheSameWorkerAndEndsAlone) {
+  TinyMount mount;
+  ASSERT_TRUE(mount.wait_ready()) << mount.log();
+  const std::string second = mount.place("second");
+  ASSERT_TRUE(mount_one_more(mount, second)) << mount.log();
+  const auto worker = read_through(second + "/pid");
+  ASSERT_TRUE(worker);
+  EXPECT_EQ(parse_decimal(trim(*worker)), mount.worker());
+  Reader reader(second + "/slow", 2);
+  ASSERT_EQ(::umount2(mount.dir().c_str(), UMOUNT_NOFOLLOW), 0);
+  EXPECT_TRUE(eventually([&] { return reader.poll() != -1; }));
+  EXPECT_EQ(reader.poll(), 0) << mount.log();
+  // A worker's death is survived by what is left.
+  ASSERT_EQ(::kill(static_cast<pid_t>(*parse_decimal(trim(*worker))), SIGKILL), 0);
+  EXPECT_TRUE(read_through(second + "/numbers") == tiny::numbers(0, tiny::kNumbersSize));
+  ASSERT_EQ(::umount2(second.c_str(), UMOUNT_NOFOLLOW), 0);
+  EXPECT_EQ(mount.wait_end(), 0) << "it ends with its last mount" << mount.log();
+}
+
+TEST_F(KeeperTest, AMountThatCannotBeMadeIsRefusedAndTheOthersStay) {
+  TinyMount mount;
+  ASSERT_TRUE(mount.wait_ready()) << mount.log();
+  auto refused = mount_one_more(mount, mount.place("absent/folder"), false);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().context.find("absent/folder"), std::string::npos)
+      << refused.error().context;
+  EXPECT_TRUE(read_through(mount / "pid"));
+}
+
+TEST_F(KeeperTest, NonsenseOnItsSocketsDoesNoHarm) {
+  TinyMount mount;
+  ASSERT_TRUE(mount.wait_ready()) << mount.log();
+  auto folder = daemon::ControlFolder::open(mount.control_folder());
+  ASSERT_TRUE(folder);
+  for (const char* text : {"", "\x21", "\x22", "garbage of some length", "\xff"}) {
+    auto connection = folder->connect();
+    ASSERT_TRUE(connection);
+    ASSERT_GE(::send(connection->get(), text, std::strlen(text) + 1, MSG_NOSIGNAL), 0);
+    static_cast<void>(daemon::wait_readable(connection->get(), std::chrono::seconds(5)));
+  }
+  auto connection = folder->connect();
+  ASSERT_TRUE(connection);
+  auto who = daemon::ask_introduction(connection->get(), std::chrono::seconds(10));
+  ASSERT_TRUE(who) << who.error().context;
+  EXPECT_TRUE(read_through(mount / "pid"));
+}
+
+TEST_F(KeeperTest, ItsStatusNamesTheWorkerAndItsForerunners) {
+  TinyMount mount;
+  ASSERT_TRUE(mount.wait_ready()) << mount.log();
+  const std::string before = mount_status(mount.dir());
+  EXPECT_NE(before.find("\"workers_died\":0"), std::string::npos) << before;
+  EXPECT_NE(before.find("\"after_worker_death\":\"resend\""), std::string::npos) << before;
+  Reader reader(mount / "slow");
+  ASSERT_EQ(::kill(mount.worker(), SIGKILL), 0);
+  EXPECT_TRUE(eventually([&] { return reader.poll() != -1; }));
+  const std::string after = mount_status(mount.dir());
+  EXPECT_NE(after.find("\"workers_died\":1"), std::string::npos) << after;
+  EXPECT_NE(after.find("was killed by signal 9"), std::string::npos) << after;
+  EXPECT_EQ(after.find("\"requests_resent\":0"), std::string::npos) << after;
 }
 
 TEST_F(KeeperTest, AKilledKeeperTakesItsWorkerAlongAndTheNextMountRecovers) {

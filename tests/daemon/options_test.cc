@@ -12,8 +12,8 @@ namespace {
 
 using Environment = std::map<std::string, std::string>;
 
-Result<MountSettings> resolve(const std::vector<std::string>& o, Environment environment = {},
-                              bool offline = false, const std::string& type = "model") {
+Result<ResolvedMount> resolve(const std::vector<std::string>& o, Environment environment = {},
+                              bool offline = false, const std::string& type = "") {
   environment.emplace("HOME", "/home/ann");
   MountRequest request;
   request.o = o;
@@ -33,7 +33,7 @@ TEST(Options, DefaultsAreThoseOfTheManual) {
   EXPECT_EQ(s->worker.cache_size, 0u);
   EXPECT_EQ(s->worker.memory, 256u << 20);
   EXPECT_EQ(s->worker.metadata_ttl_seconds, 300u);
-  EXPECT_FALSE(s->worker.allow_other);
+  EXPECT_FALSE(s->mount.allow_other);
   EXPECT_FALSE(s->worker.offline);
   EXPECT_EQ(s->worker.log_level, LogLevel::kInfo);
   EXPECT_TRUE(s->notes.empty());
@@ -53,7 +53,7 @@ TEST(Options, EachKeyIsTaken) {
   EXPECT_EQ(s->worker.read_deadline_seconds, 120u);
   EXPECT_EQ(s->worker.memory, 64u << 20);
   EXPECT_EQ(s->worker.endpoint, "http://127.0.0.1:8080");
-  EXPECT_TRUE(s->worker.allow_other);
+  EXPECT_TRUE(s->mount.allow_other);
   EXPECT_EQ(s->worker.log_level, LogLevel::kDebug);
 }
 
@@ -129,8 +129,8 @@ TEST(Options, ASharedMountCarriesNoToken) {
   const Environment token = {{"HF_TOKEN", "hf_secret"}, {"HUGGING_FACE_HUB_TOKEN", "hf_old"}};
   EXPECT_EQ(resolve({}, token)->worker.hf_token, "hf_secret");
   EXPECT_EQ(resolve({}, token)->worker.hugging_face_hub_token, "hf_old");
-  EXPECT_EQ(resolve({"allow_other"}, token)->worker.hf_token, "");
-  EXPECT_EQ(resolve({"allow_other"}, token)->worker.hugging_face_hub_token, "");
+  // Another mount of the same daemon may use it.
+  EXPECT_EQ(resolve({"allow_other"}, token)->worker.hf_token, "hf_secret");
 }
 
 TEST(Options, OfflineSaysWhy) {
@@ -161,12 +161,58 @@ TEST(Options, EnvironmentNamesAreTheKeysInCapitals) {
   EXPECT_EQ(environment_name("cache.block_size"), "HUBVFS_CACHE_BLOCK_SIZE");
 }
 
+TEST(Options, ARepoOfItsOwnBringsItsType) {
+  MountRequest request;
+  request.repo = "hf://datasets/org/name@v1/sub";
+  const auto home = [](const char* name) -> std::string {
+    return std::string_view(name) == "HOME" ? "/home/ann" : "";
+  };
+  auto s = resolve_options(request, "/mnt/m", home);
+  ASSERT_TRUE(s) << s.error().context;
+  EXPECT_EQ(s->mount.type, hub::RepoType::kDataset);
+  EXPECT_EQ(s->mount.repo, request.repo);
+  request.type = "model";
+  auto both = resolve_options(request, "/mnt/m", home);
+  ASSERT_FALSE(both);
+  EXPECT_EQ(both.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(both.error().context.find("hf://datasets/"), std::string::npos);
+  request = {};
+  request.repo = "hf://";
+  EXPECT_FALSE(resolve_options(request, "/mnt/m", home));
+}
+
+TEST(MountSettings, SurviveTheirJourneyWithTheirOrder) {
+  MountSettings settings;
+  settings.type = hub::RepoType::kSpace;
+  settings.allow_other = true;
+  settings.repo = "hf://spaces/a/b";
+  ServeOrder order;
+  order.number = 7;
+  order.again = true;
+  order.settings = settings.encode();
+  order.init_request = {std::byte{1}, std::byte{2}};
+  const Bytes bytes = order.encode();
+  auto back = ServeOrder::decode(bytes);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->number, 7u);
+  EXPECT_TRUE(back->again);
+  EXPECT_EQ(back->init_request, order.init_request);
+  auto inner = MountSettings::decode(back->settings);
+  ASSERT_TRUE(inner);
+  EXPECT_EQ(inner->type, hub::RepoType::kSpace);
+  EXPECT_TRUE(inner->allow_other);
+  EXPECT_EQ(inner->repo, "hf://spaces/a/b");
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(ServeOrder::decode(ByteView(bytes).first(size))) << size;
+  }
+  Bytes poem = settings.encode();
+  poem[0] = std::byte{9};
+  EXPECT_FALSE(MountSettings::decode(poem));
+}
+
 TEST(WorkerSettings, SurviveTheirJourney) {
   WorkerSettings s;
-  s.mount_point = "/m";
-  s.type = hub::RepoType::kSpace;
   s.endpoint = "https://e";
-  s.allow_other = true;
   s.offline = true;
   s.cache_path = "/c";
   s.cache_size = 1;
@@ -183,7 +229,6 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   auto back = WorkerSettings::decode(bytes);
   ASSERT_TRUE(back) << back.error().context;
   EXPECT_EQ(back->encode(), bytes);
-  EXPECT_EQ(back->type, hub::RepoType::kSpace);
   EXPECT_EQ(back->log_level, LogLevel::kError);
   EXPECT_EQ(back->hugging_face_hub_token, "t2");
 }

@@ -18,7 +18,7 @@
 #include "daemon/mount_point.h"
 #include "daemon/paths.h"
 #include "daemon/privileges.h"
-#include "daemon/worker_link.h"
+#include "daemon/messages.h"
 #include "tests/support/temp_dir.h"
 
 namespace hubvfs::daemon {

@@ -68,7 +68,8 @@ TinyMount::TinyMount(const std::string& behaviour) : dir_(temp_ / "m") {
   if (keeper_ != 0) return;
   ::dup2(write_end.get(), 1);
   ::dup2(log.get(), 2);
-  ::execl(TINY_DAEMON, TINY_DAEMON, dir_.c_str(), behaviour.c_str(), nullptr);
+  ::execl(TINY_DAEMON, TINY_DAEMON, dir_.c_str(), behaviour.c_str(), control_folder().c_str(),
+          nullptr);
   ::_exit(127);
 }
 
@@ -77,8 +78,12 @@ TinyMount::~TinyMount() {
     ::kill(keeper_, SIGKILL);
     ::waitpid(keeper_, nullptr, 0);
   }
-  while (mounted()) {
-    if (::umount2(dir_.c_str(), MNT_DETACH) < 0) break;
+  auto mounts = daemon::read_mountinfo();
+  if (!mounts) return;
+  for (const daemon::MountEntry& mount : *mounts) {
+    if (daemon::is_within(mount.mount_point, temp_.path())) {
+      ::umount2(mount.mount_point.c_str(), MNT_DETACH);
+    }
   }
 }
 

@@ -25,6 +25,9 @@ class TinyMount {
   const std::string& dir() const { return dir_; }
   std::string operator/(const std::string& name) const { return dir_ + "/" + name; }
   pid_t keeper() const { return keeper_; }
+  // Where its control socket lies, and room for more mounts beside the first.
+  std::string control_folder() const { return temp_ / "cache"; }
+  std::string place(const std::string& name) const { return temp_ / name; }
   // Asked through the mount; 0: it does not answer.
   pid_t worker() const;
   void signal(int number) const;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the processes of one daemon say to each other: commands, keeper and worker, over
+// SOCK_SEQPACKET sockets. A message is its kind (one byte) and a body, and may carry descriptors.
+#pragma once
+
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace hubvfs::daemon {
+
+enum class MessageKind : std::uint8_t {
+  // Keeper to worker.
+  kSettings = 1,   // WorkerSettings; descriptors: the request journal, the open table
+  kServe = 2,      // ServeOrder (worker_link.h); descriptor: the mount's /dev/fuse
+  kStopMount = 3,  // u32 number: answer what it parked, end it
+  kStop = 4,       // the same for all, write what is in memory, end
+  kReport = 5,     // u32 number; descriptor: who asked, and is answered kDone with the mount's status
+  // Worker to keeper.
+  kReady = 16,   // u32 number: INIT is answered, the mount can be used
+  kFailed = 17,  // u32 number (kWholeWorker: all of them) and, for people, why it cannot be served
+  // Command to keeper.
+  kHello = 32,   // answered kDone with the daemon's Introduction (control_socket.h)
+  kMount = 33,   // MountOrder; answered when the mount can be used, or why it cannot
+  kStatus = 34,  // on a mount's own socket: answered kFacts by the keeper, then kDone by the worker
+  // To a command.
+  kDone = 48,     // the answer
+  kRefused = 49,  // for people: why not
+  kFacts = 50,    // JSON object
+};
+
+constexpr std::uint32_t kWholeWorker = 0xffffffff;
+constexpr std::size_t kMostDescriptors = 2;  // of one message
+
+struct Message {
+  MessageKind kind = MessageKind::kFailed;
+  Bytes body;
+  std::vector<UniqueFd> fds;
+};
+
+// Never waits, never raises SIGPIPE. `fds` stay the caller's. kNotFound: the other side is gone.
+Result<void> send_message(int sock, MessageKind kind, ByteView body,
+                          const std::vector<int>& fds = {});
+// Waits, unless the socket does not. kNotFound: the other side is gone; kTimedOut: nothing there
+// now; kBadAnswer: it said something unknown. Descriptors come close-on-exec.
+Result<Message> receive_message(int sock);
+
+}  // namespace hubvfs::daemon

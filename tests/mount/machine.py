@@ -28,12 +28,16 @@ def processes_naming(text: str) -> dict:
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 command = file.read()
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                words = command + file.read()
             with open(f"/proc/{pid}/stat") as file:
                 state = file.read().rsplit(")", 1)[1].split()[0]
         except OSError:
-            continue  # gone, or not ours to look at
+            continue  # gone
+        words = command
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                words += file.read()
+        except OSError:
+            pass  # another user's, or sealed against its own user
         if text.encode() in words and state != "Z" and b"--watch" not in command.split(b"\0"):
             found[int(pid)] = command.replace(b"\0", b" ").decode(errors="replace")
     return found

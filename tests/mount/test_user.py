@@ -3,13 +3,10 @@
 
 import os
 import shutil
-import stat
-import subprocess
-import sys
-import tempfile
 import unittest
 
 import support
+from as_user import node_for_everybody
 from support import MIB, MountTestCase, all_files, content, run, sha256_of
 
 NOBODY = 65534
@@ -70,27 +67,6 @@ class OrdinaryUser(MountTestCase):
         self.assertEqual(support.mounts_below(point), [])
 
 
-IN_NAMESPACE = "HUBVFS_TEST_OWN_FUSE_NODE"
-
-
-def have_a_node_for_everybody() -> None:
-    """fusermount3 opens /dev/fuse as the user who runs it. Where the machine's node is for root only,
-    this test runs in a mount namespace of its own with one as Debian makes it, mode 0666."""
-    if os.geteuid() != 0 or not os.path.exists("/dev/fuse") or os.stat("/dev/fuse").st_mode & 6 == 6:
-        return
-    if IN_NAMESPACE not in os.environ:
-        os.environ[IN_NAMESPACE] = "1"
-        os.execvp("unshare", ["unshare", "--mount", "--", sys.executable, "-B", *sys.argv])
-    folder = tempfile.mkdtemp()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder], check=True, timeout=60)
-    node = os.path.join(folder, "fuse")
-    os.mknod(node, stat.S_IFCHR | 0o666, os.stat("/dev/fuse").st_rdev)
-    os.chmod(node, 0o666)
-    subprocess.run(["mount", "--bind", node, "/dev/fuse"], check=True, timeout=60)
-    subprocess.run(["umount", "-l", folder], check=True, timeout=60)
-    os.rmdir(folder)
-
-
 if __name__ == "__main__":
-    have_a_node_for_everybody()
+    node_for_everybody()
     support.main()

@@ -32,6 +32,7 @@ BLOCK = 1 << 20
 MIB = 1 << 20
 FULL = os.environ.get("HUBVFS_TEST_FULL") == "1"
 SKIP_EXIT = 77
+SANITIZER_REPORTS = [""]  # where the class that runs now wants them
 
 
 def binary() -> str:
@@ -230,8 +231,10 @@ def clean_environment(work: str, tag: str, **more: str) -> dict:
         **more,
     }
     for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
-        if name in os.environ:
-            environment[name] = os.environ[name]
+        if name in os.environ:  # into a file of the test's: a worker that aborts is replaced unseen
+            # No look for leaks: the processes are sealed, against their own tracer too.
+            environment[name] = (f"{os.environ[name]}:log_path={SANITIZER_REPORTS[0]}"
+                                 + (":detect_leaks=0" if name == "ASAN_OPTIONS" else ""))
     for name in ("home/.cache", "home/.state", "home/.config"):
         os.makedirs(os.path.join(work, name), exist_ok=True)
     return environment
@@ -313,6 +316,10 @@ class MountTestCase(unittest.TestCase):
     def setUpClass(cls):
         cls.work = tempfile.mkdtemp(prefix="hubvfs-test-")
         os.chmod(cls.work, 0o755)
+        reports = tempfile.mkdtemp(prefix="hubvfs-reports-")
+        os.chmod(reports, 0o777)
+        SANITIZER_REPORTS[0] = os.path.join(reports, "report")
+        cls.addClassCleanup(cls._read_reports, reports)
         cls.tag = os.path.basename(cls.work)
         cls.watchdog = Watchdog(cls.work, cls.tag)
         cls.addClassCleanup(cls.watchdog.end)
@@ -324,6 +331,16 @@ class MountTestCase(unittest.TestCase):
                             *cls.SERVE_OPTIONS)
         cls.addClassCleanup(cls.server.close)
         cls.server.wait_ready(*cls.REPOS)
+
+    @classmethod
+    def _read_reports(cls, folder):
+        found = []
+        for name in sorted(os.listdir(folder)):
+            with open(os.path.join(folder, name), errors="replace") as file:
+                found.append(file.read())
+        shutil.rmtree(folder, ignore_errors=True)
+        if found:
+            raise AssertionError("a sanitizer's report:\n" + "\n".join(found)[:20000])
 
     @classmethod
     def _remove_work(cls):

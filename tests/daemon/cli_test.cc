@@ -85,13 +85,15 @@ TEST(Cli, ABadOptionLeavesNoFolderBehind) {
   EXPECT_FALSE(std::filesystem::exists(dir / "m"));
 }
 
-TEST(Cli, ASingleRepoIsRefusedInWords) {
+TEST(Cli, ASingleRepoNeedsAFolderAndANameThatCanBe) {
+  const Ran alone = run_with({"mount", "hf://org/name"});
+  EXPECT_EQ(alone.status, kExitUsage);
+  EXPECT_NE(alone.err.find("hubvfs mount hf://org/name DIR"), std::string::npos) << alone.err;
   TempDir dir;
-  const Ran ran = run_with({"mount", "hf://org/name", dir / "m"}, {{"HOME", dir.path()}});
-  EXPECT_EQ(ran.status, kExitFailed);
-  EXPECT_NE(ran.err.find("not built yet"), std::string::npos);
-  EXPECT_EQ(run_with({"mount", "hf://org/name"}).status, kExitUsage);
-  EXPECT_EQ(run_with({"mount", "org/name", dir / "m"}).status, kExitUsage);
+  const Ran wrong = run_with({"mount", "hf://org/../x", dir / "m"}, {{"HOME", dir.path()}});
+  EXPECT_EQ(wrong.status, kExitUsage);
+  EXPECT_NE(wrong.err.find("hf://"), std::string::npos) << wrong.err;
+  EXPECT_FALSE(std::filesystem::exists(dir / "m"));
 }
 
 TEST(Cli, WhatIsNotMountedIsSaid) {

@@ -67,6 +67,7 @@ class TinyWorker {
   int obey() {
     for (;;) {
       auto message = receive_message(kWorkerLinkFd);
+      if (!message && behaviour_ == "mute") ::pause();  // to be fenced
       if (!message || message->kind == MessageKind::kStop) return 0;
       if (message->kind == MessageKind::kServe) serve(*message);
       const auto number = ByteReader(message->body).integer<std::uint32_t>();

@@ -21,8 +21,8 @@
 #include "daemon/paths.h"
 #include "daemon/privileges.h"
 #include "daemon/worker_link.h"
+#include "fs/backend.h"
 #include "fs/fuse_session.h"
-#include "fs/operations.h"
 #include "hub/curl_hub_client.h"
 #include "hub/token.h"
 
@@ -92,13 +92,11 @@ hub::TokenSource::GetEnv token_environment(const WorkerSettings& settings) {
   };
 }
 
-fs::OperationsOptions operations_options(const WorkerSettings& settings) {
-  fs::OperationsOptions options;
-  options.type = settings.type;
+fs::BackendOptions backend_options(const WorkerSettings& settings) {
+  fs::BackendOptions options;
   options.endpoint = settings.endpoint;
   options.uid = ::getuid();
   options.gid = ::getgid();
-  options.shared = settings.allow_other;
   options.offline = settings.offline;
   options.metadata_ttl = std::chrono::seconds(settings.metadata_ttl_seconds);
   options.metadata_deadline = std::chrono::seconds(settings.metadata_deadline_seconds);
@@ -139,8 +137,11 @@ Result<void> serve(const WorkerSettings& settings, Bytes init_request, Logger& l
   };
   auto session = fs::FuseSession::create(session_options, log);
   if (!session) return session.error();
-  auto operations = fs::Operations::create(operations_options(settings), **hub, (*cache)->blobs(),
-                                           (*cache)->meta(), (*session)->notifier(), log, clock);
+  auto backend = fs::Backend::create(backend_options(settings), {**hub, **hub}, (*cache)->blobs(),
+                                     (*cache)->meta(), log, clock);
+  if (!backend) return backend.error();
+  auto operations =
+      (*backend)->mount({settings.type, settings.allow_other, {}, 1}, (*session)->notifier());
   if (!operations) return operations.error();
   Result<void> served;
   {
@@ -149,7 +150,7 @@ Result<void> serve(const WorkerSettings& settings, Bytes init_request, Logger& l
   }
   // What is parked is answered while the session still stands; the hub's last callbacks find a
   // filesystem.
-  (*operations)->close();
+  (*backend)->close();
   hub->reset();
   return served;
 }

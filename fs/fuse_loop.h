@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <memory>
 
@@ -11,6 +13,8 @@
 #include "fs/fuse_session.h"
 
 struct fuse_lowlevel_ops;
+struct fuse_req;
+struct iovec;
 
 namespace hubvfs::fs {
 
@@ -27,6 +31,9 @@ class FuseLoop {
   FuseLoop(const FuseLoop&) = delete;
   FuseLoop& operator=(const FuseLoop&) = delete;
 
+  // What run() was given as `userdata`, for `ops`: libfuse's own belongs to the loop.
+  static void* userdata_of(fuse_req* request);
+
   // As FuseSession::run. Of `ops` the init, destroy and flush entries are not used: what INIT
   // negotiates is decided here, and without FLUSH no close waits for a worker. Only once.
   Result<void> run(const fuse_lowlevel_ops& ops, void* userdata);
@@ -34,6 +41,7 @@ class FuseLoop {
   KernelNotifier& notifier() { return notifier_; }
 
  private:
+  struct InitReply;
   struct SessionDeleter {
     void operator()(fuse_session* session) const;
   };
@@ -42,12 +50,15 @@ class FuseLoop {
   Result<void> prepare();
   Result<void> open_session(const fuse_lowlevel_ops& ops, void* userdata);
   Result<void> answer_init();
+  static ssize_t write_hook(int fd, iovec* parts, int count, void* loop);
   void serve();
   bool receive(Bytes& buffer);
   void end(int failure);
 
   FuseSessionOptions options_;
   Logger& log_;
+  void* userdata_ = nullptr;
+  InitReply* init_reply_ = nullptr;  // while INIT is fed to libfuse, before any other thread runs
   UniqueFd epoll_;
   UniqueFd wake_;
   // Outlives run(): requests that were parked hold a pointer to it until they are answered.

@@ -19,6 +19,9 @@ struct FuseSessionOptions {
   unsigned threads = 8;  // that read requests
   // Called by run(), on its thread, once INIT is answered and before any request is taken.
   std::function<void()> on_ready;
+  // Called after each request of the kernel but INIT was answered, on the thread that answered it:
+  // OpenTable::note_answered. Must not block.
+  std::function<void()> on_answered;
 };
 
 // One FUSE connection as the worker serves it (threats-and-faults, section 7): INIT is replayed

@@ -19,8 +19,9 @@ namespace hubvfs::fs {
 //
 // It lies in memory given by descriptor, which the keeper holds and each worker maps. An OPEN is
 // counted before it is answered and a RELEASE after, and each change is one store, so that whenever
-// the worker is killed no count is too low. It may be one too high: an OPEN or a RELEASE that was
-// not answered comes again. What is counted too high stays open until its mount is forgotten.
+// the worker is killed no count is too low. It may be one too high for a request that was under way:
+// an OPEN counted and not answered comes again, a RELEASE answered and not counted does not. What is
+// counted too high stays open until its mount is forgotten.
 //
 // open() and close() are for one process at a time, the worker; the rest is for any process, while
 // others write too. No value found in the memory is believed beyond its own meaning: a worker that

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "fs/fuse_loop.h"
 #include "fs/kernel_notifier.h"
 
 namespace hubvfs::tiny {
@@ -79,7 +80,7 @@ void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
 }
 
 void open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  auto& notifier = *static_cast<fs::KernelNotifier*>(fuse_req_userdata(request));
+  auto& notifier = *static_cast<fs::KernelNotifier*>(fs::FuseLoop::userdata_of(request));
   if (ino == kCrash) std::abort();
   if (ino == kForgetAttributes) {
     notifier.invalidate_attributes(kCounter);

@@ -10,11 +10,9 @@
 namespace hubvfs::fs {
 namespace {
 
-constexpr Duration kSettle = std::chrono::seconds(60);         // metadata.settle
+constexpr Duration kSettle = std::chrono::seconds(60);  // metadata.settle
 constexpr Duration kLatestSwitch = std::chrono::minutes(15);
-constexpr Duration kMaskedTtl = std::chrono::seconds(10);
-constexpr std::size_t kAbsentNames = 100'000;
-constexpr std::uint64_t kSnapshotEntriesInMemory = 2'000'000;
+constexpr std::size_t kRefusedNames = 100'000;
 
 // Placed record: place, info and namespace. The serial is in the key.
 Bytes encode(const Placed& placed) {
@@ -53,57 +51,14 @@ std::string number_key(std::uint32_t number) {
 
 }  // namespace
 
-std::optional<Place> Place::parse(std::string_view owner, std::string_view name) {
-  const std::size_t at = name.find('@');
-  const std::string_view repo = name.substr(0, at);
-  Place place;
-  if (at != std::string_view::npos) {
-    const std::string_view written = name.substr(at + 1);
-    for (std::size_t i = 0; i < written.size(); ++i) {
-      if (written[i] == '%' && to_lower(written.substr(i, 3)) == "%2f") {
-        place.revision += '/';
-        i += 2;
-      } else {
-        place.revision += written[i];
-      }
-    }
-    if (!hub::is_revision(place.revision)) return {};
-  }
-  place.repo = owner.empty() ? std::string(repo) : std::string(owner) + "/" + std::string(repo);
-  if (!hub::is_repo_name(place.repo)) return {};
-  return place;
-}
+Catalog::Catalog(const CatalogOptions& options, hub::HubClient& hub, cache::MetaStore& meta,
+                 Logger& log, const Clock& clock)
+    : options_(options), hub_(hub), meta_(meta), log_(log), clock_(clock) {}
 
-std::string Place::name() const {
-  std::string written = repo.substr(repo.find('/') + 1);
-  if (revision.empty()) return written;
-  written += '@';
-  for (const char c : revision) written += c == '/' ? std::string("%2F") : std::string(1, c);
-  return written;
-}
-
-std::string Place::owner() const {
-  const std::size_t slash = repo.find('/');
-  return slash == std::string::npos ? "" : repo.substr(0, slash);
-}
-
-bool Place::pinned() const { return is_commit_id(revision); }
-
-Catalog::Catalog(const OperationsOptions& options, hub::HubClient& hub, cache::MetaStore& meta,
-                 KernelNotifier& notifier, Logger& log, const Clock& clock)
-    : options_(options),
-      hub_(hub),
-      meta_(meta),
-      notifier_(notifier),
-      log_(log),
-      clock_(clock),
-      own_(options.shared ? "public" : "u" + std::to_string(options.uid)) {}
-
-Result<std::shared_ptr<Catalog>> Catalog::create(const OperationsOptions& options,
-                                                 hub::HubClient& hub, cache::MetaStore& meta,
-                                                 KernelNotifier& notifier, Logger& log,
+Result<std::shared_ptr<Catalog>> Catalog::create(const CatalogOptions& options, hub::HubClient& hub,
+                                                 cache::MetaStore& meta, Logger& log,
                                                  const Clock& clock) {
-  std::shared_ptr<Catalog> catalog(new Catalog(options, hub, meta, notifier, log, clock));
+  std::shared_ptr<Catalog> catalog(new Catalog(options, hub, meta, log, clock));
   auto loaded = catalog->load(catalog);
   if (!loaded) return loaded.error();
   return catalog;
@@ -111,12 +66,12 @@ Result<std::shared_ptr<Catalog>> Catalog::create(const OperationsOptions& option
 
 Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
   self_ = self;
-  auto names = NameTable::load(meta_, own_, key("name", ""));
+  auto names = NameTable::load(meta_, options_.own, key("name", ""));
   if (!names) return names.error();
   names_ = std::move(*names);
   const std::string prefix = key("serial", "");
   std::vector<std::shared_ptr<Placed>> placed;
-  auto read = meta_.for_each(own_, prefix, [&](std::string_view k, ByteView value) {
+  auto read = meta_.for_each(options_.own, prefix, [&](std::string_view k, ByteView value) {
     ByteReader in(as_bytes(k.substr(prefix.size())));
     const auto serial = in.integer<std::uint32_t>();
     auto decoded = decode_placed(value, options_.type);
@@ -127,7 +82,7 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
   if (!read) return read;
   const std::string ref_prefix = key("ref", "");
   std::map<std::string, std::pair<std::uint32_t, UnixSeconds>> refs;  // serial, when checked
-  read = meta_.for_each(own_, ref_prefix, [&](std::string_view k, ByteView value) {
+  read = meta_.for_each(options_.own, ref_prefix, [&](std::string_view k, ByteView value) {
     ByteReader in(value);
     const auto serial = in.integer<std::uint32_t>();
     const auto checked = static_cast<UnixSeconds>(in.integer<std::uint64_t>());
@@ -163,7 +118,26 @@ std::string Catalog::key(std::string_view kind, std::string_view rest) const {
 }
 
 cache::Namespace Catalog::space_of(const hub::RepoInfo& info) const {
-  return info.is_private || info.gate != hub::Gate::kNone ? own_ : "public";
+  return info.is_private || info.gate != hub::Gate::kNone ? options_.own : "public";
+}
+
+// What everybody on this host may see must not be what somebody's grant or token opens.
+std::optional<Error> Catalog::refused_by_kind(const hub::RepoInfo& info) const {
+  if (!shared()) return {};
+  if (info.is_private) {
+    return Error{
+        ErrorCode::kPermissionDenied,
+        info.id.name + " is private, and a mount that all users share shows public repos only"};
+  }
+  if (info.gate != hub::Gate::kNone) {
+    return Error{ErrorCode::kGated,
+                 info.id.name +
+                     " is gated, and a mount that all users share shows public repos only: "
+                     "ask for access at " +
+                     options_.endpoint + "/" + hub::route_prefix(info.id.type) + info.id.name +
+                     " and mount it for yourself"};
+  }
+  return {};
 }
 
 PlacedPtr Catalog::placed(std::uint32_t serial) const {
@@ -201,7 +175,7 @@ PlacedPtr Catalog::known(const Place& place) {
 void Catalog::resolve(const Place& place, Done<Resolved> done) {
   if (auto shown = known(place)) return done(Resolved{shown, ""});
   const std::string text = place.text();
-  if (is_absent(text)) return done(Error{ErrorCode::kNotFound, text + " is not on the Hub"});
+  if (auto refused = refusal(text)) return done(*refused);
   if (resolving_.join(text, std::move(done))) ask(place);
 }
 
@@ -218,17 +192,14 @@ void Catalog::ask(const Place& place) {
 Result<Catalog::Resolved> Catalog::take_answer(const Place& place,
                                                const Result<hub::RepoInfo>& answer) {
   if (!answer) {
-    if (answer.error().code == ErrorCode::kNotFound) note_absent(place.text());
-    return answer.error().within(place.text());
+    const Error error = answer.error().within(place.text());
+    if (error.code == ErrorCode::kNotFound) note_refusal(place.text(), error);
+    return error;
   }
   const hub::RepoInfo& info = *answer;
-  if (options_.shared && info.is_private) {
-    note_absent(place.text());
-    return Error{ErrorCode::kNotFound, place.text() + " is private"};
-  }
-  if (options_.shared && info.gate != hub::Gate::kNone) {
-    return Error{ErrorCode::kGated, place.text() + " is gated: ask for access at " +
-                                        options_.endpoint + "/" + info.id.name};
+  if (auto refused = refused_by_kind(info)) {
+    note_refusal(place.text(), *refused);
+    return *refused;
   }
   // Another case of the same id is served under the name asked for only if the Hub did not rename.
   if (info.id.name != place.repo) return Resolved{nullptr, info.id.name};
@@ -243,8 +214,7 @@ Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo&
   auto made = std::make_shared<Placed>(Placed{0, place, info, space_of(info)});
   {
     MutexLock lock(mutex_);
-    const auto [it, fresh] =
-        serials_.try_emplace(place.text() + '\0' + info.commit, next_serial_);
+    const auto [it, fresh] = serials_.try_emplace(place.text() + '\0' + info.commit, next_serial_);
     if (!fresh) return placed_.at(it->second);
     if (next_serial_ > NodeId::kMaxSerial) {
       serials_.erase(it);
@@ -253,9 +223,10 @@ Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo&
     made->serial = next_serial_++;
     placed_[made->serial] = made;
   }
-  auto stored = meta_.put(own_, key("serial", number_key(made->serial)), encode(*made));
-  if (!stored) log_.warning("a listing will be asked again after a restart: " +
-                            stored.error().context);
+  auto stored = meta_.put(options_.own, key("serial", number_key(made->serial)), encode(*made));
+  if (!stored) {
+    log_.warning("a listing will be asked again after a restart: " + stored.error().context);
+  }
   return PlacedPtr(made);
 }
 
@@ -267,14 +238,16 @@ void Catalog::show(const Place& place, const PlacedPtr& placed) {
     branch.placed = placed;
     branch.checked = now;
     branch.moved.reset();
-    absent_.erase(place.text());
+    refused_.erase(place.text());
   }
   ByteWriter value;
   value.integer(placed->serial);
   value.integer(static_cast<std::uint64_t>(now));
-  auto stored = meta_.put(own_, key("ref", place.text()), value.bytes());
-  if (!stored) log_.warning("what " + place.text() + " shows will be asked again after a restart: " +
-                            stored.error().context);
+  auto stored = meta_.put(options_.own, key("ref", place.text()), value.bytes());
+  if (!stored) {
+    log_.warning("what " + place.text() +
+                 " shows will be asked again after a restart: " + stored.error().context);
+  }
   if (!place.revision.empty()) return;
   // A repo that was entered is listed from now on, the Hub reachable or not.
   NameTable::Name name;
@@ -299,165 +272,111 @@ void Catalog::check(const Place& place, const PlacedPtr& shown) {
 }
 
 void Catalog::take_check(const Place& place, const Result<hub::RepoInfo>& answer) {
-  PlacedPtr unchanged;
-  bool gone = false;
+  std::optional<Error> refused;
+  if (!answer && answer.error().code == ErrorCode::kNotFound) {
+    refused = answer.error().within(place.text());
+  } else if (answer) {
+    refused = refused_by_kind(*answer);
+  }
+  PlacedPtr shown;
+  bool unchanged = false;
   {
     MutexLock lock(mutex_);
     const auto it = branches_.find(place.text());
     if (it == branches_.end()) return;
     Branch& branch = it->second;
     branch.checking = false;
-    if (!answer) {
-      gone = answer.error().code == ErrorCode::kNotFound;
-      if (gone) {
-        branches_.erase(it);
-      } else {
-        branch.checked = clock_.unix_now();  // stale before error: asked again after another ttl
-      }
-    } else if (answer->commit == branch.placed->info.commit) {
-      unchanged = branch.placed;
+    shown = branch.placed;
+    if (refused) {
+      branches_.erase(it);
+    } else if (!answer) {
+      branch.checked = clock_.unix_now();  // stale before error: asked again after another ttl
+    } else if (answer->commit == shown->info.commit) {
+      unchanged = true;
     } else {
       if (!branch.moved) branch.moved_at = clock_.now();
       branch.moved = *answer;
       branch.checked = clock_.unix_now();
     }
   }
-  if (gone) {
-    log_.info(place.text() + " is no longer on the Hub");
-    note_absent(place.text());
-    if (auto erased = meta_.erase(own_, key("ref", place.text())); !erased) {
-      log_.warning(erased.error().context);
-    }
-  }
-  if (unchanged) show(place, unchanged);
+  if (refused) return drop(place, shown, *refused);
+  if (unchanged) show(place, shown);
   if (answer) switch_if_settled(place);
 }
 
+// The Hub no longer shows it, or no longer to everybody.
+void Catalog::drop(const Place& place, const PlacedPtr& shown, const Error& why) {
+  log_.info("no longer shown: " + why.context);
+  note_refusal(place.text(), why);
+  if (auto erased = meta_.erase(options_.own, key("ref", place.text())); !erased) {
+    log_.warning(erased.error().context);
+  }
+  tell_listeners(place, shown);
+}
+
 // The name changes to the new commit when none of its files was opened for a while.
-bool Catalog::switch_if_settled(const Place& place) {
+void Catalog::switch_if_settled(const Place& place) {
   hub::RepoInfo moved;
+  PlacedPtr before;
   {
     MutexLock lock(mutex_);
     const auto it = branches_.find(place.text());
-    if (it == branches_.end() || !it->second.moved) return false;
+    if (it == branches_.end() || !it->second.moved) return;
     const Branch& branch = it->second;
     const TimePoint now = clock_.now();
     const bool settled = branch.last_open == TimePoint() || now - branch.last_open >= kSettle;
-    if (!settled && now - branch.moved_at < kLatestSwitch) return false;
+    if (!settled && now - branch.moved_at < kLatestSwitch) return;
     moved = *branch.moved;
+    before = branch.placed;
   }
   auto placed = place_commit(place, moved);
-  if (!placed) return false;
+  if (!placed) return;
   show(place, *placed);
   log_.info(place.text() + " is now at " + moved.commit);
-  std::uint64_t parent = kRootEntry;
-  if (!place.owner().empty()) {
-    const auto owner = names_->find(kRootEntry, place.owner());
-    if (!owner) return true;
-    parent = owner->number;
-  }
-  notifier_.invalidate_entry(parent, place.name());
-  return true;
+  tell_listeners(place, before);
 }
 
-SnapshotPtr Catalog::snapshot_in_memory(std::uint32_t serial) const {
+void Catalog::add_listener(std::weak_ptr<PlaceListener> listener) {
   MutexLock lock(mutex_);
-  const auto it = snapshots_.find(serial);
-  return it == snapshots_.end() ? nullptr : it->second.snapshot;
+  std::erase_if(listeners_, [](const auto& known) { return known.expired(); });
+  listeners_.push_back(std::move(listener));
 }
 
-std::string Catalog::listing_key(const Placed& placed) const {
-  return key("tree", placed.info.id.name + '\0' + placed.info.commit);
-}
-
-void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done) {
-  bool again = false;
-  SnapshotPtr found;
+void Catalog::tell_listeners(const Place& place, const PlacedPtr& before) {
+  std::vector<std::weak_ptr<PlaceListener>> listeners;
   {
     MutexLock lock(mutex_);
-    const auto it = snapshots_.find(placed->serial);
-    if (it != snapshots_.end()) {
-      snapshot_order_.splice(snapshot_order_.begin(), snapshot_order_, it->second.used);
-      found = it->second.snapshot;
-      again = want_unmasked && found->masked() && clock_.now() - it->second.asked >= kMaskedTtl;
-    }
+    listeners = listeners_;
   }
-  if (found && !again) return done(found);
-  if (!again) {
-    auto stored = meta_.get(placed->space, listing_key(*placed));
-    if (stored && *stored) {
-      auto decoded = Snapshot::decode(**stored);
-      if (decoded) return done(remember(placed, std::move(*decoded)));
-      log_.warning(placed->place.text() + ": " + decoded.error().context + ", asked again");
-    }
+  for (const auto& weak : listeners) {
+    if (const auto listener = weak.lock()) listener->place_changed(place, before);
   }
-  const std::string question = std::to_string(placed->serial);
-  if (listing_.join(question, std::move(done))) ask_listing(placed, question);
 }
 
-void Catalog::ask_listing(const PlacedPtr& placed, const std::string& question) {
-  const auto deadline = clock_.now() + options_.metadata_deadline;
-  auto entries = std::make_shared<std::vector<hub::TreeEntry>>();
-  hub_.list_tree(
-      placed->info.id, placed->info.commit, "", true, deadline,
-      [entries](std::vector<hub::TreeEntry> page) {
-        std::move(page.begin(), page.end(), std::back_inserter(*entries));
-        return true;
-      },
-      [weak = self_, placed, question, entries](const Result<bool>& answer) {
-        const auto self = weak.lock();
-        if (!self) return;
-        if (!answer) {
-          return self->listing_.finish(question, answer.error().within(placed->place.text()));
-        }
-        Snapshot made = Snapshot::build(*entries);
-        entries->clear();
-        if (made.hidden_total() > 0) {
-          self->log_.warning(placed->place.text() + ": " + std::to_string(made.hidden_total()) +
-                             " names that no directory may hold were left out");
-        }
-        auto stored = self->meta_.put(placed->space, self->listing_key(*placed), made.encode());
-        if (!stored) self->log_.warning(stored.error().context);
-        self->listing_.finish(question, self->remember(placed, std::move(made)));
-      });
-}
-
-SnapshotPtr Catalog::remember(const PlacedPtr& placed, Snapshot snapshot) {
-  auto made = std::make_shared<const Snapshot>(std::move(snapshot));
+void Catalog::note_refusal(const std::string& text, const Error& error) {
   MutexLock lock(mutex_);
-  const auto it = snapshots_.find(placed->serial);
-  if (it != snapshots_.end()) {
-    snapshot_entries_ -= it->second.snapshot->size();
-    snapshot_order_.erase(it->second.used);
-    snapshots_.erase(it);
-  }
-  snapshot_order_.push_front(placed->serial);
-  snapshots_[placed->serial] = {made, clock_.now(), snapshot_order_.begin()};
-  snapshot_entries_ += made->size();
-  while (snapshot_entries_ > kSnapshotEntriesInMemory && snapshot_order_.size() > 1) {
-    const auto oldest = snapshots_.find(snapshot_order_.back());
-    snapshot_entries_ -= oldest->second.snapshot->size();
-    snapshots_.erase(oldest);
-    snapshot_order_.pop_back();
-  }
-  return made;
+  if (refused_.size() >= kRefusedNames) refused_.clear();
+  refused_[text] = {error, clock_.now() + options_.metadata_ttl};
 }
 
-void Catalog::note_absent(const std::string& text) {
+std::optional<Error> Catalog::refusal(const std::string& text) const {
   MutexLock lock(mutex_);
-  if (absent_.size() >= kAbsentNames) absent_.clear();
-  absent_[text] = clock_.now() + options_.metadata_ttl;
+  const auto it = refused_.find(text);
+  if (it == refused_.end() || it->second.until <= clock_.now()) return {};
+  return it->second.error;
 }
 
-bool Catalog::is_absent(const std::string& text) const {
-  return absent_for(text) > Duration::zero();
+void Catalog::forget_refusal(const Place& place) {
+  MutexLock lock(mutex_);
+  refused_.erase(place.text());
 }
 
 Duration Catalog::absent_for(const std::string& text) const {
   MutexLock lock(mutex_);
-  const auto it = absent_.find(text);
-  if (it == absent_.end()) return Duration::zero();
-  return std::max(it->second - clock_.now(), Duration::zero());
+  const auto it = refused_.find(text);
+  if (it == refused_.end() || it->second.error.code != ErrorCode::kNotFound)
+    return Duration::zero();
+  return std::max(it->second.until - clock_.now(), Duration::zero());
 }
 
 void Catalog::close() {

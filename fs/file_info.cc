@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of HubFilesystem that tells about files and itself: xattrs and status.json.
+// The part of HubFilesystem that tells about files and itself: xattrs and .hubvfs.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 
@@ -22,17 +24,19 @@ std::string HubFilesystem::blob_xattr(const Located& at, const std::string& name
   if (!entry.content) return "";
   if (name == "oid") return entry.content->to_string();
   if (name == "etag") return entry.content->hex();
-  const auto blob = store_.open({at.placed->space, *entry.content}, options_.endpoint);
+  const auto blob = parts_.store.open({at.placed->space, *entry.content}, options_.endpoint);
   if (!blob) return "";
   if (name == "cached") return std::to_string((*blob)->cached_bytes());
   return (*blob)->verified() ? "1" : "0";  // verified
 }
 
 void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::string> reply) {
+  reply = pending_.hold<std::string>(std::move(reply));
+  if (!reply) return;
   const Error none{ErrorCode::kNoAttribute, "no such attribute"};
   if (!name.starts_with(kPrefix)) return reply(none);
-  if (node.serial == 0) {
-    const auto repo = catalog_->names().at(node.entry);
+  if (in_tree(node)) {
+    const auto repo = parts_.catalog->names().at(node.entry);
     if (!repo || repo->kind != NameTable::Kind::kRepo) return reply(none);
   }
   locate(node, [self = shared_from_this(), name = name.substr(kPrefix.size()), none,
@@ -60,9 +64,11 @@ void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::st
 }
 
 void HubFilesystem::listxattr(NodeId node, Reply<std::vector<std::string>> reply) {
+  reply = pending_.hold<std::vector<std::string>>(std::move(reply));
+  if (!reply) return;
   // No question about a repo that was only listed: `ls -l` asks this of everything.
   std::vector<std::string> names;
-  if (node.serial == 0) return reply(names);
+  if (in_tree(node)) return reply(names);
   locate(node, [names, reply](const Result<Located>& at) mutable {
     if (!at) return reply(at.error());
     const auto add = [&](const auto& all) {
@@ -77,10 +83,37 @@ void HubFilesystem::listxattr(NodeId node, Reply<std::vector<std::string>> reply
   });
 }
 
+std::optional<std::string> HubFilesystem::control_text(NodeId node) const {
+  if (!in_tree(node)) return {};
+  if (node.entry == kStatusEntry) return status_json() + "\n";
+  if (node.entry == kVersionEntry) return std::string(HUBVFS_VERSION) + "\n";
+  return {};
+}
+
+Entry HubFilesystem::control_entry(std::uint32_t number) const {
+  Entry entry = directory({false, 0, number}, started_, kForever);
+  const auto text = control_text({false, 0, number});
+  if (!text) return entry;
+  entry.attributes.kind = Attributes::Kind::kFile;
+  entry.attributes.mode = S_IFREG | (mount_.shared ? 0444 : 0400);
+  entry.attributes.size = text->size();
+  entry.attributes.blocks = 1;
+  entry.attribute_timeout = Duration::zero();
+  return entry;
+}
+
+void HubFilesystem::lookup_control(const std::string& name, const Reply<Entry>& reply) {
+  if (name == "status.json") return reply(control_entry(kStatusEntry));
+  if (name == "version") return reply(control_entry(kVersionEntry));
+  reply(absent(kForever));
+}
+
 std::string HubFilesystem::status_json() const {
-  const hub::HubStats hub = hub_.stats();
-  const cache::StoreStats store = store_.stats();
-  const ReaderStats reads = reader_.stats();
+  // Of the client this mount asks by: what went wrong for the user's own token is not for
+  // everybody.
+  const hub::HubStats hub = parts_.hub.stats();
+  const cache::StoreStats store = parts_.store.stats();
+  const ReaderStats reads = parts_.reader->stats();
   JsonWriter out;
   const auto number = [&](std::string_view key, std::uint64_t value) {
     out.key(key).number(value);
@@ -88,10 +121,14 @@ std::string HubFilesystem::status_json() const {
   out.begin_object();
   out.key("version").string(HUBVFS_VERSION);
   out.key("endpoint").string(options_.endpoint);
-  out.key("type").string(hub::api_segment(options_.type));
+  out.key("type").string(hub::api_segment(mount_.repo ? mount_.repo->type : mount_.type));
+  out.key("repo");
+  mount_.repo ? out.string(mount_.repo->url()) : out.null();
   out.key("offline").boolean(options_.offline);
   out.key("passthrough").string("no: every read goes through the daemon in this version");
   number("started", static_cast<std::uint64_t>(started_));
+  number("open_files", parts_.table.total(mount_.number));
+  number("mount_reads", reads_);
   out.key("hub").begin_object();
   number("requests", hub.requests);
   number("metadata_requests", hub.metadata_requests);
@@ -112,7 +149,7 @@ std::string HubFilesystem::status_json() const {
   out.key("cache").begin_object();
   number("size_limit", store.size_limit);
   number("bytes_used", store.bytes_used);
-  number("block_size", store_.block_size());
+  number("block_size", parts_.store.block_size());
   number("blobs", store.blobs);
   number("blocks", store.blocks);
   number("hits", store.hits);

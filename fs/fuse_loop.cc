@@ -27,8 +27,26 @@ constexpr unsigned kCongestion = 384;
 constexpr std::uint32_t kMaxWrite = 4096;  // the least the kernel knows
 constexpr std::size_t kReceiveBytes = 64u << 10;
 
+// libfuse asks for one; requests are received in FuseLoop::receive.
+ssize_t hook_read(int fd, void* buffer, std::size_t size, void*) {
+  return ::read(fd, buffer, size);
+}
+
+void negotiate(void*, fuse_conn_info* conn) {
+  unsigned want =
+      FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS;
+  // Not wanted, each on purpose: AUTO_INVAL_DATA (bytes of a node never change; it would cost a
+  // GETATTR a read), READDIRPLUS_AUTO (attributes come with every listing), CACHE_SYMLINKS,
+  // EXPORT_SUPPORT (no handles by node id), SPLICE_* (our buffers are memory).
+  conn->want = want & conn->capable;
+  conn->max_background = kMaxBackground;
+  conn->congestion_threshold = kCongestion;
+}
+
+}  // namespace
+
 // The reply to INIT, on its way through the write hook.
-struct InitReply {
+struct FuseLoop::InitReply {
   bool sent = false;  // this worker is the first
   bool late = false;  // INIT was answered before: this is a restart
   int refused = 0;    // errno libfuse answered with
@@ -56,39 +74,18 @@ struct InitReply {
   }
 };
 
-// Set on the one thread that feeds INIT to libfuse, for as long as it does: libfuse gives its hook
-// nothing but the file system's own userdata.
-thread_local InitReply* init_reply = nullptr;
-
-void negotiate(void*, fuse_conn_info* conn) {
-  unsigned want =
-      FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS;
-  // Not wanted, each on purpose: AUTO_INVAL_DATA (bytes of a node never change; it would cost a
-  // GETATTR a read), READDIRPLUS_AUTO (attributes come with every listing), CACHE_SYMLINKS,
-  // EXPORT_SUPPORT (no handles by node id), SPLICE_* (our buffers are memory).
-  conn->want = want & conn->capable;
-  conn->max_background = kMaxBackground;
-  conn->congestion_threshold = kCongestion;
+ssize_t FuseLoop::write_hook(int fd, iovec* parts, int count, void* loop) {
+  const auto* self = static_cast<const FuseLoop*>(loop);
+  if (self->init_reply_ != nullptr) return self->init_reply_->send(fd, parts, count);
+  const ssize_t written = ::writev(fd, parts, count);
+  // Notifications of ours have no number.
+  const bool is_answer = static_cast<const fuse_out_header*>(parts[0].iov_base)->unique != 0;
+  if (is_answer) self->options_.journal->note_answered();
+  return written;
 }
 
-}  // namespace
-
-struct FuseHooks {
-  static ssize_t writev(int fd, iovec* parts, int count, void* served) {
-    if (init_reply != nullptr) return init_reply->send(fd, parts, count);
-    const ssize_t written = ::writev(fd, parts, count);
-    const bool is_answer = static_cast<const fuse_out_header*>(parts[0].iov_base)->unique != 0;
-    if (is_answer) static_cast<FuseLoop::Served*>(served)->journal.note_answered();
-    return written;
-  }
-  // libfuse asks for one; requests are received in FuseLoop::receive.
-  static ssize_t read(int fd, void* buffer, std::size_t size, void*) {
-    return ::read(fd, buffer, size);
-  }
-};
-
-void* userdata_of(fuse_req* request) {
-  return static_cast<FuseLoop::Served*>(fuse_req_userdata(request))->userdata;
+void* FuseLoop::userdata_of(fuse_req* request) {
+  return static_cast<const FuseLoop*>(fuse_req_userdata(request))->userdata_;
 }
 
 void FuseLoop::SessionDeleter::operator()(fuse_session* session) const {
@@ -134,6 +131,7 @@ Result<void> FuseLoop::prepare() {
 }
 
 Result<void> FuseLoop::open_session(const fuse_lowlevel_ops& ops, void* userdata) {
+  userdata_ = userdata;
   fuse_lowlevel_ops own = ops;
   own.init = negotiate;
   own.destroy = nullptr;
@@ -141,15 +139,14 @@ Result<void> FuseLoop::open_session(const fuse_lowlevel_ops& ops, void* userdata
   char name[] = "hubvfs";
   char* argv[] = {name, nullptr};
   fuse_args args = FUSE_ARGS_INIT(1, argv);
-  served_ = std::make_unique<Served>(Served{*options_.journal, userdata});
-  session_.reset(fuse_session_new(&args, &own, sizeof own, served_.get()));
+  session_.reset(fuse_session_new(&args, &own, sizeof own, this));
   fuse_opt_free_args(&args);
   if (!session_) return {ErrorCode::kInternal, "libfuse could not make a session"};
   UniqueFd device(::fcntl(options_.dev_fd, F_DUPFD_CLOEXEC, 0));
   if (!device) return system_error(errno, "the FUSE descriptor");
   fuse_custom_io io{};
-  io.writev = FuseHooks::writev;
-  io.read = FuseHooks::read;
+  io.writev = write_hook;
+  io.read = hook_read;
   if (const int failed = fuse_session_custom_io(session_.get(), &io, device.get()); failed != 0) {
     return system_error(-failed, "libfuse refused the FUSE descriptor");
   }
@@ -162,9 +159,9 @@ Result<void> FuseLoop::answer_init() {
   fuse_buf request{};
   request.mem = options_.init_request.data();
   request.size = options_.init_request.size();
-  init_reply = &reply;
+  init_reply_ = &reply;
   fuse_session_process_buf(session_.get(), &request);
-  init_reply = nullptr;
+  init_reply_ = nullptr;
   if (reply.failed != 0) return system_error(reply.failed, "answering the kernel's INIT");
   if (reply.refused != 0) {
     return system_error(reply.refused, "libfuse cannot serve this kernel's FUSE version");

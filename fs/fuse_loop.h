@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <memory>
 
@@ -13,12 +15,9 @@
 
 struct fuse_lowlevel_ops;
 struct fuse_req;
+struct iovec;
 
 namespace hubvfs::fs {
-
-// The `userdata` given to FuseLoop::run, in an operation of libfuse's. libfuse's own
-// fuse_req_userdata() gives what the loop needs in its hooks.
-void* userdata_of(fuse_req* request);
 
 // What FuseSession does, for any set of libfuse operations.
 //
@@ -33,6 +32,9 @@ class FuseLoop {
   FuseLoop(const FuseLoop&) = delete;
   FuseLoop& operator=(const FuseLoop&) = delete;
 
+  // What run() was given as `userdata`, for `ops`: libfuse's own belongs to the loop.
+  static void* userdata_of(fuse_req* request);
+
   // As FuseSession::run. Of `ops` the init, destroy and flush entries are not used: what INIT
   // negotiates is decided here, and without FLUSH no close waits for a worker. Only once.
   Result<void> run(const fuse_lowlevel_ops& ops, void* userdata);
@@ -40,6 +42,7 @@ class FuseLoop {
   KernelNotifier& notifier() { return notifier_; }
 
  private:
+  struct InitReply;
   struct SessionDeleter {
     void operator()(fuse_session* session) const;
   };
@@ -48,22 +51,16 @@ class FuseLoop {
   Result<void> prepare();
   Result<void> open_session(const fuse_lowlevel_ops& ops, void* userdata);
   Result<void> answer_init();
+  static ssize_t write_hook(int fd, iovec* parts, int count, void* loop);
   void serve();
   bool receive(Bytes& buffer, std::size_t slot);
   void handle(Bytes& buffer, std::size_t size, std::size_t slot);
   void end(int failure);
 
-  // What libfuse hands to its hooks and operations.
-  struct Served {
-    RequestJournal& journal;
-    void* userdata;
-  };
-  friend void* userdata_of(fuse_req* request);
-  friend struct FuseHooks;
-
   FuseSessionOptions options_;
   Logger& log_;
-  std::unique_ptr<Served> served_;
+  void* userdata_ = nullptr;
+  InitReply* init_reply_ = nullptr;  // while INIT is fed to libfuse, before any other thread runs
   UniqueFd epoll_;
   UniqueFd wake_;
   // Outlives run(): requests that were parked hold a pointer to it until they are answered.

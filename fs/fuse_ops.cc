@@ -60,7 +60,7 @@ void run_op(fuse_req_t req, Op&& op) noexcept {
     return;
   }
   try {
-    op(*static_cast<Operations*>(userdata_of(req)), request);
+    op(*static_cast<Operations*>(FuseLoop::userdata_of(req)), request);
   } catch (const std::bad_alloc&) {
     request->fail(ENOMEM);
   } catch (...) {
@@ -131,30 +131,35 @@ void op_readlink(fuse_req_t req, fuse_ino_t node) {
   });
 }
 
-// A handle carries nothing: the node id says it all, to the next worker too.
-void reply_open(const RequestPtr& request, fuse_file_info info, const Result<OpenFlags>& flags) {
-  if (!flags) return request->fail(flags.error());
+// A handle carries nothing: the node id says it all, to the next worker too. False: the kernel did
+// not take it, and no release will come.
+bool reply_open(const RequestPtr& request, fuse_file_info info, const OpenFlags& flags) {
   info.fh = 0;
-  info.keep_cache = flags->keep_cache ? 1 : 0;
-  info.direct_io = flags->direct_io ? 1 : 0;
-  info.cache_readdir = flags->cache_listing ? 1 : 0;
-  request->answer([&](fuse_req_t r) { fuse_reply_open(r, &info); });
+  info.keep_cache = flags.keep_cache ? 1 : 0;
+  info.direct_io = flags.direct_io ? 1 : 0;
+  info.cache_readdir = flags.cache_listing ? 1 : 0;
+  bool taken = true;
+  request->answer([&](fuse_req_t r) { taken = fuse_reply_open(r, &info) != -ENOENT; });
+  return taken;
 }
 
 void op_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
     if ((info->flags & O_ACCMODE) != O_RDONLY) return request->fail(EROFS);
-    operations.open(NodeId::from_raw(node),
-                    [request, copy = *info](const Result<OpenFlags>& flags) {
-                      reply_open(request, copy, flags);
-                    });
+    const NodeId id = NodeId::from_raw(node);
+    operations.open(id, [request, id, &operations, copy = *info](const Result<OpenFlags>& flags) {
+      if (!flags) return request->fail(flags.error());
+      if (!reply_open(request, copy, *flags)) operations.release(id);
+    });
   });
 }
 
+// Answered before it is counted: a RELEASE that is not answered comes again to the next worker, and
+// would be counted twice.
 void op_release(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
-    operations.release(NodeId::from_raw(node));
     request->fail(0);
+    operations.release(NodeId::from_raw(node));
   });
 }
 
@@ -175,7 +180,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
     operations.opendir(NodeId::from_raw(node),
                        [request, copy = *info](const Result<OpenFlags>& flags) {
-                         reply_open(request, copy, flags);
+                         if (!flags) return request->fail(flags.error());
+                         reply_open(request, copy, *flags);
                        });
   });
 }

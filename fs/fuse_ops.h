@@ -6,7 +6,8 @@
 namespace hubvfs::fs {
 
 // libfuse's requests as calls of Operations. Every request is answered exactly once, from whichever
-// thread has the answer; no exception leaves. The session's userdata is an Operations*, borrowed.
+// thread has the answer; no exception leaves. FuseLoop::userdata_of is an Operations*,
+// borrowed.
 const fuse_lowlevel_ops& fuse_operations();
 
 }  // namespace hubvfs::fs

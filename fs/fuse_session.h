@@ -16,11 +16,11 @@ class Operations;
 class RequestJournal;
 
 struct FuseSessionOptions {
-  int dev_fd = -1;               // /dev/fuse, mounted; borrowed
-  std::uint32_t number = 0;      // the mount's, in the journal
-  RequestJournal* journal = nullptr;  // of the worker; borrowed
-  Bytes init_request;    // the INIT request the keeper read from it
-  unsigned threads = 8;  // that read requests
+  int dev_fd = -1;                    // /dev/fuse, mounted; borrowed
+  std::uint32_t number = 0;           // the mount's, in the journal
+  RequestJournal* journal = nullptr;  // the worker's; borrowed
+  Bytes init_request;                 // the INIT request the keeper read from it
+  unsigned threads = 8;               // that read requests
   // Called by run(), on its thread, once INIT is answered and before any request is taken.
   std::function<void()> on_ready;
 };

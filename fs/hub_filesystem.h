@@ -5,24 +5,48 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <unordered_map>
 
 #include "base/mutex.h"
+#include "fs/backend.h"
 #include "fs/catalog.h"
+#include "fs/open_table.h"
 #include "fs/operations.h"
+#include "fs/pending_replies.h"
 #include "fs/reader.h"
 
 namespace hubvfs::fs {
 
-// Operations over the Hub: the tree of design section 2.
+// A kernel timeout of what never changes.
+inline constexpr Duration kForever = std::chrono::hours(24 * 365);
+
+// What a mount has from its backend.
+struct MountParts {
+  std::shared_ptr<Catalog> catalog;
+  std::shared_ptr<Reader> reader;
+  hub::HubClient& hub;  // the catalog's too: the user's, or anonymous
+  cache::BlobStore& store;
+  OpenTable& table;
+  std::shared_ptr<OpenTable> keeps_table;  // null where the keeper's is borrowed
+  Logger& log;
+  const Clock& clock;
+};
+
+// Operations over the Hub: the tree of design section 2, or one repo of it at the root.
+//
+// In the mount of one repo node 1 is the folder, of the commit that the place shows now; all below
+// it is as in the tree. There the kernel keeps names right below the root for metadata.ttl only,
+// and absent ones not at all, since it cannot be told of each that a newer commit brings.
 class HubFilesystem final : public Operations,
+                            public PlaceListener,
                             public std::enable_shared_from_this<HubFilesystem> {
  public:
-  HubFilesystem(const OperationsOptions& options, std::shared_ptr<Catalog> catalog,
-                hub::HubClient& hub, cache::BlobStore& store, Logger& log, const Clock& clock);
+  static std::shared_ptr<HubFilesystem> create(const BackendOptions& options,
+                                               const MountOptions& mount, const MountParts& parts,
+                                               KernelNotifier& notifier);
   ~HubFilesystem() override;
   void close() override;
+  void check_root(Done reply) override;
 
   void lookup(NodeId parent, const std::string& name, Reply<Entry> reply) override;
   void getattr(NodeId node, Reply<Entry> reply) override;
@@ -38,6 +62,8 @@ class HubFilesystem final : public Operations,
   FilesystemSpace space() const override;
   std::string status_json() const override;
 
+  void place_changed(const Place& place, const PlacedPtr& before) override;
+
  private:
   // An entry of a snapshot, with what it belongs to.
   struct Located {
@@ -48,14 +74,39 @@ class HubFilesystem final : public Operations,
   };
   struct OpenFile {
     std::shared_ptr<OpenBlob> blob;
-    int opens = 0;  // of this worker's life; a RELEASE of an older one's is ignored
+    bool counted = false;  // in the open table: stays until its last RELEASE
   };
+  using OpenReply = std::shared_ptr<PendingReplies::Owed<OpenFlags>>;
 
-  // The snapshot entry a node stands for: its own, or for a repo known by name the root of the
-  // commit it is tied to (and is tied to now, if it was not).
+  HubFilesystem(const BackendOptions& options, const MountOptions& mount, const MountParts& parts,
+                KernelNotifier& notifier);
+
+  // The snapshot entry a node stands for: its own; for a repo known by name the root of the commit
+  // it is tied to (and is tied to now, if it was not); for node 1 of one repo's mount its folder.
   void locate(NodeId node, Reply<Located> reply);
   void locate_repo_name(const NameTable::Name& name, Reply<Located> reply);
   void locate_in(const PlacedPtr& placed, std::uint32_t number, Reply<Located> reply);
+  void locate_root(Reply<Located> reply);
+
+  static constexpr const char* kControlDir = ".hubvfs";
+  static Error stale();
+  // A node of the whole tree above its repos.
+  bool in_tree(NodeId node) const { return node.serial == 0 && !mount_.repo; }
+
+  // The mount of one repo (repo_root.cc).
+  bool is_repo_root(NodeId node) const {
+    return mount_.repo && node.serial == 0 && node.entry == kRootEntry;
+  }
+  bool pinned() const { return place_.pinned(); }
+  void locate_folder(const PlacedPtr& placed, Reply<Located> reply);
+  Result<Located> find_folder(const PlacedPtr& placed, const SnapshotPtr& snapshot) const;
+  Entry repo_root_entry();
+  Duration name_timeout(NodeId parent, const PlacedPtr& placed);
+  void check_folder(const PlacedPtr& placed, const Done& reply);
+  void explain_absent_repo(const Error& error, const Done& reply);
+  Error no_such_repo(const Error& error) const;
+  Error renamed_repo(const std::string& canonical) const;
+  void forget_names_below_root(const PlacedPtr& before);
 
   void lookup_at_root(const std::string& name, Reply<Entry> reply);
   void lookup_repo(const NameTable::Name& owner, const std::string& name, Reply<Entry> reply);
@@ -70,33 +121,34 @@ class HubFilesystem final : public Operations,
   Entry snapshot_entry(const Located& at) const;
   Entry control_entry(std::uint32_t number) const;
   Entry directory(NodeId node, UnixSeconds modified, Duration entry_timeout) const;
-  std::optional<std::string> control_text(std::uint32_t number) const;
+  // The text of a file of .hubvfs.
+  std::optional<std::string> control_text(NodeId node) const;
 
   void fill_names(std::uint32_t parent, std::uint64_t cookie, const Fill& fill);
+  void fill_root(std::uint64_t cookie, const Fill& fill);
+  void fill_control(std::uint64_t cookie, const Fill& fill) const;
   bool fill_dots(NodeId node, std::uint64_t& cookie, const Fill& fill) const;
-  void fill_snapshot(const Located& at, std::uint64_t cookie, const Fill& fill) const;
+  void fill_snapshot(NodeId node, const Located& at, std::uint64_t cookie, const Fill& fill);
 
-  void open_located(NodeId node, const Located& at, bool asked_again, Reply<OpenFlags> reply);
+  void open_located(NodeId node, const Located& at, bool asked_again, const OpenReply& reply);
   Result<std::shared_ptr<OpenBlob>> open_blob(const Located& at);
-  void keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, int opens);
+  void keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, bool opened);
   static Error gated(const Located& at);
   std::string blob_xattr(const Located& at, const std::string& name) const;
-  void housekeeping();
 
-  const OperationsOptions options_;
-  const std::shared_ptr<Catalog> catalog_;
-  hub::HubClient& hub_;
-  cache::BlobStore& store_;
-  Logger& log_;
-  const Clock& clock_;
+  const BackendOptions options_;
+  const MountOptions mount_;
+  const Place place_;  // of the mount of one repo
+  const MountParts parts_;
   const UnixSeconds started_;
-  Reader reader_;
+  PendingReplies pending_;
+  std::atomic<std::uint64_t> reads_{0};
 
-  mutable Mutex mutex_;  // rank 1
-  CondVar stopping_cv_;
-  bool stopping_ GUARDED_BY(mutex_) = false;
+  mutable Mutex mutex_;                                                        // rank 1
   std::unordered_map<std::uint64_t, OpenFile> open_files_ GUARDED_BY(mutex_);  // by raw node id
-  std::thread housekeeper_;
+
+  Mutex notifier_mutex_;  // rank 5: held while the notifier queues, so that close() ends its use
+  KernelNotifier* notifier_ GUARDED_BY(notifier_mutex_);
 };
 
 }  // namespace hubvfs::fs

@@ -4,34 +4,16 @@
 #include <sys/types.h>
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/result.h"
-#include "cache/blob_store.h"
-#include "cache/meta_store.h"
-#include "fs/kernel_notifier.h"
 #include "fs/node_id.h"
-#include "hub/hub_client.h"
 
 namespace hubvfs::fs {
-
-struct OperationsOptions {
-  hub::RepoType type = hub::RepoType::kModel;
-  std::string endpoint;  // as configured, without trailing '/': part of every metadata key
-  uid_t uid = 0;         // owner of every node, and of the namespace for private and gated repos
-  gid_t gid = 0;
-  bool shared = false;   // allow_other: modes 0444 and 0555, public repos only; else 0400 and 0500
-  bool offline = false;
-  Duration metadata_ttl = std::chrono::minutes(5);
-  Duration metadata_deadline = std::chrono::seconds(30);
-  Duration read_deadline = std::chrono::seconds(120);  // without progress
-  std::uint64_t memory_budget = 256u << 20;  // bytes of fetch buffers
-};
 
 struct Attributes {
   enum class Kind { kFile, kDirectory, kSymlink };
@@ -60,8 +42,8 @@ struct DirectoryItem {
 };
 
 struct OpenFlags {
-  bool keep_cache = false;   // the kernel's pages stay valid: the content never changes
-  bool direct_io = false;    // made when read
+  bool keep_cache = false;  // the kernel's pages stay valid: the content never changes
+  bool direct_io = false;   // made when read
   bool cache_listing = false;
 };
 
@@ -71,12 +53,13 @@ struct FilesystemSpace {
   std::uint64_t free_blocks = 0;
 };
 
-// The filesystem, without libfuse: what each request means and when it is answered.
+// One mount, without libfuse: what each request means and when it is answered. Made by
+// Backend::mount.
 //
 // An interface so that the kernel's side can be tested against another filesystem.
-// Thread-safe, and no call blocks: where the answer is not on this host the reply runs later, on the
-// Hub client's thread. Each reply runs exactly once, with no lock held, within the deadline of its
-// request. Node ids are those of fs/node_id.h; one that means nothing any more is kStale.
+// Thread-safe, and no call blocks: where the answer is not on this host the reply runs later, on
+// the Hub client's thread. Each reply runs exactly once, with no lock held, within the deadline of
+// its request. Node ids are those of fs/node_id.h; one that means nothing any more is kStale.
 class Operations {
  public:
   template <typename T>
@@ -85,16 +68,18 @@ class Operations {
   // False: no room, stop (the item is asked for again).
   using Fill = std::function<bool(const DirectoryItem&)>;
 
-  // All borrowed. To end: close() this, destroy the hub, let go of this, then the store and meta.
-  // Errors: the metadata cannot be read.
-  static Result<std::shared_ptr<Operations>> create(const OperationsOptions& options,
-                                                    hub::HubClient& hub, cache::BlobStore& store,
-                                                    cache::MetaStore& meta,
-                                                    KernelNotifier& notifier, Logger& log,
-                                                    const Clock& clock);
   virtual ~Operations() = default;
-  // Parked requests are answered with kCancelled, and so is what comes later. Once, before the end.
+  // What is parked here is answered with kCancelled, and so is what comes later; the notifier is
+  // not used any more. Other mounts go on, and so do fetches that were begun. When it returns, no
+  // reply is running and none will run: what they refer to may go. Not to be called from a reply.
   virtual void close() = 0;
+
+  // Whether there is what the mount is to show; for the command that makes it. A whole tree:
+  // success at once. One repo: resolves it and its folder, from what is known or from the Hub, a
+  // refusal that is remembered being asked again. The error's context tells the user what is wrong:
+  // kNotFound (no such repo, or not to be seen; no such revision; no such folder), kNotDirectory
+  // (FOLDER is a file), kGated, kPermissionDenied, or why the Hub did not answer.
+  virtual void check_root(Done reply) = 0;
 
   virtual void lookup(NodeId parent, const std::string& name, Reply<Entry> reply) = 0;
   virtual void getattr(NodeId node, Reply<Entry> reply) = 0;
@@ -103,6 +88,8 @@ class Operations {
   // Calls `fill` for each item after `cookie` (0: from the start) until it says stop, then `reply`.
   virtual void readdir(NodeId node, std::uint64_t cookie, Fill fill, Done reply) = 0;
   virtual void open(NodeId node, Reply<OpenFlags> reply) = 0;
+  // One open less, of this worker or of an earlier one. To be called once the RELEASE is answered:
+  // one that is not comes again to the next worker. Also for an open whose reply nobody took.
   virtual void release(NodeId node) = 0;
   // At most `size` bytes, fewer only at the end of the file; the view is valid during the reply.
   virtual void read(NodeId node, std::uint64_t offset, std::size_t size,

@@ -95,9 +95,11 @@ void deliver(const Bytes& data, const std::vector<Waiter>& waiters) {
 
 class OpenBlob {
  public:
-  OpenBlob(std::shared_ptr<cache::Blob> stored_blob, hub::FileRef file_ref, std::uint64_t block)
+  OpenBlob(std::shared_ptr<cache::Blob> stored_blob, hub::FileRef file_ref,
+           hub::HubClient& fetched_by, std::uint64_t block)
       : stored(std::move(stored_blob)),
         file(std::move(file_ref)),
+        hub(fetched_by),
         size(file.content.size()),
         block_size(block),
         read_ahead(size, block) {}
@@ -115,6 +117,7 @@ class OpenBlob {
 
   const std::shared_ptr<cache::Blob> stored;
   const hub::FileRef file;
+  hub::HubClient& hub;
   const std::uint64_t size;
   const std::uint64_t block_size;
 
@@ -127,11 +130,11 @@ class OpenBlob {
 
 class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
  public:
-  ReaderCore(const ReaderOptions& options, hub::HubClient& hub, cache::BlobStore& store,
-             Logger& log, const Clock& clock)
-      : options_(options), hub_(hub), store_(store), log_(log), clock_(clock) {}
+  ReaderCore(const ReaderOptions& options, cache::BlobStore& store, Logger& log, const Clock& clock)
+      : options_(options), store_(store), log_(log), clock_(clock) {}
 
-  Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file);
+  Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
+                                         hub::HubClient& hub);
   void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done);
   void expire();
   void close();
@@ -168,7 +171,6 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   void fail_waiters(const std::vector<Waiter>& waiters, const Error& error);
 
   const ReaderOptions options_;
-  hub::HubClient& hub_;
   cache::BlobStore& store_;
   Logger& log_;
   const Clock& clock_;
@@ -188,7 +190,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
 };
 
 Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space,
-                                                   const hub::FileRef& file) {
+                                                   const hub::FileRef& file, hub::HubClient& hub) {
   const cache::BlobKey key{space, file.content};
   {
     MutexLock lock(mutex_);
@@ -203,7 +205,7 @@ Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space
   }
   auto stored = store_.open(key, options_.endpoint);
   if (!stored) return stored.error();
-  auto blob = std::make_shared<OpenBlob>(*stored, file, store_.block_size());
+  auto blob = std::make_shared<OpenBlob>(*stored, file, hub, store_.block_size());
   MutexLock lock(mutex_);
   std::weak_ptr<OpenBlob>& slot = blobs_[key];
   if (auto other = slot.lock()) return other;
@@ -403,13 +405,13 @@ void ReaderCore::start(const PartPtr& part) {
     request.priority = part->priority;
     part->progress = clock_.now();
   }
-  const hub::FetchId id = hub_.fetch(std::move(request));
+  const hub::FetchId id = blob.hub.fetch(std::move(request));
   MutexLock lock(blob.mutex);
   part->id = id;
 }
 
 void ReaderCore::make_urgent(const PartPtr& part, std::optional<hub::FetchId> id) {
-  if (id) return hub_.raise_priority(*id, hub::Priority::kDemand);
+  if (id) return part->blob->hub.raise_priority(*id, hub::Priority::kDemand);
   MutexLock lock(mutex_);
   const auto it = std::find(queued_.begin(), queued_.end(), part);
   if (it == queued_.end()) return;
@@ -627,7 +629,7 @@ void ReaderCore::close() {
       }
     }
     fail_waiters(waiters, stopping);
-    for (const hub::FetchId id : ids) hub_.cancel(id);
+    for (const hub::FetchId id : ids) blob->hub.cancel(id);
   }
 }
 
@@ -636,9 +638,9 @@ ReaderStats ReaderCore::stats() const {
   return {reads_, waited_, waiting_, fetched_, reserved_, corrupt_};
 }
 
-Reader::Reader(const ReaderOptions& options, hub::HubClient& hub, cache::BlobStore& store,
-               Logger& log, const Clock& clock)
-    : core_(std::make_shared<ReaderCore>(options, hub, store, log, clock)) {
+Reader::Reader(const ReaderOptions& options, cache::BlobStore& store, Logger& log,
+               const Clock& clock)
+    : core_(std::make_shared<ReaderCore>(options, store, log, clock)) {
   store.on_verdict([weak = std::weak_ptr(core_)](const cache::BlobKey& key, Result<void> verdict) {
     if (const auto core = weak.lock()) core->on_verdict(key, verdict);
   });
@@ -649,8 +651,8 @@ Reader::~Reader() { close(); }
 void Reader::close() { core_->close(); }
 
 Result<std::shared_ptr<OpenBlob>> Reader::open(const cache::Namespace& space,
-                                               const hub::FileRef& file) {
-  return core_->open(space, file);
+                                               const hub::FileRef& file, hub::HubClient& hub) {
+  return core_->open(space, file, hub);
 }
 
 void Reader::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done) {

@@ -31,7 +31,8 @@ class OpenBlob;  // one content being read; shared by all who read it
 class ReaderCore;
 
 // Joins the Hub and the cache: a read is answered from the store, or parked until its own bytes
-// have arrived. One fetch a block however many wait for it. Thread-safe; no call blocks.
+// have arrived. One fetch a block however many wait for it, and one memory budget: so one reader
+// for all mounts of a process. Thread-safe; no call blocks.
 class Reader {
  public:
   // `bytes`: exactly what was asked for, valid during the call only. Errors: those of
@@ -39,17 +40,18 @@ class Reader {
   // Runs once, on the calling thread or on another, with no lock held; never short.
   using Done = std::function<void(const Result<ByteView>& bytes)>;
 
-  // `hub` and `store` must outlive every callback of `hub`: destroy the reader, then the hub, then
-  // the store.
-  Reader(const ReaderOptions& options, hub::HubClient& hub, cache::BlobStore& store, Logger& log,
-         const Clock& clock);
+  // `store` and the hubs given to open() must outlive every callback of those: close the reader,
+  // then destroy the hubs, then the reader and the store.
+  Reader(const ReaderOptions& options, cache::BlobStore& store, Logger& log, const Clock& clock);
   ~Reader();  // closes
   // What is parked ends with kCancelled, and so does every later read.
   void close();
 
-  // `file` says where missing blocks come from. The same content gives the same OpenBlob.
+  // `file` and `hub` say where missing blocks come from and whose token asks for them. The same
+  // content in a namespace gives the same OpenBlob, which asks as who opened it first.
   // kIo: the store's index fails. kCorrupt: this content was refused before.
-  Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file);
+  Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
+                                         hub::HubClient& hub);
   // `range` is not empty and within the content.
   void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
   // What the store has of it.

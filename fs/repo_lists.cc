@@ -28,7 +28,7 @@ struct Catalog::RepoListing {
 
 std::optional<UnixSeconds> Catalog::time_of(const std::string& kind,
                                             const std::string& rest) const {
-  const auto stored = meta_.get(own_, key(kind, rest));
+  const auto stored = meta_.get(options_.own, key(kind, rest));
   if (!stored || !*stored) return {};
   ByteReader in(**stored);
   const auto seconds = in.integer<std::uint64_t>();
@@ -76,7 +76,7 @@ void Catalog::list(const std::string& question, std::uint32_t parent, const std:
 void Catalog::add_names(RepoListing& listing, const hub::RepoPage& page) {
   for (const hub::RepoSummary& repo : page.repos) {
     const Place place{repo.id.name, ""};
-    if (!hub::is_repo_name(repo.id.name) || (options_.shared && repo.is_private)) continue;
+    if (!hub::is_repo_name(repo.id.name) || (shared() && repo.is_private)) continue;
     if (listing.owner.empty()) {
       if (!place.owner().empty()) {
         if (auto made = ensure_owner(place.owner()); !made) log_.warning(made.error().context);
@@ -97,7 +97,7 @@ void Catalog::add_names(RepoListing& listing, const hub::RepoPage& page) {
 void Catalog::note_listed(const std::string& question) {
   ByteWriter now;
   now.integer(static_cast<std::uint64_t>(clock_.unix_now()));
-  if (auto put = meta_.put(own_, key("listed", question), now.bytes()); !put) {
+  if (auto put = meta_.put(options_.own, key("listed", question), now.bytes()); !put) {
     log_.warning(put.error().context);
   }
 }
@@ -150,7 +150,7 @@ void Catalog::find_root_name(const std::string& name, Done<NameTable::Name> done
   if (!Place::parse("", name)) {
     return done(Error{ErrorCode::kNotFound, "not a name of the Hub: " + escape_for_log(name)});
   }
-  if (is_absent(name)) return done(Error{ErrorCode::kNotFound, name + " is not on the Hub"});
+  if (auto refused = refusal(name)) return done(*refused);
   if (!root_names_.join(name, std::move(done))) return;
   if (!hub::is_repo_name_part(name)) return take_root_name(name, hub::RepoPage{});  // NAME@REV
   hub_.list_repos(options_.type, name, "", clock_.now() + options_.metadata_deadline,

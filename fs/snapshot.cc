@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "base/text.h"
 #include "hub/names.h"
 
 namespace hubvfs::fs {
@@ -122,6 +123,17 @@ std::optional<std::uint32_t> Snapshot::child(std::uint32_t directory, std::strin
       first, last, name, [](const Entry& entry, std::string_view n) { return entry.name < n; });
   if (it == last || it->name != name) return {};
   return static_cast<std::uint32_t>(it - entries_.begin());
+}
+
+std::optional<std::uint32_t> Snapshot::find(std::string_view path) const {
+  std::uint32_t number = 0;
+  if (path.empty()) return number;
+  for (const std::string_view component : split(path, '/')) {
+    const auto next = entries_[number].is_directory ? child(number, component) : std::nullopt;
+    if (!next) return {};
+    number = *next;
+  }
+  return number;
 }
 
 std::string Snapshot::path(std::uint32_t number) const {

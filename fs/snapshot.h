@@ -41,6 +41,8 @@ class Snapshot {
   std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
   const Entry& entry(std::uint32_t number) const { return entries_[number]; }
   std::optional<std::uint32_t> child(std::uint32_t directory, std::string_view name) const;
+  // What is at "dir/name" from the repo root; "" is entry 0.
+  std::optional<std::uint32_t> find(std::string_view path) const;
   // "dir/name" from the repo root; "" for entry 0.
   std::string path(std::uint32_t number) const;
   // Whether some file has no content id: such a listing is not for good (design, section 3).

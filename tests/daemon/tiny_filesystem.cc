@@ -80,7 +80,7 @@ void getattr(fuse_req_t request, fuse_ino_t ino, fuse_file_info*) {
 }
 
 void open(fuse_req_t request, fuse_ino_t ino, fuse_file_info* info) {
-  auto& notifier = *static_cast<fs::KernelNotifier*>(fs::userdata_of(request));
+  auto& notifier = *static_cast<fs::KernelNotifier*>(fs::FuseLoop::userdata_of(request));
   if (ino == kCrash) std::abort();
   if (ino == kForgetAttributes) {
     notifier.invalidate_attributes(kCounter);

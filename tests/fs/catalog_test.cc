@@ -7,7 +7,6 @@
 #include "tests/fs/waiting.h"
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/manual_clock.h"
-#include "tests/support/recording_notifier.h"
 
 namespace hubvfs::fs {
 namespace {
@@ -15,39 +14,34 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-TEST(Place, NamesOfTheTreeBecomeReposAndRevisions) {
-  const auto plain = Place::parse("acme", "llm");
-  ASSERT_TRUE(plain);
-  EXPECT_EQ(plain->repo, "acme/llm");
-  EXPECT_EQ(plain->revision, "");
-  const auto pull = Place::parse("acme", "llm@refs%2Fpr%2F1");
-  ASSERT_TRUE(pull);
-  EXPECT_EQ(pull->revision, "refs/pr/1");
-  EXPECT_EQ(pull->name(), "llm@refs%2Fpr%2F1");
-  EXPECT_EQ(pull->text(), "acme/llm@refs/pr/1");
-  EXPECT_TRUE(Place::parse("acme", "llm@" + std::string(40, 'a'))->pinned());
-  EXPECT_EQ(Place::parse("", "gpt2")->owner(), "");
-}
-
-TEST(Place, NamesTheHubWouldRefuseAreNone) {
-  for (const char* name : {".git", "..", "a--b", "a..b", "-a", "a.", "x@", "x@../y", "x@-a",
-                           "x@a b", "x@%2F", "x@a%2F..%2Fb", "a b", "autorun.git"}) {
-    EXPECT_FALSE(Place::parse("acme", name)) << name;
+class RecordingListener final : public PlaceListener {
+ public:
+  void place_changed(const Place& place, const PlacedPtr& before) override {
+    MutexLock lock(mutex_);
+    all_.emplace_back(place.text(), before);
   }
-}
+  std::vector<std::pair<std::string, PlacedPtr>> all() const {
+    MutexLock lock(mutex_);
+    return all_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::vector<std::pair<std::string, PlacedPtr>> all_ GUARDED_BY(mutex_);
+};
 
 class CatalogTest : public testing::Test {
  protected:
   void SetUp() override {
+    options_.own = "u1000";
     first_ = hub_->commit(repo_, {{"config.json", {"{}", false}}, {"dir/a", {"1", false}}});
     start();
   }
   void TearDown() override { stop(); }
   void start() {
-    OperationsOptions options = options_;
-    options.endpoint = "http://hub";
-    options.uid = 1000;
-    catalog_ = *Catalog::create(options, *hub_, meta_, notifier_, log_, clock_);
+    options_.endpoint = "http://hub";
+    catalog_ = *Catalog::create(options_, *hub_, meta_, log_, clock_);
+    catalog_->add_listener(changes_);
   }
   void stop() {
     catalog_->close();
@@ -73,10 +67,10 @@ class CatalogTest : public testing::Test {
 
   const hub::RepoId repo_{hub::RepoType::kModel, "acme/llm"};
   std::string first_;
-  OperationsOptions options_;
+  CatalogOptions options_;
   ManualClock clock_;
   NullLogger log_;
-  RecordingNotifier notifier_;
+  std::shared_ptr<RecordingListener> changes_ = std::make_shared<RecordingListener>();
   cache::MemoryMetaStore meta_;
   std::shared_ptr<Catalog> catalog_;
   std::unique_ptr<FakeHubClient> hub_ = std::make_unique<FakeHubClient>();
@@ -130,8 +124,9 @@ TEST_F(CatalogTest, AMovedBranchShowsTheNewCommitToNewWalks) {
   EXPECT_EQ(after->info.commit, second);
   EXPECT_NE(after->serial, before->serial);
   EXPECT_EQ(catalog_->placed(before->serial)->info.commit, first_) << "the old one stays";
-  ASSERT_EQ(notifier_.entries().size(), 1u);
-  EXPECT_EQ(notifier_.entries()[0].second, "llm");
+  ASSERT_EQ(changes_->all().size(), 1u);
+  EXPECT_EQ(changes_->all()[0].first, "acme/llm");
+  EXPECT_EQ(changes_->all()[0].second->serial, before->serial);
 }
 
 TEST_F(CatalogTest, ALoaderThatOpensFilesStaysOnItsCommitForFifteenMinutesAtMost) {
@@ -191,16 +186,69 @@ TEST_F(CatalogTest, PrivateReposHaveTheUsersNamespaceAndPublicOnesTheSharedOne) 
 
 TEST_F(CatalogTest, ASharedMountShowsNeitherPrivateNorGatedRepos) {
   stop();
-  options_.shared = true;
+  options_.own = "public";
   start();
   const hub::RepoId secret{hub::RepoType::kModel, "acme/secret"};
   hub_->commit(secret, {{"a", {"1", false}}});
   hub_->set_private(secret, true);
-  EXPECT_EQ(resolve("secret").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(resolve("secret").error().code, ErrorCode::kPermissionDenied);
   const hub::RepoId gated{hub::RepoType::kModel, "acme/gated"};
   hub_->commit(gated, {{"a", {"1", false}}});
   hub_->set_gate(gated, hub::Gate::kAuto, true);
   EXPECT_EQ(resolve("gated").error().code, ErrorCode::kGated);
+  const auto asked = hub_->counts().info;
+  EXPECT_EQ(resolve("secret").error().code, ErrorCode::kPermissionDenied);
+  EXPECT_EQ(resolve("gated").error().code, ErrorCode::kGated);
+  EXPECT_EQ(hub_->counts().info, asked) << "remembered";
+  EXPECT_EQ(catalog_->absent_for("acme/gated"), Duration::zero()) << "it is not absent";
+}
+
+TEST_F(CatalogTest, ARepoThatIsGatedLaterLeavesASharedMount) {
+  stop();
+  options_.own = "public";
+  start();
+  const auto before = resolve("llm")->placed;
+  hub_->set_gate(repo_, hub::Gate::kAuto, true);
+  clock_.advance(minutes(6));
+  ASSERT_TRUE(resolve("llm")) << "answered from what is known";
+  let_checks_end();
+  EXPECT_EQ(resolve("llm").error().code, ErrorCode::kGated);
+  ASSERT_EQ(changes_->all().size(), 1u);
+  EXPECT_EQ(changes_->all()[0].second->serial, before->serial);
+  stop();
+  start();
+  EXPECT_EQ(resolve("llm").error().code, ErrorCode::kGated) << "a restart does not bring it back";
+}
+
+TEST_F(CatalogTest, AListenerThatIsGoneIsNotTold) {
+  ASSERT_TRUE(resolve("llm"));
+  auto other = std::make_shared<RecordingListener>();
+  catalog_->add_listener(other);
+  changes_.reset();
+  hub_->commit(repo_, {{"config.json", {"{2}", false}}});
+  clock_.advance(minutes(6));
+  ASSERT_TRUE(resolve("llm"));
+  let_checks_end();
+  EXPECT_EQ(other->all().size(), 1u);
+}
+
+TEST_F(CatalogTest, AForgottenRefusalIsAskedAgain) {
+  EXPECT_EQ(resolve("late").error().code, ErrorCode::kNotFound);
+  hub_->commit({hub::RepoType::kModel, "acme/late"}, {{"a", {"1", false}}});
+  EXPECT_EQ(resolve("late").error().code, ErrorCode::kNotFound);
+  catalog_->forget_refusal(*Place::parse("acme", "late"));
+  EXPECT_TRUE(resolve("late"));
+}
+
+TEST_F(CatalogTest, StoredSnapshotsCauseNoQuestion) {
+  const auto placed = resolve("llm")->placed;
+  EXPECT_EQ(catalog_->stored_snapshot(placed), nullptr) << "never listed";
+  ASSERT_TRUE(snapshot(placed));
+  stop();
+  hub_->set_offline(true);
+  start();
+  EXPECT_NE(catalog_->stored_snapshot(placed), nullptr);
+  EXPECT_EQ(hub_->counts().tree, 1u);
 }
 
 TEST_F(CatalogTest, ARenamedIdTellsItsNewOne) {

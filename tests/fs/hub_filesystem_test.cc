@@ -4,10 +4,11 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <map>
+#include <future>
 
 #include "cache/memory_cache.h"
-#include "tests/fs/waiting.h"
+#include "fs/backend.h"
+#include "tests/fs/sync_mount.h"
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/recording_notifier.h"
@@ -17,7 +18,6 @@ namespace hubvfs::fs {
 namespace {
 
 constexpr std::uint64_t kBlock = 256 * 1024;
-const NodeId kRoot{false, 0, kRootEntry};
 
 class HubFilesystemTest : public testing::Test {
  protected:
@@ -34,133 +34,70 @@ class HubFilesystemTest : public testing::Test {
     options_.endpoint = "http://hub";
     options_.uid = 1000;
     options_.gid = 100;
-    fs_ = *Operations::create(options_, *hub_, store_, meta_, notifier_, log_, clock_);
+    options_.open_table = table_.get();
+    backend_ = *Backend::create(options_, {*hub_, *hub_}, store_, meta_, log_, clock_);
+    fs_ = SyncMount(*backend_->mount(mount_, notifier_));
   }
   void stop() {
-    fs_->close();
+    backend_->close();
     hub_->hold_fetches(false);
     hub_->hold_metadata(false);
     fs_.reset();
-  }
-
-  Result<Entry> lookup(NodeId parent, const std::string& name) {
-    Answer<Entry> answer;
-    fs_->lookup(parent, name, answer.callback());
-    return answer.get();
-  }
-  // The node at a path that must exist.
-  NodeId walk(const std::string& path) {
-    NodeId node = kRoot;
-    for (std::size_t at = 0; at < path.size();) {
-      const std::size_t end = std::min(path.find('/', at), path.size());
-      const auto entry = lookup(node, path.substr(at, end - at));
-      EXPECT_TRUE(entry && entry->exists) << path << " at " << path.substr(at, end - at);
-      if (!entry || !entry->exists) return {};
-      node = entry->attributes.node;
-      at = end + 1;
-    }
-    return node;
-  }
-  Result<OpenFlags> open(NodeId node) {
-    Answer<OpenFlags> answer;
-    fs_->open(node, answer.callback());
-    return answer.get();
-  }
-  Result<OpenFlags> opendir(NodeId node) {
-    Answer<OpenFlags> answer;
-    fs_->opendir(node, answer.callback());
-    return answer.get();
-  }
-  Result<std::string> read(NodeId node, std::uint64_t offset, std::size_t size) {
-    Answer<std::string> answer;
-    fs_->read(node, offset, size, [callback = answer.callback()](const Result<ByteView>& bytes) {
-      if (!bytes) return callback(bytes.error());
-      callback(std::string(as_text(*bytes)));
-    });
-    return answer.get();
-  }
-  // All of a directory, `batch` items a call, by name.
-  std::map<std::string, Entry> list(NodeId node, std::size_t batch = 1000) {
-    EXPECT_TRUE(opendir(node));
-    std::map<std::string, Entry> all;
-    std::uint64_t cookie = 0;
-    for (bool more = true; more;) {
-      std::size_t taken = 0;
-      more = false;
-      std::promise<void> done;
-      fs_->readdir(
-          node, cookie,
-          [&](const DirectoryItem& item) {
-            if (taken == batch) return !(more = true);
-            ++taken;
-            cookie = item.cookie;
-            EXPECT_TRUE(all.emplace(item.name, item.entry).second) << item.name << " twice";
-            return true;
-          },
-          [&](const Result<void>& result) {
-            EXPECT_TRUE(result);
-            done.set_value();
-          });
-      done.get_future().wait();
-    }
-    return all;
-  }
-  std::string xattr(NodeId node, const std::string& name) {
-    Answer<std::string> answer;
-    fs_->getxattr(node, name, answer.callback());
-    const auto got = answer.get();
-    return got ? *got : std::string("error ") + to_string(got.error().code);
+    backend_.reset();
   }
 
   const hub::RepoId repo_{hub::RepoType::kModel, "acme/llm"};
   std::string weights_;
   std::string commit_;
-  OperationsOptions options_;
+  BackendOptions options_;
+  MountOptions mount_{hub::RepoType::kModel, false, {}, 7};
   ManualClock clock_;
   NullLogger log_;
+  std::unique_ptr<OpenTable> table_ = *OpenTable::make_private(log_);
   RecordingNotifier notifier_;
   cache::MemoryMetaStore meta_;
   cache::MemoryBlobStore store_{kBlock, 0};
   std::unique_ptr<FakeHubClient> hub_ = std::make_unique<FakeHubClient>();
-  std::shared_ptr<Operations> fs_;
+  std::unique_ptr<Backend> backend_;
+  SyncMount fs_;
 };
 
 TEST_F(HubFilesystemTest, FilesAreReadByPath) {
-  const NodeId node = walk("acme/llm/model.safetensors");
-  ASSERT_TRUE(open(node));
-  EXPECT_EQ(*read(node, 0, weights_.size()), weights_);
-  EXPECT_EQ(*read(node, kBlock - 3, 6), weights_.substr(kBlock - 3, 6));
-  EXPECT_EQ(*read(walk("acme/llm/sub/deep/file.txt"), 0, 100), "deep");
+  const NodeId node = fs_.walk("acme/llm/model.safetensors");
+  ASSERT_TRUE(fs_.open(node));
+  EXPECT_EQ(*fs_.read(node, 0, weights_.size()), weights_);
+  EXPECT_EQ(*fs_.read(node, kBlock - 3, 6), weights_.substr(kBlock - 3, 6));
+  EXPECT_EQ(*fs_.read(fs_.walk("acme/llm/sub/deep/file.txt"), 0, 100), "deep");
 }
 
 TEST_F(HubFilesystemTest, ReadsAreShortOnlyAtTheEnd) {
-  const NodeId node = walk("acme/llm/model.safetensors");
-  EXPECT_EQ(read(node, weights_.size() - 2, 4096)->size(), 2u);
-  EXPECT_EQ(read(node, weights_.size(), 4096)->size(), 0u);
-  EXPECT_EQ(read(node, weights_.size() + 999, 4096)->size(), 0u);
-  EXPECT_EQ(read(walk("acme/llm/empty.txt"), 0, 4096)->size(), 0u);
+  const NodeId node = fs_.walk("acme/llm/model.safetensors");
+  EXPECT_EQ(fs_.read(node, weights_.size() - 2, 4096)->size(), 2u);
+  EXPECT_EQ(fs_.read(node, weights_.size(), 4096)->size(), 0u);
+  EXPECT_EQ(fs_.read(node, weights_.size() + 999, 4096)->size(), 0u);
+  EXPECT_EQ(fs_.read(fs_.walk("acme/llm/empty.txt"), 0, 4096)->size(), 0u);
 }
 
 TEST_F(HubFilesystemTest, AttributesAreExactAndOwnedByTheUser) {
-  const auto entry = lookup(walk("acme/llm"), "model.safetensors");
+  const auto entry = fs_.lookup(fs_.walk("acme/llm"), "model.safetensors");
   ASSERT_TRUE(entry);
   EXPECT_EQ(entry->attributes.size, weights_.size());
   EXPECT_EQ(entry->attributes.mode, S_IFREG | 0400u);
   EXPECT_EQ(entry->attributes.uid, 1000u);
   EXPECT_EQ(entry->attributes.blocks, 1u) << "never 0 for a non-empty file";
-  EXPECT_EQ(lookup(walk("acme/llm"), "empty.txt")->attributes.blocks, 0u);
+  EXPECT_EQ(fs_.lookup(fs_.walk("acme/llm"), "empty.txt")->attributes.blocks, 0u);
   EXPECT_GT(entry->attributes.modified, 0);
-  ASSERT_TRUE(read(entry->attributes.node, 0, weights_.size()));
-  EXPECT_EQ(lookup(walk("acme/llm"), "model.safetensors")->attributes.blocks,
+  ASSERT_TRUE(fs_.read(entry->attributes.node, 0, weights_.size()));
+  EXPECT_EQ(fs_.lookup(fs_.walk("acme/llm"), "model.safetensors")->attributes.blocks,
             (weights_.size() + 511) / 512);
 }
 
 TEST_F(HubFilesystemTest, AbsentNamesInAKnownListingCauseNoRequestAndAreKeptLong) {
-  const NodeId repo = walk("acme/llm");
-  ASSERT_TRUE(opendir(repo));
+  const NodeId repo = fs_.walk("acme/llm");
+  ASSERT_TRUE(fs_.opendir(repo));
   const auto asked = hub_->counts().metadata();
   for (int i = 0; i < 200; ++i) {
-    const auto entry = lookup(repo, "absent" + std::to_string(i));
+    const auto entry = fs_.lookup(repo, "absent" + std::to_string(i));
     ASSERT_TRUE(entry);
     EXPECT_FALSE(entry->exists);
     EXPECT_GE(entry->entry_timeout, std::chrono::hours(1));
@@ -170,17 +107,17 @@ TEST_F(HubFilesystemTest, AbsentNamesInAKnownListingCauseNoRequestAndAreKeptLong
 
 TEST_F(HubFilesystemTest, NamesTheHubWouldRefuseCauseNoRequest) {
   for (const char* name : {".git", "-x", "a--b", "..x..y", "HEAD~1"}) {
-    EXPECT_FALSE(lookup(kRoot, name)->exists) << name;
+    EXPECT_FALSE(fs_.lookup(kRoot, name)->exists) << name;
   }
   EXPECT_EQ(hub_->counts().metadata(), 0u);
-  EXPECT_EQ(lookup(kRoot, std::string(256, 'x')).error().code, ErrorCode::kNameTooLong);
+  EXPECT_EQ(fs_.lookup(kRoot, std::string(256, 'x')).error().code, ErrorCode::kNameTooLong);
 }
 
 TEST_F(HubFilesystemTest, AnUnknownOwnerCostsTwoRequestsOnce) {
-  EXPECT_FALSE(lookup(kRoot, "node_modules")->exists);
+  EXPECT_FALSE(fs_.lookup(kRoot, "node_modules")->exists);
   const auto asked = hub_->counts().metadata();
   EXPECT_EQ(asked, 2u);  // a list, and a legacy id
-  const auto again = lookup(kRoot, "node_modules");
+  const auto again = fs_.lookup(kRoot, "node_modules");
   EXPECT_FALSE(again->exists);
   EXPECT_GT(again->entry_timeout, Duration::zero());
   EXPECT_EQ(hub_->counts().metadata(), asked);
@@ -190,22 +127,22 @@ TEST_F(HubFilesystemTest, ListingAnOwnerAsksNothingAboutItsRepos) {
   for (int i = 0; i < 30; ++i) {
     hub_->commit({hub::RepoType::kModel, "acme/repo" + std::to_string(i)}, {{"a", {"1", false}}});
   }
-  const NodeId owner = walk("acme");
-  const auto names = list(owner, 7);
+  const NodeId owner = fs_.walk("acme");
+  const auto names = fs_.list(owner, 7);
   EXPECT_EQ(names.size(), 31u + 2);
   EXPECT_EQ(hub_->counts().info, 0u);
   const NodeId only_listed = names.at("repo3").attributes.node;
   EXPECT_EQ(only_listed.serial, 0u);
-  EXPECT_EQ(lookup(owner, "repo3")->attributes.node, only_listed);
+  EXPECT_EQ(fs_.lookup(owner, "repo3")->attributes.node, only_listed);
   EXPECT_EQ(hub_->counts().info, 0u);
-  EXPECT_TRUE(lookup(only_listed, "a")->exists);
+  EXPECT_TRUE(fs_.lookup(only_listed, "a")->exists);
   EXPECT_EQ(hub_->counts().info, 1u);
-  EXPECT_EQ(*read(lookup(only_listed, "a")->attributes.node, 0, 10), "1");
+  EXPECT_EQ(*fs_.read(fs_.lookup(only_listed, "a")->attributes.node, 0, 10), "1");
 }
 
 TEST_F(HubFilesystemTest, TheRootListsOwnersAndTheControlFolder) {
   hub_->commit({hub::RepoType::kModel, "other/thing"}, {{"a", {"1", false}}});
-  const auto names = list(kRoot, 2);
+  const auto names = fs_.list(kRoot, 2);
   EXPECT_TRUE(names.contains("acme"));
   EXPECT_TRUE(names.contains("other"));
   EXPECT_TRUE(names.contains(".hubvfs"));
@@ -213,42 +150,95 @@ TEST_F(HubFilesystemTest, TheRootListsOwnersAndTheControlFolder) {
 }
 
 TEST_F(HubFilesystemTest, AListingIsTheSameInSmallPieces) {
-  const NodeId repo = walk("acme/llm");
-  const auto whole = list(repo);
-  const auto pieces = list(repo, 1);
+  const NodeId repo = fs_.walk("acme/llm");
+  const auto whole = fs_.list(repo);
+  const auto pieces = fs_.list(repo, 1);
   ASSERT_EQ(whole.size(), 6u);
   for (const auto& [name, entry] : whole) {
     ASSERT_TRUE(pieces.contains(name));
     if (name != "." && name != "..") {
-      EXPECT_EQ(entry.attributes.node, lookup(repo, name)->attributes.node) << name;
+      EXPECT_EQ(entry.attributes.node, fs_.lookup(repo, name)->attributes.node) << name;
     }
   }
 }
 
 TEST_F(HubFilesystemTest, NodeIdsAndContentSurviveARestartWithTheHubGone) {
-  const NodeId file = walk("acme/llm/model.safetensors");
-  const NodeId dir = walk("acme/llm/sub/deep");
-  ASSERT_TRUE(read(file, 0, weights_.size()));
+  const NodeId file = fs_.walk("acme/llm/model.safetensors");
+  const NodeId dir = fs_.walk("acme/llm/sub/deep");
+  ASSERT_TRUE(fs_.read(file, 0, weights_.size()));
   const auto asked = hub_->counts();
   stop();
   hub_->set_offline(true);
   start();
-  EXPECT_EQ(*read(file, 0, weights_.size()), weights_) << "from the node id alone";
-  EXPECT_EQ(walk("acme/llm/model.safetensors"), file);
-  EXPECT_EQ(walk("acme/llm/sub/deep"), dir);
-  EXPECT_EQ(list(dir).size(), 3u);
+  EXPECT_EQ(*fs_.read(file, 0, weights_.size()), weights_) << "from the node id alone";
+  EXPECT_EQ(fs_.walk("acme/llm/model.safetensors"), file);
+  EXPECT_EQ(fs_.walk("acme/llm/sub/deep"), dir);
+  EXPECT_EQ(fs_.list(dir).size(), 3u);
   EXPECT_EQ(hub_->counts().metadata(), asked.metadata());
   EXPECT_EQ(hub_->counts().fetches, asked.fetches);
   hub_->set_offline(false);
 }
 
-TEST_F(HubFilesystemTest, ReleasesOfAnEarlierWorkerAreIgnored) {
-  const NodeId file = walk("acme/llm/config.json");
+TEST_F(HubFilesystemTest, OpensAreCountedOverARestart) {
+  const NodeId file = fs_.walk("acme/llm/config.json");
+  ASSERT_TRUE(fs_.open(file));
+  ASSERT_TRUE(fs_.open(file));
+  EXPECT_EQ(table_->count(7, file.raw()), 2u);
+  stop();
+  start();
+  EXPECT_EQ(table_->count(7, file.raw()), 2u) << "of the worker before";
+  EXPECT_EQ(*fs_.read(file, 0, 10), "{}");
   fs_->release(file);
-  ASSERT_TRUE(open(file));
+  ASSERT_TRUE(fs_.open(file));
+  EXPECT_EQ(table_->count(7, file.raw()), 2u);
   fs_->release(file);
   fs_->release(file);
-  EXPECT_EQ(*read(file, 0, 10), "{}");
+  EXPECT_EQ(table_->total(7), 0u);
+  fs_->release(file);
+  EXPECT_EQ(*fs_.read(file, 0, 10), "{}") << "a release too many does no harm";
+  EXPECT_EQ(table_->total(7), 0u) << "and a read is no open";
+}
+
+TEST_F(HubFilesystemTest, AnOpenIsCountedBeforeItIsAnswered) {
+  const NodeId file = fs_.walk("acme/llm/config.json");
+  std::promise<std::uint32_t> counted;
+  fs_->open(file,
+            [&](const Result<OpenFlags>&) { counted.set_value(table_->count(7, file.raw())); });
+  EXPECT_EQ(counted.get_future().get(), 1u);
+}
+
+TEST_F(HubFilesystemTest, WhatIsNotOpenedIsNotCounted) {
+  EXPECT_FALSE(fs_.open(fs_.walk("acme/llm/sub")));
+  EXPECT_FALSE(fs_.open({false, 77, 5}));
+  ASSERT_TRUE(fs_.opendir(fs_.walk("acme/llm")));
+  const NodeId status = fs_.walk(".hubvfs/status.json");
+  ASSERT_TRUE(fs_.open(status));
+  EXPECT_EQ(table_->total(7), 0u);
+  // Nor may its release be taken for another's where the table is full.
+  for (std::uint64_t node = 0; node <= OpenTable::kCapacity; ++node) table_->open(9, node);
+  fs_->release(status);
+  EXPECT_TRUE(table_->overflowed());
+}
+
+TEST_F(HubFilesystemTest, FilesAreReadThoughTheTableIsFull) {
+  for (std::uint64_t node = 0; node < OpenTable::kCapacity; ++node) table_->open(9, node);
+  const NodeId file = fs_.walk("acme/llm/config.json");
+  ASSERT_TRUE(fs_.open(file));
+  EXPECT_TRUE(table_->overflowed());
+  EXPECT_EQ(*fs_.read(file, 0, 10), "{}");
+  fs_->release(file);
+  EXPECT_FALSE(table_->overflowed());
+  EXPECT_EQ(*fs_.read(file, 0, 10), "{}");
+}
+
+TEST_F(HubFilesystemTest, AnOpenThatTheHubRefusesIsNotCounted) {
+  const hub::RepoId gated{hub::RepoType::kModel, "acme/gated"};
+  hub_->commit(gated, {{"LICENSE", {"yes", false}}, {"other", {"no", false}}});
+  hub_->set_gate(gated, hub::Gate::kManual, false);
+  EXPECT_EQ(fs_.open(fs_.walk("acme/gated/other")).error().code, ErrorCode::kGated);
+  EXPECT_EQ(table_->total(7), 0u);
+  ASSERT_TRUE(fs_.open(fs_.walk("acme/gated/LICENSE")));
+  EXPECT_EQ(table_->total(7), 1u);
 }
 
 TEST_F(HubFilesystemTest, NodesThatMeanNothingAreStale) {
@@ -259,21 +249,21 @@ TEST_F(HubFilesystemTest, NodesThatMeanNothingAreStale) {
     if (node.entry != 9) {
       EXPECT_EQ(got.error().code, ErrorCode::kStale);
     }
-    EXPECT_EQ(open(node).error().code, ErrorCode::kStale);
+    EXPECT_EQ(fs_.open(node).error().code, ErrorCode::kStale);
   }
-  NodeId passthrough = walk("acme/llm/config.json");
+  NodeId passthrough = fs_.walk("acme/llm/config.json");
   passthrough.passthrough = true;
-  EXPECT_EQ(open(passthrough).error().code, ErrorCode::kStale);
-  NodeId beyond = walk("acme/llm");
+  EXPECT_EQ(fs_.open(passthrough).error().code, ErrorCode::kStale);
+  NodeId beyond = fs_.walk("acme/llm");
   beyond.entry = 12345;
-  EXPECT_EQ(open(beyond).error().code, ErrorCode::kStale);
+  EXPECT_EQ(fs_.open(beyond).error().code, ErrorCode::kStale);
 }
 
 TEST_F(HubFilesystemTest, RenamedIdsAreSymlinks) {
   const hub::RepoId bare{hub::RepoType::kModel, "bert-base"};
   hub_->commit(bare, {{"a", {"1", false}}});
   hub_->rename(bare, "google-bert/bert-base");
-  const auto legacy = lookup(kRoot, "bert-base");
+  const auto legacy = fs_.lookup(kRoot, "bert-base");
   ASSERT_TRUE(legacy && legacy->exists);
   EXPECT_EQ(legacy->attributes.kind, Attributes::Kind::kSymlink);
   Answer<std::string> target;
@@ -282,7 +272,7 @@ TEST_F(HubFilesystemTest, RenamedIdsAreSymlinks) {
   const hub::RepoId moved{hub::RepoType::kModel, "acme/old"};
   hub_->commit(moved, {{"a", {"1", false}}});
   hub_->rename(moved, "other/new");
-  const auto old = lookup(walk("acme"), "old");
+  const auto old = fs_.lookup(fs_.walk("acme"), "old");
   Answer<std::string> sideways;
   fs_->readlink(old->attributes.node, sideways.callback());
   EXPECT_EQ(*sideways.get(), "../other/new");
@@ -290,61 +280,61 @@ TEST_F(HubFilesystemTest, RenamedIdsAreSymlinks) {
 
 TEST_F(HubFilesystemTest, RevisionsAreNamedInTheTree) {
   hub_->set_ref(repo_, "refs/pr/1", commit_);
-  EXPECT_EQ(*read(walk("acme/llm@" + commit_ + "/config.json"), 0, 9), "{}");
-  EXPECT_EQ(*read(walk("acme/llm@refs%2Fpr%2F1/config.json"), 0, 9), "{}");
-  EXPECT_FALSE(lookup(walk("acme"), "llm@nope")->exists);
+  EXPECT_EQ(*fs_.read(fs_.walk("acme/llm@" + commit_ + "/config.json"), 0, 9), "{}");
+  EXPECT_EQ(*fs_.read(fs_.walk("acme/llm@refs%2Fpr%2F1/config.json"), 0, 9), "{}");
+  EXPECT_FALSE(fs_.lookup(fs_.walk("acme"), "llm@nope")->exists);
 }
 
 TEST_F(HubFilesystemTest, GatedFilesAreListedAndRefusedAndReadOnceGranted) {
   const hub::RepoId gated{hub::RepoType::kModel, "acme/gated"};
   hub_->commit(gated, {{"README.md", {"read me", false}}, {"w.bin", {"weights", true}}});
   hub_->set_gate(gated, hub::Gate::kManual, false);
-  const NodeId repo = walk("acme/gated");
-  EXPECT_EQ(list(repo).at("w.bin").attributes.size, 7u);
-  EXPECT_EQ(open(walk("acme/gated/w.bin")).error().code, ErrorCode::kGated);
-  const NodeId readme = walk("acme/gated/README.md");
-  ASSERT_TRUE(open(readme));
-  EXPECT_EQ(*read(readme, 0, 100), "read me");
+  const NodeId repo = fs_.walk("acme/gated");
+  EXPECT_EQ(fs_.list(repo).at("w.bin").attributes.size, 7u);
+  EXPECT_EQ(fs_.open(fs_.walk("acme/gated/w.bin")).error().code, ErrorCode::kGated);
+  const NodeId readme = fs_.walk("acme/gated/README.md");
+  ASSERT_TRUE(fs_.open(readme));
+  EXPECT_EQ(*fs_.read(readme, 0, 100), "read me");
   hub_->set_gate(gated, hub::Gate::kManual, true);
   clock_.advance(std::chrono::seconds(11));
-  const NodeId weights = walk("acme/gated/w.bin");
-  ASSERT_TRUE(open(weights)) << "no remount after a grant";
-  EXPECT_EQ(*read(weights, 0, 100), "weights");
-  EXPECT_EQ(xattr(weights, "user.hubvfs.namespace"), "u1000");
+  const NodeId weights = fs_.walk("acme/gated/w.bin");
+  ASSERT_TRUE(fs_.open(weights)) << "no remount after a grant";
+  EXPECT_EQ(*fs_.read(weights, 0, 100), "weights");
+  EXPECT_EQ(fs_.xattr(weights, "user.hubvfs.namespace"), "u1000");
 }
 
 TEST_F(HubFilesystemTest, ExtendedAttributesTellWhatAFileIs) {
-  const NodeId file = walk("acme/llm/model.safetensors");
-  EXPECT_EQ(xattr(file, "user.hubvfs.repo"), "acme/llm");
-  EXPECT_EQ(xattr(file, "user.hubvfs.commit"), commit_);
-  EXPECT_EQ(xattr(file, "user.hubvfs.oid"), content_id_of(weights_, true).to_string());
-  EXPECT_EQ(xattr(file, "user.hubvfs.size"), std::to_string(weights_.size()));
-  EXPECT_EQ(xattr(file, "user.hubvfs.cached"), "0");
-  EXPECT_EQ(xattr(file, "user.hubvfs.verified"), "0");
-  ASSERT_TRUE(read(file, 0, weights_.size()));
+  const NodeId file = fs_.walk("acme/llm/model.safetensors");
+  EXPECT_EQ(fs_.xattr(file, "user.hubvfs.repo"), "acme/llm");
+  EXPECT_EQ(fs_.xattr(file, "user.hubvfs.commit"), commit_);
+  EXPECT_EQ(fs_.xattr(file, "user.hubvfs.oid"), content_id_of(weights_, true).to_string());
+  EXPECT_EQ(fs_.xattr(file, "user.hubvfs.size"), std::to_string(weights_.size()));
+  EXPECT_EQ(fs_.xattr(file, "user.hubvfs.cached"), "0");
+  EXPECT_EQ(fs_.xattr(file, "user.hubvfs.verified"), "0");
+  ASSERT_TRUE(fs_.read(file, 0, weights_.size()));
   ASSERT_TRUE(store_.flush());
-  EXPECT_EQ(xattr(file, "user.hubvfs.cached"), std::to_string(weights_.size()));
-  EXPECT_EQ(xattr(file, "user.hubvfs.verified"), "1");
-  EXPECT_EQ(xattr(file, "security.selinux"), "error NoAttribute");
-  EXPECT_EQ(xattr(walk("acme/llm"), "user.hubvfs.revision"), "main");
-  EXPECT_EQ(xattr(walk("acme"), "user.hubvfs.repo"), "error NoAttribute");
+  EXPECT_EQ(fs_.xattr(file, "user.hubvfs.cached"), std::to_string(weights_.size()));
+  EXPECT_EQ(fs_.xattr(file, "user.hubvfs.verified"), "1");
+  EXPECT_EQ(fs_.xattr(file, "security.selinux"), "error NoAttribute");
+  EXPECT_EQ(fs_.xattr(fs_.walk("acme/llm"), "user.hubvfs.revision"), "main");
+  EXPECT_EQ(fs_.xattr(fs_.walk("acme"), "user.hubvfs.repo"), "error NoAttribute");
 }
 
 TEST_F(HubFilesystemTest, StatusIsAFileOfTheMount) {
-  const NodeId status = walk(".hubvfs/status.json");
-  ASSERT_TRUE(open(status)->direct_io);
-  const std::string text = *read(status, 0, 100'000);
+  const NodeId status = fs_.walk(".hubvfs/status.json");
+  ASSERT_TRUE(fs_.open(status)->direct_io);
+  const std::string text = *fs_.read(status, 0, 100'000);
   EXPECT_NE(text.find("\"endpoint\":\"http://hub\""), std::string::npos);
-  EXPECT_EQ(*read(status, 1, 5), text.substr(1, 5));
-  EXPECT_EQ(*read(walk(".hubvfs/version"), 0, 100), HUBVFS_VERSION "\n");
+  EXPECT_EQ(*fs_.read(status, 1, 5), text.substr(1, 5));
+  EXPECT_EQ(*fs_.read(fs_.walk(".hubvfs/version"), 0, 100), HUBVFS_VERSION "\n");
 }
 
 TEST_F(HubFilesystemTest, AnUnreachableHubIsAnErrorNotAnAbsentName) {
   hub_->fail_metadata(1, {ErrorCode::kUnavailable, "down"});
-  EXPECT_EQ(lookup(kRoot, "acme").error().code, ErrorCode::kUnavailable);
-  const NodeId owner = walk("acme");
+  EXPECT_EQ(fs_.lookup(kRoot, "acme").error().code, ErrorCode::kUnavailable);
+  const NodeId owner = fs_.walk("acme");
   hub_->fail_metadata(1, {ErrorCode::kUnavailable, "down"});
-  EXPECT_EQ(lookup(owner, "unknown").error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(fs_.lookup(owner, "unknown").error().code, ErrorCode::kUnavailable);
 }
 
 TEST_F(HubFilesystemTest, ClosingAnswersParkedLookupsAndReads) {

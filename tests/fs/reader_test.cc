@@ -35,10 +35,10 @@ class ReaderTest : public testing::Test {
     ReaderOptions options;
     options.endpoint = "http://hub";
     options.memory_budget = budget;
-    reader_ = std::make_unique<Reader>(options, *hub_, store_, log_, clock_);
+    reader_ = std::make_unique<Reader>(options, store_, log_, clock_);
   }
   std::shared_ptr<OpenBlob> open(const std::string& path) {
-    return *reader_->open("public", hub_->file(repo_, commit_, path));
+    return *reader_->open("public", hub_->file(repo_, commit_, path), *hub_);
   }
   // Copies, since the view ends with the callback.
   Reader::Done into(Answer<std::string>& answer) {
@@ -148,7 +148,7 @@ TEST_F(ReaderTest, ContentThatComesWrongTwiceIsRefused) {
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, ErrorCode::kCorrupt);
   EXPECT_NE(got.error().context.find("config.json"), std::string::npos);
-  EXPECT_EQ(reader_->open("public", hub_->file(repo_, commit_, "config.json")).error().code,
+  EXPECT_EQ(reader_->open("public", hub_->file(repo_, commit_, "config.json"), *hub_).error().code,
             ErrorCode::kCorrupt);
   EXPECT_EQ(hub_->counts().fetches, 2u);
 }
@@ -207,6 +207,25 @@ TEST_F(ReaderTest, AReaderThatWaitsMakesItsReadAheadUrgent) {
   for (std::size_t i = 3; i < hub_->fetches().size(); ++i) {
     EXPECT_GE(hub_->fetches()[i].range.begin, ahead.end) << "fetched twice";
   }
+}
+
+TEST_F(ReaderTest, BlocksAreAskedForByWhoOpenedTheBlobFirst) {
+  FakeHubClient anonymous;
+  ASSERT_EQ(anonymous.commit(repo_, {{"model.bin", {content_, true}},
+                                     {"config.json", {"{\"a\": 1}", false}},
+                                     {"same.bin", {content_, true}}}),
+            commit_);
+  const hub::FileRef file = hub_->file(repo_, commit_, "model.bin");
+  const auto blob = *reader_->open("public", file, anonymous);
+  EXPECT_EQ(*reader_->open("public", file, *hub_), blob) << "one blob, so one fetch a block";
+  ASSERT_TRUE(read(blob, {0, 10}));
+  EXPECT_EQ(anonymous.counts().fetches, 1u);
+  EXPECT_EQ(hub_->counts().fetches, 0u);
+  const auto own = *reader_->open("u1000", file, *hub_);
+  ASSERT_TRUE(read(own, {0, 10}));
+  EXPECT_EQ(anonymous.counts().fetches, 1u);
+  EXPECT_EQ(hub_->counts().fetches, 1u) << "nothing of one namespace is read for another";
+  reader_->close();
 }
 
 TEST_F(ReaderTest, ClosingAnswersWhatIsParked) {

@@ -9,7 +9,7 @@
 #include <set>
 
 #include "cache/memory_cache.h"
-#include "fs/operations.h"
+#include "fs/backend.h"
 #include "tests/fs/waiting.h"
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/manual_clock.h"
@@ -71,14 +71,16 @@ class FsModel {
     commits_[repo + "@" + commit] = files;
   }
   void start() {
-    OperationsOptions options;
+    BackendOptions options;
     options.endpoint = "http://hub";
     options.memory_budget = (1 + pick(20)) * kBlock;
-    fs_ = *Operations::create(options, *hub_, store_, meta_, notifier_, log_, clock_);
+    backend_ = *Backend::create(options, {*hub_, *hub_}, store_, meta_, log_, clock_);
+    fs_ = *backend_->mount({}, notifier_);
   }
   void stop() {
-    fs_->close();
+    backend_->close();
     fs_.reset();
+    backend_.reset();
   }
 
   const std::pair<const std::string, Files>& some_commit() {
@@ -172,6 +174,7 @@ class FsModel {
   cache::MemoryMetaStore meta_;
   cache::MemoryBlobStore store_{kBlock, 12 * kBlock};
   std::unique_ptr<FakeHubClient> hub_ = std::make_unique<FakeHubClient>();
+  std::unique_ptr<Backend> backend_;
   std::shared_ptr<Operations> fs_;
 };
 

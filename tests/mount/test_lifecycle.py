@@ -117,16 +117,6 @@ class Lifecycle(MountTestCase):
         self.assertFalse(os.path.exists(self.place()))
         self.assertEqual(self.daemon(self.place()).returncode, 0)
 
-    def test_a_second_daemon_on_one_cache_names_the_first(self):
-        first, second, cache = self.place("first"), self.place("second"), self.place("cache")
-        self.assertEqual(self.daemon(first, cache).returncode, 0)
-        owners = [str(pid) for pid in self.served_by(first)]
-        done = self.daemon(second, cache)
-        self.assertEqual(done.returncode, 1)
-        self.assertTrue(any(pid in done.stderr for pid in owners), f"{done.stderr}: {owners}")
-        self.assertIn(cache, done.stderr)
-        self.assertEqual(run("cat", f"{first}/org/model/config.json").stdout, '{"a": 1}\n')
-
     def test_a_second_mount_on_one_folder_is_refused(self):
         point = self.place()
         self.assertEqual(self.daemon(point).returncode, 0)

@@ -18,15 +18,23 @@ class RecordingNotifier final : public fs::KernelNotifier {
     MutexLock lock(mutex_);
     entries_.emplace_back(parent, name);
   }
-  void invalidate_attributes(std::uint64_t) override {}
+  void invalidate_attributes(std::uint64_t node) override {
+    MutexLock lock(mutex_);
+    attributes_.push_back(node);
+  }
   std::vector<std::pair<std::uint64_t, std::string>> entries() const {
     MutexLock lock(mutex_);
     return entries_;
+  }
+  std::vector<std::uint64_t> attributes() const {
+    MutexLock lock(mutex_);
+    return attributes_;
   }
 
  private:
   mutable Mutex mutex_;
   std::vector<std::pair<std::uint64_t, std::string>> entries_ GUARDED_BY(mutex_);
+  std::vector<std::uint64_t> attributes_ GUARDED_BY(mutex_);
 };
 
 }  // namespace hubvfs

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/backend.h"
+
+#include <algorithm>
+
+#include "fs/hub_filesystem.h"
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr Duration kTick = std::chrono::seconds(1);
+
+}  // namespace
+
+Backend::Backend(const BackendOptions& options, BackendHubs hubs, cache::BlobStore& store,
+                 cache::MetaStore& meta, Logger& log, const Clock& clock)
+    : options_(options),
+      hubs_(hubs),
+      store_(store),
+      meta_(meta),
+      log_(log),
+      clock_(clock),
+      reader_(std::make_shared<Reader>(
+          ReaderOptions{options.endpoint, options.read_deadline, options.memory_budget}, store, log,
+          clock)) {}
+
+Result<std::unique_ptr<Backend>> Backend::create(const BackendOptions& options, BackendHubs hubs,
+                                                 cache::BlobStore& store, cache::MetaStore& meta,
+                                                 Logger& log, const Clock& clock) {
+  std::unique_ptr<Backend> backend(new Backend(options, hubs, store, meta, log, clock));
+  backend->table_ = options.open_table;
+  if (backend->table_ == nullptr) {
+    auto table = OpenTable::make_private(log);
+    if (!table) return table.error();
+    backend->own_table_ = std::move(*table);
+    backend->table_ = backend->own_table_.get();
+  }
+  backend->housekeeper_ = std::thread([raw = backend.get()] { raw->housekeeping(); });
+  return backend;
+}
+
+Backend::~Backend() { close(); }
+
+Result<std::shared_ptr<Catalog>> Backend::catalog_of(hub::RepoType type, bool shared) {
+  std::shared_ptr<Catalog>& known = catalogs_[{type, shared}];
+  if (known) return known;
+  CatalogOptions options;
+  options.type = type;
+  options.endpoint = options_.endpoint;
+  options.own = shared ? "public" : "u" + std::to_string(options_.uid);
+  options.offline = options_.offline;
+  options.metadata_ttl = options_.metadata_ttl;
+  options.metadata_deadline = options_.metadata_deadline;
+  auto made = Catalog::create(options, shared ? hubs_.anonymous : hubs_.own, meta_, log_, clock_);
+  if (!made) return made.error();
+  known = *made;
+  return known;
+}
+
+Result<std::shared_ptr<Operations>> Backend::mount(const MountOptions& options,
+                                                   KernelNotifier& notifier) {
+  MutexLock lock(mutex_);
+  if (closed_) return {ErrorCode::kCancelled, "the daemon is stopping"};
+  const auto catalog = catalog_of(options.repo ? options.repo->type : options.type, options.shared);
+  if (!catalog) return catalog.error();
+  const MountParts parts{*catalog, reader_, options.shared ? hubs_.anonymous : hubs_.own,
+                         store_,   *table_, own_table_,
+                         log_,     clock_};
+  std::shared_ptr<Operations> made = HubFilesystem::create(options_, options, parts, notifier);
+  std::erase_if(mounts_, [](const auto& known) { return known.expired(); });
+  mounts_.push_back(made);
+  return made;
+}
+
+void Backend::close() {
+  std::vector<std::shared_ptr<Operations>> mounts;
+  std::vector<std::shared_ptr<Catalog>> catalogs;
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+    stopping_cv_.notify_all();
+    for (const auto& weak : mounts_) {
+      if (auto mount = weak.lock()) mounts.push_back(std::move(mount));
+    }
+    for (const auto& [key, catalog] : catalogs_) {
+      if (catalog) catalogs.push_back(catalog);
+    }
+  }
+  if (housekeeper_.joinable()) housekeeper_.join();
+  for (const auto& mount : mounts) mount->close();
+  for (const auto& catalog : catalogs) catalog->close();
+  reader_->close();
+}
+
+// Each request has a deadline of its own: a reader stalled in the page cache cannot be interrupted.
+void Backend::housekeeping() {
+  for (;;) {
+    {
+      MutexLock lock(mutex_);
+      if (!closed_) stopping_cv_.wait_for(mutex_, kTick);
+      if (closed_) return;
+    }
+    reader_->expire();
+  }
+}
+
+}  // namespace hubvfs::fs

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of Catalog that keeps the listing of each commit.
+#include "fs/catalog.h"
+
+namespace hubvfs::fs {
+namespace {
+
+constexpr Duration kMaskedTtl = std::chrono::seconds(10);
+constexpr std::uint64_t kSnapshotEntriesInMemory = 2'000'000;
+
+}  // namespace
+
+std::string Catalog::listing_key(const Placed& placed) const {
+  return key("tree", placed.info.id.name + '\0' + placed.info.commit);
+}
+
+void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done) {
+  bool again = false;
+  SnapshotPtr found;
+  {
+    MutexLock lock(mutex_);
+    const auto it = snapshots_.find(placed->serial);
+    if (it != snapshots_.end()) {
+      snapshot_order_.splice(snapshot_order_.begin(), snapshot_order_, it->second.used);
+      found = it->second.snapshot;
+      again = want_unmasked && found->masked() && clock_.now() - it->second.asked >= kMaskedTtl;
+    }
+  }
+  if (found && !again) return done(found);
+  if (!again) {
+    if (auto stored = load_snapshot(placed)) return done(stored);
+  }
+  const std::string question = std::to_string(placed->serial);
+  if (listing_.join(question, std::move(done))) ask_listing(placed, question);
+}
+
+SnapshotPtr Catalog::load_snapshot(const PlacedPtr& placed) {
+  auto stored = meta_.get(placed->space, listing_key(*placed));
+  if (!stored || !*stored) return nullptr;
+  auto decoded = Snapshot::decode(**stored);
+  if (decoded) return remember(placed, std::move(*decoded));
+  log_.warning(placed->place.text() + ": " + decoded.error().context + ", asked again");
+  return nullptr;
+}
+
+SnapshotPtr Catalog::stored_snapshot(const PlacedPtr& placed) {
+  {
+    MutexLock lock(mutex_);
+    const auto it = snapshots_.find(placed->serial);
+    if (it != snapshots_.end()) return it->second.snapshot;
+  }
+  return load_snapshot(placed);
+}
+
+void Catalog::ask_listing(const PlacedPtr& placed, const std::string& question) {
+  const auto deadline = clock_.now() + options_.metadata_deadline;
+  auto entries = std::make_shared<std::vector<hub::TreeEntry>>();
+  hub_.list_tree(
+      placed->info.id, placed->info.commit, "", true, deadline,
+      [entries](std::vector<hub::TreeEntry> page) {
+        std::move(page.begin(), page.end(), std::back_inserter(*entries));
+        return true;
+      },
+      [weak = self_, placed, question, entries](const Result<bool>& answer) {
+        const auto self = weak.lock();
+        if (!self) return;
+        if (!answer) {
+          return self->listing_.finish(question, answer.error().within(placed->place.text()));
+        }
+        Snapshot made = Snapshot::build(*entries);
+        entries->clear();
+        if (made.hidden_total() > 0) {
+          self->log_.warning(placed->place.text() + ": " + std::to_string(made.hidden_total()) +
+                             " names that no directory may hold were left out");
+        }
+        auto stored = self->meta_.put(placed->space, self->listing_key(*placed), made.encode());
+        if (!stored) self->log_.warning(stored.error().context);
+        self->listing_.finish(question, self->remember(placed, std::move(made)));
+      });
+}
+
+SnapshotPtr Catalog::remember(const PlacedPtr& placed, Snapshot snapshot) {
+  auto made = std::make_shared<const Snapshot>(std::move(snapshot));
+  MutexLock lock(mutex_);
+  const auto it = snapshots_.find(placed->serial);
+  if (it != snapshots_.end()) {
+    snapshot_entries_ -= it->second.snapshot->size();
+    snapshot_order_.erase(it->second.used);
+    snapshots_.erase(it);
+  }
+  snapshot_order_.push_front(placed->serial);
+  snapshots_[placed->serial] = {made, clock_.now(), snapshot_order_.begin()};
+  snapshot_entries_ += made->size();
+  while (snapshot_entries_ > kSnapshotEntriesInMemory && snapshot_order_.size() > 1) {
+    const auto oldest = snapshots_.find(snapshot_order_.back());
+    snapshot_entries_ -= oldest->second.snapshot->size();
+    snapshots_.erase(oldest);
+    snapshot_order_.pop_back();
+  }
+  return made;
+}
+
+}  // namespace hubvfs::fs

@@ -98,6 +98,7 @@ HttpAnswer HubApi::file(const Call& call) {
              names_etag(call.request.header("if-none-match"), etag)) {
     answer.status = 304;
     answer.add(entry->is_lfs() ? "X-Linked-ETag" : "ETag", quoted(etag));
+    answer.add("Accept-Ranges", "bytes");
   } else if (entry->is_lfs()) {
     answer = redirect_to_content(call, *entry);
   } else if (call.route.kind == Route::Kind::kResolve && !call.repo.settings->is_private &&

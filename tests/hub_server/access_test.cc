@@ -48,5 +48,25 @@ TEST_F(Access, TokenFileThatIsWrongStopsTheStart) {
   EXPECT_FALSE(HubServer::start(options_, log_, clock_));
 }
 
+TEST_F(Access, TokensAddedAndRevokedWhileServingCountASecondLater) {
+  write_file(other_ / "tokens", "hf_of_ada ada\nhf_of_carl carl\n");
+  later();
+  EXPECT_EQ(get("/api/whoami-v2", token("hf_of_carl")).status, 200);
+  expect(get("/api/models/acme/public", bob_), 401, "",
+         "Invalid credentials in Authorization header");
+  write_file(other_ / "tokens", "hf_of_ada\n");
+  later();
+  EXPECT_EQ(get("/acme/private/resolve/main/f.txt", ada_).body, "private") << "as before";
+  EXPECT_NE(log_.text().find("line 1 is not \"TOKEN USER\""), std::string::npos);
+  EXPECT_EQ(log_.text().find("hf_of"), std::string::npos);
+}
+
+TEST_F(Access, AGrantTakesEffectWhileServing) {
+  EXPECT_EQ(get("/acme/gated/resolve/main/f.txt", eve_).status, 403);
+  put("acme/gated/.hubvfs-repo.json", R"({"gated": "manual", "readers": ["ada", "eve"]})");
+  later();
+  EXPECT_EQ(get("/acme/gated/resolve/main/f.txt", eve_).body, "gated");
+}
+
 }  // namespace
 }  // namespace hubvfs::hub::server

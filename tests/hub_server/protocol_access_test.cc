@@ -7,9 +7,11 @@ namespace {
 
 using HubProtocolA4Private = AccessRepos;
 using HubProtocolA5 = AccessRepos;
+using HubProtocolA6 = AccessRepos;
 using HubProtocolC2Gated = AccessRepos;
 using HubProtocolE1 = AccessRepos;
 using HubProtocolE2 = AccessRepos;
+using HubProtocolE3 = AccessRepos;
 using HubProtocolE4 = AccessRepos;
 
 TEST_F(HubProtocolE2, AnonymousCannotTellMissingFromPrivate) {
@@ -79,6 +81,46 @@ TEST_F(HubProtocolE2, GatedContentByCaller) {
   EXPECT_EQ(get("/acme/gated/resolve/main/w.bin", ada_).status, 302);
 }
 
+TEST_F(HubProtocolE2, AnAutomaticGateOpensToWhoAsked) {
+  const std::string tree = "/api/models/acme/auto/tree/main";
+  EXPECT_EQ(flat_json(get("/api/models/acme/auto").body)["gated"], "auto");
+  EXPECT_EQ(get("/acme/auto/resolve/main/f.txt", eve_).body, "auto");
+  EXPECT_EQ(get("/acme/auto/resolve/main/f.txt", ada_).body, "auto");
+  EXPECT_EQ(get("/api/models/acme/auto/auth-check", eve_).body, "OK");
+  expect(get("/acme/auto/resolve/main/f.txt", bob_), 403, "GatedRepo",
+         "Access to model acme/auto is restricted and you are not in the authorized list. Visit " +
+             server_->url() + "/acme/auto to ask for access.");
+  EXPECT_EQ(get("/acme/auto/resolve/main/f.txt").status, 401);
+}
+
+TEST_F(HubProtocolE2, MetadataOfAGatedRepoIsPublic) {
+  for (const char* target :
+       {"/api/models/acme/gated", "/api/models/acme/gated/revision/main",
+        "/api/models/acme/gated/refs", "/api/models/acme/gated/tree/main",
+        "/api/models/acme/gated/commits/main", "/api/models/acme/gated/treesize/main/sub"}) {
+    EXPECT_EQ(get(target).status, 200) << target;
+    EXPECT_EQ(get(target, bob_).status, 200) << target;
+  }
+  expect(get("/api/models/acme/gated/tree/nope"), 404, "RevisionNotFound", "Invalid rev id: nope");
+}
+
+TEST_F(HubProtocolE2, TheTokenIsCheckedBeforeAllElse) {
+  for (const char* target :
+       {"/api/models/acme/nope", "/api/models/acme/private", "/acme/gated/resolve/main/f.txt",
+        "/acme/gated/resolve/main/README.md", "/api/models/acme/off", "/api/models", "/api/nope",
+        "/acme/public/resolve/nope/none"}) {
+    expect(get(target, token("hf_unknown")), 401, "",
+           "Invalid credentials in Authorization header");
+  }
+}
+
+TEST_F(HubProtocolE2, GateThenRevisionThenEntry) {
+  EXPECT_EQ(get("/acme/gated/resolve/nope/none", bob_).header("x-error-code"), "GatedRepo");
+  EXPECT_EQ(get("/acme/gated/resolve/nope/none", ada_).header("x-error-code"), "RevisionNotFound");
+  EXPECT_EQ(get("/acme/gated/resolve/main/none", ada_).header("x-error-code"), "EntryNotFound");
+  EXPECT_EQ(get("/acme/gated/resolve/nope/README.md").header("x-error-code"), "RevisionNotFound");
+}
+
 TEST_F(HubProtocolE2, GatedAllowListIsPublicAndItsAbsenceIs404) {
   EXPECT_EQ(get("/acme/gated/resolve/main/README.md").body, "read me");
   expect(get("/acme/gated/resolve/main/LICENSE"), 404, "EntryNotFound", "Entry not found");
@@ -120,12 +162,47 @@ TEST_F(HubProtocolE2, UnknownRoute) {
          "Sorry, we can't find the page you are looking for.");
 }
 
-TEST_F(HubProtocolA5, Whoami) {
+TEST_F(HubProtocolA5, WhoamiHasEveryFieldOfTheHubs) {
+  const auto ada = flat_json(get("/api/whoami-v2", ada_).body);
+  const std::map<std::string, std::string> fixed = {{"type", "user"},
+                                                    {"name", "ada"},
+                                                    {"fullname", "ada"},
+                                                    {"email", "null"},
+                                                    {"emailVerified", "false"},
+                                                    {"canPay", "false"},
+                                                    {"billingMode", "prepaid"},
+                                                    {"periodEnd", "null"},
+                                                    {"isPro", "false"},
+                                                    {"avatarUrl", ""},
+                                                    {"orgs#", "0"},
+                                                    {"auth.type", "access_token"},
+                                                    {"auth.accessToken.displayName", "token file"},
+                                                    {"auth.accessToken.role", "read"}};
+  for (const auto& [key, value] : fixed) {
+    ASSERT_EQ(ada.count(key), 1u) << key;
+    EXPECT_EQ(ada.at(key), value) << key;
+  }
+  EXPECT_EQ(ada.at("id").size(), 24u);
+  EXPECT_NE(ada.at("id"), flat_json(get("/api/whoami-v2", bob_).body)["id"]);
+  EXPECT_TRUE(ada.at("auth.accessToken.createdAt").ends_with(".000Z"));
+}
+
+TEST_F(HubProtocolA5, WhoamiWithoutAGoodTokenIs401) {
   expect(get("/api/whoami-v2"), 401, "", kBadCredentials);
-  auto ada = flat_json(get("/api/whoami-v2", ada_).body);
-  EXPECT_EQ(ada["type"], "user");
-  EXPECT_EQ(ada["name"], "ada");
-  EXPECT_EQ(ada["auth.accessToken.role"], "read");
+  expect(get("/api/whoami-v2", token("hf_unknown")), 401, "",
+         "Invalid credentials in Authorization header");
+}
+
+TEST_F(HubProtocolA6, AuthCheckSaysWhetherFilesMayBeRead) {
+  for (const char* repo : {"acme/public", "acme/private", "acme/gated", "acme/auto"}) {
+    const HttpReply reply = get(std::string("/api/models/") + repo + "/auth-check", ada_);
+    EXPECT_EQ(reply.status, 200) << repo;
+    EXPECT_EQ(reply.body, "OK") << repo;
+    EXPECT_EQ(reply.header("content-type"), "text/plain; charset=utf-8") << repo;
+  }
+  EXPECT_EQ(get("/api/models/acme/gated/auth-check", bob_).status, 403);
+  EXPECT_EQ(get("/api/models/acme/private/auth-check", bob_).status, 404);
+  EXPECT_EQ(get("/api/models/acme/off/auth-check", ada_).status, 403);
 }
 
 TEST_F(HubProtocolE1, EveryAnswerHasARequestIdThatEchoesATraceId) {
@@ -136,6 +213,17 @@ TEST_F(HubProtocolE1, EveryAnswerHasARequestIdThatEchoesATraceId) {
   EXPECT_TRUE(traced.header("x-request-id").ends_with(";0f3a-trace"));
   const HttpReply odd = get("/api/models/acme/public", {{"X-Amzn-Trace-Id", "a; b=\"c\""}});
   EXPECT_EQ(odd.header("x-request-id").find('"'), std::string::npos);
+}
+
+TEST_F(HubProtocolE1, ErrorsAreJsonOnApiRoutesAndTextOnFileRoutes) {
+  const HttpReply api = get("/api/models/acme/public/revision/nope");
+  EXPECT_EQ(api.header("content-type"), "application/json; charset=utf-8");
+  EXPECT_EQ(api.body, R"({"error":"Invalid rev id: nope"})");
+  EXPECT_EQ(api.header("x-error-message"), "Invalid rev id: nope");
+  const HttpReply file = get("/acme/public/resolve/nope/f.txt");
+  EXPECT_EQ(file.header("content-type"), "text/plain; charset=utf-8");
+  EXPECT_EQ(file.body, "Invalid rev id: nope");
+  EXPECT_EQ(file.header("x-error-message"), "Invalid rev id: nope");
 }
 
 TEST_F(HubProtocolE4, EveryAnswerHasRateLimitHeadersOfItsBucket) {
@@ -163,6 +251,17 @@ TEST_F(HubProtocolE2, UnknownRevisionOfAFile) {
   EXPECT_EQ(reply.status, 404);
   EXPECT_EQ(reply.header("x-error-code"), "RevisionNotFound");
   EXPECT_EQ(reply.body, "Invalid rev id: v9");
+}
+
+TEST_F(HubProtocolE3, AnswersHaveWhatHuggingfaceHubInsistsOn) {
+  for (const char* file : {"f.txt", "w.bin", "README.md"}) {
+    const HttpReply reply = head(std::string("/acme/gated/resolve/main/") + file, ada_);
+    EXPECT_TRUE(reply.has("x-repo-commit")) << file;
+    EXPECT_TRUE(reply.has("etag") || reply.has("x-linked-etag")) << file;
+    EXPECT_TRUE(reply.has("x-linked-size") || reply.status == 200) << file;
+  }
+  // Over plain HTTP it tells a missing repo by the code alone.
+  EXPECT_EQ(get("/api/models/acme/nope", ada_).header("x-error-code"), "RepoNotFound");
 }
 
 }  // namespace

@@ -89,7 +89,8 @@ TEST_F(HubProtocolD2, LfsFileIsA302ToTheSecondOrigin) {
   const HttpReply reply = get("/acme/m/resolve/main/w.bin", {{"Range", "bytes=100-199"}});
   EXPECT_EQ(reply.status, 302) << "this hop ignores Range";
   EXPECT_TRUE(reply.header("location").starts_with(server_->content_url() + "/"));
-  EXPECT_NE(reply.header("location").find("Expires="), std::string::npos);
+  EXPECT_NE(reply.header("location").find("Expires=" + std::to_string(clock_.unix_now() + 3600)),
+            std::string::npos);
   EXPECT_EQ(reply.header("x-linked-size"), std::to_string(weights_.size()));
   EXPECT_EQ(reply.header("x-linked-etag"), "\"" + sha256_ + "\"");
   EXPECT_EQ(reply.header("x-repo-commit"), sha_of("acme/m"));
@@ -119,6 +120,31 @@ TEST_F(HubProtocolD2, IfNoneMatchIs304OnResolveAndNotOnRaw) {
   EXPECT_EQ(get("/acme/m/resolve/main/config.json", {{"If-None-Match", "\"other\""}}).status, 307);
 }
 
+TEST_F(HubProtocolD2, EveryOutcomeNamesItsCommitAndTakesRanges) {
+  serve();
+  const std::string sha = sha_of("acme/m");
+  const HttpHeaders known = {{"If-None-Match", std::string("\"") + kConfigOid + "\""}};
+  for (const HttpReply& reply :
+       {get("/acme/m/resolve/main/config.json"), get("/acme/m/resolve/HEAD/config.json"),
+        get("/acme/m/resolve/main/w.bin"), get("/acme/m/resolve/main/config.json", known),
+        get("/api/resolve-cache/models/acme/m/" + sha + "/config.json"),
+        head("/acme/m/raw/main/config.json")}) {
+    EXPECT_EQ(reply.header("x-repo-commit"), sha);
+    EXPECT_EQ(reply.header("accept-ranges"), "bytes");
+  }
+}
+
+TEST_F(HubProtocolD2, RedirectsOfARenamedRepoHaveNoMetadata) {
+  put("acme/m/.hubvfs-repo.json", R"({"aliases": ["acme/old"]})");
+  serve();
+  for (const char* name : {"acme/old", "ACME/m"}) {
+    const HttpReply reply = head("/" + std::string(name) + "/resolve/main/w.bin");
+    EXPECT_EQ(reply.status, 307);
+    EXPECT_EQ(reply.header("location"), "/acme/m/resolve/main/w.bin");
+    EXPECT_FALSE(reply.has("etag") || reply.has("x-linked-etag") || reply.has("x-repo-commit"));
+  }
+}
+
 TEST_F(HubProtocolD3, SingleRangesOfARegularFile) {
   serve();
   const std::string target =
@@ -146,6 +172,33 @@ TEST_F(HubProtocolD3, EmptyFile) {
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.header("content-length"), "0");
   EXPECT_EQ(reply.header("etag"), "\"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391\"");
+}
+
+TEST_F(HubProtocolD3, NothingIsEverCompressed) {
+  serve();
+  const std::string target =
+      "/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/config.json";
+  const HttpReply whole = get(target, {{"Accept-Encoding", "gzip, deflate, br"}});
+  EXPECT_FALSE(whole.has("content-encoding"));
+  EXPECT_EQ(whole.header("content-length"), std::to_string(kConfig.size()));
+  EXPECT_EQ(whole.header("etag"), std::string("\"") + kConfigOid + "\"") << "strong";
+  const HttpReply part = get(target, {{"Accept-Encoding", "gzip"}, {"Range", "bytes=1-3"}});
+  EXPECT_EQ(part.status, 206);
+  EXPECT_EQ(part.body, kConfig.substr(1, 3));
+}
+
+TEST_F(HubProtocolD3, ContentTypeGoesByTheExtension) {
+  const std::map<std::string, std::string> types = {{"a.json", "text/plain; charset=utf-8"},
+                                                    {"a.md", "text/plain; charset=utf-8"},
+                                                    {"a.PY", "text/plain; charset=utf-8"},
+                                                    {"a.txt", "text/plain; charset=utf-8"},
+                                                    {"a.png", "image/png"},
+                                                    {"a.model", "application/octet-stream"}};
+  for (const auto& [name, type] : types) put("acme/types/" + name, "x");
+  serve();
+  for (const auto& [name, type] : types) {
+    EXPECT_EQ(get("/acme/types/raw/main/" + name).header("content-type"), type) << name;
+  }
 }
 
 TEST_F(HubProtocolD1, NamesWithBlanksAndReservedBytes) {
@@ -279,6 +332,30 @@ TEST_F(HubProtocolD4, ManyReadersAtOnceGetTheirOwnRanges) {
   }
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(right, 32);
+}
+
+TEST_F(HubProtocolD6, TheTreePredictsEveryEtag) {
+  serve();
+  const std::string sha = sha_of("acme/m");
+  const auto tree = flat_json(get("/api/models/acme/m/tree/main?recursive=true").body);
+  int files = 0;
+  for (int i = 0; tree.count("[" + std::to_string(i) + "].path") > 0; ++i) {
+    const auto value = [&](const std::string& key) {
+      const auto found = tree.find("[" + std::to_string(i) + "]." + key);
+      return found == tree.end() ? "" : found->second;
+    };
+    if (value("type") != "file") continue;
+    ++files;
+    const std::string path = percent_encode(value("path"), true);
+    const HttpReply hop = head("/api/resolve-cache/models/acme/m/" + sha + "/" + path);
+    const std::string lfs = value("lfs.oid");
+    EXPECT_EQ(hop.header(lfs.empty() ? "etag" : "x-linked-etag"),
+              "\"" + (lfs.empty() ? value("oid") : lfs) + "\"")
+        << path;
+    EXPECT_EQ(hop.header(lfs.empty() ? "content-length" : "x-linked-size"), value("size")) << path;
+    EXPECT_EQ(head("/acme/m/raw/main/" + path).header("etag"), "\"" + value("oid") + "\"") << path;
+  }
+  EXPECT_EQ(files, 5);
 }
 
 }  // namespace

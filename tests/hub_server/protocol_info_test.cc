@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hub-protocol A and B: repos, lists, identity, refs.
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "tests/hub_server/sample_repo.h"
 
 namespace hubvfs::hub::server {
@@ -9,7 +12,7 @@ using HubProtocolA1 = SampleRepo;
 using HubProtocolA2 = SampleRepo;
 using HubProtocolA3 = SampleRepo;
 using HubProtocolA4 = SampleRepo;
-using HubProtocolA6 = SampleRepo;
+using HubProtocolA6Routes = SampleRepo;
 
 TEST_F(HubProtocolA1, DatasetsAndSpacesLieInFoldersOfTheirOwn) {
   put("datasets/acme/set/data.csv", "a,b\n");
@@ -20,6 +23,40 @@ TEST_F(HubProtocolA1, DatasetsAndSpacesLieInFoldersOfTheirOwn) {
   EXPECT_EQ(column(get("/api/models").body, "id"), Names{"acme/m"});
   EXPECT_EQ(flat_json(get("/api/datasets/acme/set").body).count("modelId"), 0u);
   EXPECT_EQ(get("/api/models/acme/set").status, 401);
+}
+
+TEST_F(HubProtocolA1, IdsTheHubCannotHaveAreNotServed) {
+  for (const char* id : {"a--b/m", "acme/x..y", "acme/-x", "acme/x-", "acme/.x", "acme/x.",
+                         "acme/x.git", "acme/x y", "acme/\xc3\xa4"}) {
+    put(std::string(id) + "/f", "x");
+  }
+  put("acme/" + std::string(92, 'x') + "/f", "97 characters");
+  put("acme/" + std::string(91, 'x') + "/f", "96 characters");
+  put("no-owner.txt", "a file, not a repo");
+  serve();
+  EXPECT_EQ(column(get("/api/models").body, "id"),
+            (Names{"acme/m", "acme/" + std::string(91, 'x')}));
+  for (const char* id : {"a--b/m", "acme/x..y", "acme/-x", "acme/x.git", "acme/%C3%A4"}) {
+    EXPECT_EQ(get(std::string("/api/models/") + id).status, 401) << id;
+    EXPECT_EQ(get(std::string("/") + id + "/resolve/main/f").status, 401) << id;
+  }
+}
+
+TEST_F(HubProtocolA1, FileRoutesHaveAPrefixWhereApiRoutesHaveAPlural) {
+  put("datasets/acme/m/f.txt", "dataset");
+  put("spaces/acme/m/f.txt", "space");
+  put("acme/m/f.txt", "model");
+  serve();
+  const std::pair<const char*, const char*> types[] = {
+      {"", "model"}, {"datasets/", "dataset"}, {"spaces/", "space"}};
+  for (const auto& [prefix, what] : types) {
+    EXPECT_EQ(get(std::string("/") + prefix + "acme/m/raw/main/f.txt").body, what);
+    const HttpReply hop = get(std::string("/") + prefix + "acme/m/resolve/main/f.txt");
+    EXPECT_TRUE(hop.header("location")
+                    .starts_with(std::string("/api/resolve-cache/") + what + "s/acme/m/"));
+    EXPECT_EQ(get(hop.header("location")).body, what);
+  }
+  EXPECT_EQ(get("/models/acme/m/resolve/main/f.txt").status, 404) << "no prefix of models";
 }
 
 TEST_F(HubProtocolA2, InfoDescribesTheDefaultBranch) {
@@ -75,6 +112,30 @@ TEST_F(HubProtocolA2, ExpandGivesTheNamedPropertiesOnly) {
   EXPECT_EQ(info.count("_id") + info.count("id") + info.count("sha") + info.count("private"), 4u);
 }
 
+TEST_F(HubProtocolA2, ExpandShaOfARevisionIsTheCheapProbe) {
+  serve();
+  auto info = flat_json(get("/api/models/acme/m/revision/main?expand=sha").body);
+  EXPECT_EQ(info["sha"], sha_of("acme/m"));
+  EXPECT_EQ(info.size(), 3u);
+}
+
+TEST_F(HubProtocolA2, ParametersItDoesNotKnowAreIgnored) {
+  serve();
+  EXPECT_EQ(get("/api/models/acme/m?securityStatus=true&nonsense=1").body,
+            get("/api/models/acme/m").body);
+}
+
+TEST_F(HubProtocolA2, SiblingsAreEveryFileAndNoDirectory) {
+  serve();
+  auto info = flat_json(get("/api/models/acme/m").body);
+  Names files;
+  for (int i = 0; i < 8; ++i)
+    files.push_back(info["siblings[" + std::to_string(i) + "].rfilename"]);
+  EXPECT_EQ(files, (Names{"a-b/y", "a.b", "a/x", "config.json", "empty.txt", "n\xc3\xa4me #%.txt",
+                          "tokenizer/deep/f", "tokenizer/vocab.txt"}));
+  EXPECT_EQ(info["siblings#"], "8");
+}
+
 TEST_F(HubProtocolA2, JsonAnswersHaveAWeakEtagThatAnswers304) {
   serve();
   const std::string etag = get("/api/models/acme/m").header("etag");
@@ -127,6 +188,55 @@ TEST_F(HubProtocolA4, ListOfAnOwnerIsPagedByAbsoluteLinks) {
   EXPECT_EQ(pages("/api/datasets", "id", count), Names{});
 }
 
+TEST_F(HubProtocolA4, ItemsHaveTheHubsFields) {
+  serve();
+  auto list = flat_json(get("/api/models?author=acme").body);
+  EXPECT_EQ(list["[0].id"], "acme/m");
+  EXPECT_EQ(list["[0].modelId"], "acme/m");
+  EXPECT_EQ(list["[0]._id"], flat_json(get("/api/models/acme/m").body)["_id"]);
+  EXPECT_EQ(list["[0].private"], "false");
+  EXPECT_EQ(list["[0].likes"], "0");
+  EXPECT_EQ(list["[0].downloads"], "0");
+  EXPECT_EQ(list["[0].tags#"], "0");
+  EXPECT_TRUE(list["[0].createdAt"].ends_with(".000Z"));
+  EXPECT_EQ(list.count("[0].sha"), 0u);
+  list = flat_json(get("/api/models?author=acme&full=true").body);
+  EXPECT_EQ(list["[0].sha"], sha_of("acme/m"));
+  EXPECT_EQ(list["[0].siblings#"], "8");
+}
+
+TEST_F(HubProtocolA4, LinksKeepTheOtherParametersAndTheLastPageHasNone) {
+  put("acme/n/f", "x");
+  serve();
+  const HttpReply first = get("/api/models?author=acme&search=acme%2F&limit=1&full=true");
+  EXPECT_TRUE(first.header("link").starts_with(
+      "<" + server_->url() + "/api/models?author=acme&search=acme%2F&limit=1&full=true&cursor="));
+  EXPECT_FALSE(get("/api/models?author=acme&limit=2").has("link"));
+  EXPECT_EQ(get("/api/models?author=acme&limit=1000").status, 200);
+}
+
+TEST_F(HubProtocolA4, DatesSortNewestFirstUnlessTheDirectionSaysOtherwise) {
+  put("acme/old/f", "x");
+  put("acme/new/f", "x");
+  const std::pair<const char*, std::time_t> times_of[] = {{"old", 1000}, {"new", 4'000'000'000}};
+  for (const auto& [repo, seconds] : times_of) {
+    const timespec time{seconds, 0};
+    const timespec times[] = {time, time};
+    ASSERT_EQ(
+        ::utimensat(AT_FDCWD, (root_ / ("acme/" + std::string(repo) + "/f")).c_str(), times, 0), 0);
+  }
+  serve();
+  const Names newest = {"acme/new", "acme/m", "acme/old"};
+  for (const char* sort : {"lastModified", "createdAt"}) {
+    const std::string target = std::string("/api/models?sort=") + sort;
+    EXPECT_EQ(column(get(target).body, "id"), newest);
+    EXPECT_EQ(column(get(target + "&direction=1").body, "id"),
+              Names(newest.rbegin(), newest.rend()));
+    int count = 0;
+    EXPECT_EQ(pages(target + "&limit=1", "id", count), newest);
+  }
+}
+
 TEST_F(HubProtocolA4, BadParametersAre400) {
   serve();
   EXPECT_EQ(get("/api/models?limit=0").status, 400);
@@ -134,18 +244,20 @@ TEST_F(HubProtocolA4, BadParametersAre400) {
   EXPECT_EQ(get("/api/models?cursor=zz").status, 400);
 }
 
-TEST_F(HubProtocolA6, AgentHarnessesIs404AndAuthCheckOk) {
+TEST_F(HubProtocolA6Routes, AgentHarnessesIs404) {
   serve();
   EXPECT_EQ(get("/api/agent-harnesses").status, 404);
-  const HttpReply check = get("/api/models/acme/m/auth-check");
-  EXPECT_EQ(check.status, 200);
-  EXPECT_EQ(check.body, "OK");
 }
 
-TEST_F(HubProtocolA6, CommitsAndTreeSize) {
+TEST_F(HubProtocolA6Routes, CommitsAndTreeSize) {
   serve();
   const HttpReply commits = get("/api/models/acme/m/commits/main");
   EXPECT_EQ(column(commits.body, "id"), Names{sha_of("acme/m")});
+  auto commit = flat_json(commits.body);
+  EXPECT_FALSE(commit["[0].title"].empty());
+  EXPECT_EQ(commit.count("[0].message"), 1u);
+  EXPECT_TRUE(commit["[0].date"].ends_with(".000Z"));
+  EXPECT_EQ(commit["[0].authors[0].user"], "hubvfs");
   EXPECT_EQ(commits.header("x-total-count"), "1");
   EXPECT_EQ(flat_json(get("/api/models/acme/m/treesize/main/tokenizer").body)["size"], "9");
   EXPECT_EQ(get("/api/models/acme/m/treesize/main/none").status, 404);

@@ -60,6 +60,33 @@ TEST_F(HubProtocolC1, PagesFollowAbsoluteLinksAndLoseNothing) {
             (Names{"tokenizer/deep", "tokenizer/vocab.txt"}));
 }
 
+TEST_F(HubProtocolC1, ATreePageHasAtMost1000EntriesAnd100WithExpand) {
+  for (int i = 0; i < 1001; ++i) put("acme/many/" + std::to_string(i), "");
+  serve();
+  for (const auto& [query, most] :
+       {std::pair("", 1000u), std::pair("?limit=1000", 1000u), std::pair("?expand=true", 100u)}) {
+    const HttpReply page = get(std::string("/api/models/acme/many/tree/main") + query);
+    EXPECT_EQ(column(page.body, "path").size(), most) << query;
+    EXPECT_NE(page.header("link").find("&limit=" + std::to_string(most) + "&"), std::string::npos);
+  }
+  int count = 0;
+  EXPECT_EQ(pages("/api/models/acme/many/tree/main", "path", count).size(), 1001u);
+  EXPECT_EQ(count, 2);
+}
+
+TEST_F(HubProtocolC1, TheNextLinkKeepsItsParametersWithBooleansWrittenOut) {
+  serve();
+  const std::string start = "<" + server_->url() + "/api/models/acme/m/tree/main/tokenizer%2Fdeep";
+  put("acme/m/tokenizer/deep/g", "x");
+  EXPECT_TRUE(eventually([&] {
+    later();
+    return get("/api/models/acme/m/tree/main/tokenizer%2Fdeep?limit=1&recursive=1").has("link");
+  }));
+  const std::string link =
+      get("/api/models/acme/m/tree/main/tokenizer%2Fdeep?limit=1&recursive=1").header("link");
+  EXPECT_TRUE(link.starts_with(start + "?recursive=true&expand=false&limit=1&cursor=")) << link;
+}
+
 TEST_F(HubProtocolC1, SmallPagesOfTheServerBindAClientThatAsksForMore) {
   options_.page_size = 2;
   serve();
@@ -109,6 +136,19 @@ TEST_F(HubProtocolC2, ExpandAddsTheLastCommit) {
   EXPECT_EQ(flat["[4].lastCommit.id"], sha_of("acme/m"));
   EXPECT_FALSE(flat["[4].lastCommit.title"].empty());
   EXPECT_TRUE(flat["[4].lastCommit.date"].ends_with(".000Z"));
+}
+
+TEST_F(HubProtocolC2, EntriesHaveTheHubsFieldsAndNoMore) {
+  serve();
+  auto flat = flat_json(get("/api/models/acme/m/tree/main/tokenizer").body);
+  const std::map<std::string, std::string> directory = {
+      {"[0].type", "directory"}, {"[0].path", "tokenizer/deep"}, {"[0].size", "0"}};
+  for (const auto& [key, value] : directory) EXPECT_EQ(flat[key], value) << key;
+  EXPECT_EQ(flat["[1].type"], "file");
+  EXPECT_EQ(flat["[1].path"], "tokenizer/vocab.txt") << "from the repo's root";
+  EXPECT_EQ(flat["[1].size"], "8");
+  EXPECT_EQ(flat["[1].oid"].size(), 40u);
+  EXPECT_EQ(flat.size(), 9u) << "and the length of the array";
 }
 
 TEST_F(HubProtocolC3, MissingDirectoryAndUnknownRevisionAreToldApart) {

@@ -11,8 +11,9 @@
 
 namespace hubvfs::hub::server {
 
-// The file in a repo's folder that says who may see it and what its refs are. It is not part of the
-// repo's content.
+// What starts like this at the top of a repo's folder, or of a revision's, is no content.
+inline constexpr char kReservedPrefix[] = ".hubvfs-";
+// The file in a repo's folder that says who may see it and what its refs are.
 inline constexpr char kRepoSettingsFile[] = ".hubvfs-repo.json";
 // The folder in a repo's folder that holds its other revisions: a folder each, with all its files.
 inline constexpr char kRevisionsFolder[] = ".hubvfs-revisions";

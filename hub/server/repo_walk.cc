@@ -156,8 +156,7 @@ struct ServedRoot::Walker {
   WalkedFolder& found;
 
   static bool is_content(const std::string& path, const std::string& name) {
-    return name != ".git" && path != kRepoSettingsFile && path != kRevisionsFolder &&
-           path != ".cache/huggingface";
+    return name != ".git" && !path.starts_with(kReservedPrefix) && path != ".cache/huggingface";
   }
 
   Result<void> directory(UniqueFd fd, const std::string& prefix, std::size_t depth) {

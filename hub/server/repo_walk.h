@@ -57,8 +57,8 @@ class ServedRoot {
 
   // Everything below a repo's folder, and each real directory in its kRevisionsFolder, those whose
   // names start with a dot left out: they are still being filled. `.git` and, at the top of each,
-  // `.cache/huggingface` (what `hf download --local-dir` leaves), the settings file and
-  // kRevisionsFolder are no content.
+  // `.cache/huggingface` (what `hf download --local-dir` leaves) and all that starts with
+  // kReservedPrefix are no content.
   // kNotFound: no such folder. kInvalidArgument: the settings file is wrong, or there are too many
   // files; the repo must not be served then.
   Result<RepoWalk> walk(const std::string& folder) const;

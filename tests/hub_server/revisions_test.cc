@@ -21,6 +21,7 @@ TEST_F(Revisions, AreNoContentOfTheRepoNorOfOneAnother) {
   put(revision("one") + "/.hubvfs-repo.json", R"({"private": true})");
   put(revision("one") + "/.hubvfs-revisions/x/f", "x");
   put(revision("one") + "/.git/HEAD", "ref: x");
+  put("acme/m/.hubvfs-repo.json.new", "about to be renamed");
   put(revision("one") + "/.cache/huggingface/download/f.metadata", "x");
   serve();
   const auto files = [&](const std::string& name) {

@@ -115,7 +115,7 @@ void add_serve(CLI::App& app, ServeCommand& args, Command& chosen, const Io& io)
       ->add_option("--public-url", args.public_url,
                    "The URL that clients know this server by (default: http://ADDR:PORT)")
       ->type_name("URL");
-  serve->add_option("--token-file", args.token_file, "Tokens to accept: lines of TOKEN USER")
+  serve->add_option("--token-file", args.token_file, "Tokens to accept: lines of TOKEN USER; read again when it changes")
       ->type_name("FILE");
   serve->add_option("--url-file", args.url_file, "Write the URL to this file once it answers")
       ->type_name("FILE");

@@ -66,25 +66,33 @@ HttpAnswer ContentOrigin::answer(const HttpRequest& request) {
   return content(request);
 }
 
+// From whichever revision has it: a branch may have moved since the URL was signed.
 HttpAnswer ContentOrigin::content(const HttpRequest& request) {
   const auto wanted = parse_path(request.path);
   const auto repo = wanted ? catalog_.find(wanted->repo) : std::nullopt;
-  const SnapshotEntry* entry = repo ? repo->snapshot->find(wanted->path) : nullptr;
-  if (entry == nullptr || entry->sha256 != wanted->sha256) {
-    return refuse(404, "NoSuchKey", "The specified key does not exist");
+  if (repo) {
+    for (const auto& snapshot : repo->revisions->commits()) {
+      const SnapshotEntry* entry = snapshot->find(wanted->path);
+      if (entry == nullptr || entry->sha256 != wanted->sha256) continue;
+      if (auto answer = content_of(request, *snapshot, *entry)) return std::move(*answer);
+    }
   }
+  return refuse(404, "NoSuchKey", "The specified key does not exist");
+}
+
+std::optional<HttpAnswer> ContentOrigin::content_of(const HttpRequest& request,
+                                                    const RepoSnapshot& snapshot,
+                                                    const SnapshotEntry& entry) {
   // An id of its own, as the Hub's content stores have: not the file's SHA-256.
   HttpAnswer answer =
-      range_answer(request, entry->size, sha256_hex(as_bytes("content " + entry->sha256)));
+      range_answer(request, entry.size, sha256_hex(as_bytes("content " + entry.sha256)));
   if (answer.status == 416) {
     answer.add("Content-Type", "text/html");
     return answer;
   }
-  auto fd = catalog_.open_content(*repo->snapshot, *entry);
+  auto fd = catalog_.open_content(snapshot, entry);
   if (!fd) {
-    if (fd.error().code == ErrorCode::kStale) {
-      return refuse(404, "NoSuchKey", "The specified key does not exist");
-    }
+    if (fd.error().code == ErrorCode::kStale) return {};
     log_.warning("serve: " + fd.error().context);
     return refuse(500, "InternalError", "The file cannot be read");
   }

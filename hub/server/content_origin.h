@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "hub/server/http_message.h"
@@ -21,6 +23,9 @@ class ContentOrigin {
 
  private:
   HttpAnswer content(const HttpRequest& request);
+  // None: that file has changed since.
+  std::optional<HttpAnswer> content_of(const HttpRequest& request, const RepoSnapshot& snapshot,
+                                       const SnapshotEntry& entry);
 
   RepoCatalog& catalog_;
   const UrlSigner& signer_;

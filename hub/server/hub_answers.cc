@@ -64,9 +64,8 @@ std::string id_of(const RepoId& repo) {
 }
 
 // One property of a repo's info by its name; false when we have no such property.
-bool add_property(JsonWriter& json, const ServedRepo& repo, std::string_view name,
-                  const InfoWanted& wanted) {
-  const RepoSnapshot& snapshot = *repo.snapshot;
+bool add_property(JsonWriter& json, const RepoSnapshot& snapshot, const RepoSettings& settings,
+                  std::string_view name, const InfoWanted& wanted) {
   const auto key = [&]() -> JsonWriter& { return json.key(name); };
   if (name == "author") {
     key().string(owner_of(snapshot.repo()));
@@ -77,11 +76,11 @@ bool add_property(JsonWriter& json, const ServedRepo& repo, std::string_view nam
   } else if (name == "createdAt") {
     key().string(hub_date(snapshot.created()));
   } else if (name == "private") {
-    key().boolean(repo.settings->is_private);
+    key().boolean(settings.is_private);
   } else if (name == "gated") {
-    add_gate(key(), repo.settings->gate);
+    add_gate(key(), settings.gate);
   } else if (name == "disabled") {
-    key().boolean(repo.settings->disabled);
+    key().boolean(settings.disabled);
   } else if (name == "tags") {
     key().begin_array().end_array();
   } else if (name == "downloads" || name == "likes") {
@@ -94,6 +93,27 @@ bool add_property(JsonWriter& json, const ServedRepo& repo, std::string_view nam
     return false;
   }
   return true;
+}
+
+void add_ref(JsonWriter& json, std::string_view name, std::string_view ref,
+             const RepoSnapshot& target) {
+  json.begin_object().key("name").string(name).key("ref").string(ref);
+  json.key("targetCommit").string(target.commit()).end_object();
+}
+
+// Those below `prefix`, the one called `first` before the others.
+void add_refs(JsonWriter& json, const RepoRevisions& revisions, std::string_view prefix,
+              std::string_view first = "") {
+  json.begin_array();
+  for (const bool now_first : {true, false}) {
+    for (const auto& [ref, snapshot] : revisions.refs()) {
+      if (!ref.starts_with(prefix) || (ref == first) != now_first) continue;
+      // A pull request goes by its whole ref.
+      const std::string_view name = std::string_view(ref).substr(prefix.size());
+      add_ref(json, prefix == "refs/pr/" ? ref : name, ref, *snapshot);
+    }
+  }
+  json.end_array();
 }
 
 // Paths of a JSON body.
@@ -130,22 +150,23 @@ std::string hub_date(UnixSeconds time) {
 
 std::string internal_id(std::string_view what) { return sha256_hex(as_bytes(what)).substr(0, 24); }
 
-std::string info_json(const ServedRepo& repo, const InfoWanted& wanted) {
-  const RepoId& id = repo.snapshot->repo();
+std::string info_json(const RepoSnapshot& snapshot, const RepoSettings& settings,
+                      const InfoWanted& wanted) {
+  const RepoId& id = snapshot.repo();
   JsonWriter json;
   json.begin_object().key("_id").string(id_of(id)).key("id").string(id.name);
   if (!wanted.expand.empty()) {
     std::vector<std::string> names = wanted.expand;
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
-    for (const std::string& name : names) add_property(json, repo, name, wanted);
+    for (const std::string& name : names) add_property(json, snapshot, settings, name, wanted);
     json.end_object();
     return json.text();
   }
   if (id.type == RepoType::kModel) json.key("modelId").string(id.name);
   for (const char* name : {"author", "sha", "lastModified", "createdAt", "private", "gated",
                            "disabled", "tags", "downloads", "likes", "usedStorage", "siblings"}) {
-    add_property(json, repo, name, wanted);
+    add_property(json, snapshot, settings, name, wanted);
   }
   json.end_object();
   return json.text();
@@ -169,29 +190,29 @@ void add_entry(JsonWriter& json, const RepoSnapshot& snapshot, const SnapshotEnt
   json.end_object();
 }
 
-void add_list_item(JsonWriter& json, const ServedRepo& repo, bool full) {
-  const RepoId& id = repo.snapshot->repo();
+void add_list_item(JsonWriter& json, const RepoSnapshot& snapshot, const RepoSettings& settings,
+                   bool full) {
+  const RepoId& id = snapshot.repo();
   json.begin_object().key("_id").string(id_of(id)).key("id").string(id.name);
   if (id.type == RepoType::kModel) json.key("modelId").string(id.name);
   for (const char* name :
        {"author", "private", "gated", "likes", "downloads", "tags", "createdAt", "lastModified"}) {
-    add_property(json, repo, name, {});
+    add_property(json, snapshot, settings, name, {});
   }
   if (full) {
-    add_property(json, repo, "sha", {});
-    add_property(json, repo, "siblings", {});
+    add_property(json, snapshot, settings, "sha", {});
+    add_property(json, snapshot, settings, "siblings", {});
   }
   json.end_object();
 }
 
-std::string refs_json(const RepoSnapshot& snapshot, bool pull_requests) {
+std::string refs_json(const RepoRevisions& revisions, bool pull_requests) {
   JsonWriter json;
-  json.begin_object().key("branches").begin_array().begin_object();
-  json.key("name").string("main").key("ref").string("refs/heads/main");
-  json.key("targetCommit").string(snapshot.commit()).end_object().end_array();
-  json.key("converts").begin_array().end_array();
-  json.key("tags").begin_array().end_array();
-  if (pull_requests) json.key("pullRequests").begin_array().end_array();
+  json.begin_object();
+  add_refs(json.key("branches"), revisions, "refs/heads/", kMainRef);
+  add_refs(json.key("converts"), revisions, "refs/convert/");
+  add_refs(json.key("tags"), revisions, "refs/tags/");
+  if (pull_requests) add_refs(json.key("pullRequests"), revisions, "refs/pr/");
   json.end_object();
   return json.text();
 }

@@ -9,7 +9,8 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "hub/server/repo_catalog.h"
+#include "hub/server/repo_revisions.h"
+#include "hub/server/repo_settings.h"
 #include "hub/server/repo_snapshot.h"
 
 namespace hubvfs::hub::server {
@@ -24,7 +25,8 @@ struct InfoWanted {
   std::vector<std::string> expand;  // if not empty, these properties only
   bool masked = false;              // LFS ids are not for this caller
 };
-std::string info_json(const ServedRepo& repo, const InfoWanted& wanted);
+std::string info_json(const RepoSnapshot& snapshot, const RepoSettings& settings,
+                      const InfoWanted& wanted);
 
 struct EntryStyle {
   bool last_commit = false;  // expand=true
@@ -35,9 +37,10 @@ void add_entry(JsonWriter& json, const RepoSnapshot& snapshot, const SnapshotEnt
                const EntryStyle& style);
 
 // One item of a list of repos. `full` adds sha and siblings.
-void add_list_item(JsonWriter& json, const ServedRepo& repo, bool full);
+void add_list_item(JsonWriter& json, const RepoSnapshot& snapshot, const RepoSettings& settings,
+                   bool full);
 
-std::string refs_json(const RepoSnapshot& snapshot, bool pull_requests);
+std::string refs_json(const RepoRevisions& revisions, bool pull_requests);
 std::string commits_json(const RepoSnapshot& snapshot);
 std::string whoami_json(const std::string& user);
 

@@ -10,23 +10,9 @@
 namespace hubvfs::hub::server {
 namespace {
 
-constexpr std::uint64_t kMaxTreePage = 1000;
-constexpr std::uint64_t kMaxExpandedPage = 100;
 constexpr char kBadCredentials[] = "Invalid username or password.";
 
 using Kind = Route::Kind;
-
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-bool is_reader(const ServedRepo& repo, const std::string& user) {
-  return !user.empty() && contains(repo.settings->readers, user);
-}
-
-bool may_see(const ServedRepo& repo, const std::string& user) {
-  return !repo.settings->is_private || is_reader(repo, user);
-}
 
 const char* kind_word(RepoType type) {
   switch (type) {
@@ -40,7 +26,8 @@ const char* kind_word(RepoType type) {
   return "model";
 }
 
-// A path as a client sent it, made fit for a Link header: what may not stand in a URL is encoded.
+}  // namespace
+
 std::string url_path(std::string_view path) {
   std::string url;
   for (char c : path) {
@@ -50,18 +37,7 @@ std::string url_path(std::string_view path) {
   return url;
 }
 
-// Where a page that begins behind the entry at `index` goes on; it holds for one commit only.
-std::string make_cursor(const std::string& commit, std::size_t index) {
-  return commit + "-" + std::to_string(index);
-}
-std::optional<std::size_t> read_cursor(std::string_view cursor, const std::string& commit) {
-  if (!cursor.starts_with(commit + "-")) return {};
-  return parse_decimal(cursor.substr(commit.size() + 1));
-}
-
-}  // namespace
-
-HubApi::HubApi(const Options& options, RepoCatalog& catalog, const TokenUsers& tokens,
+HubApi::HubApi(const Options& options, RepoCatalog& catalog, TokenFile& tokens,
                const UrlSigner& signer, Logger& log, const Clock& clock)
     : options_(options),
       catalog_(catalog),
@@ -75,14 +51,8 @@ bool HubApi::Call::flag(std::string_view name) const {
   return value == "true" || value == "1";
 }
 
-bool HubApi::Call::revision_is_current() const {
-  const std::string& revision = route.revision;
-  return revision.empty() || revision == "main" || revision == "HEAD" ||
-         revision == "refs/heads/main" || revision == repo.snapshot->commit();
-}
-
 HttpAnswer HubApi::answer(const HttpRequest& request, const Route& route, const PublicUrls& urls) {
-  Call call{request, route, urls, parse_parameters(request.query), "", {}, false};
+  Call call{request, route, urls, parse_parameters(request.query), "", {}, false, {}};
   HttpAnswer answer = dispatch(call);
   answer.add("X-Powered-By", "hubvfs/" HUBVFS_VERSION);
   answer.add("Access-Control-Expose-Headers",
@@ -123,14 +93,15 @@ HttpAnswer HubApi::dispatch(Call& call) {
 
 HttpAnswer HubApi::about_repo(Call& call) {
   const auto repo = catalog_.find(call.route.repo);
-  if (!repo || !may_see(*repo, call.user)) {
+  if (!repo || !repo->settings->may_see(call.user)) {
     if (auto redirect = repo ? std::nullopt : redirect_to_canonical(call))
       return std::move(*redirect);
     if (call.user.empty()) return error(call, 401, "", kBadCredentials);
     return error(call, 404, "RepoNotFound", "Repository not found");
   }
   call.repo = *repo;
-  call.granted = repo->settings->gate == Gate::kNone || is_reader(*repo, call.user);
+  call.granted = repo->settings->has_grant(call.user);
+  call.snapshot = repo->revisions->find(call.route.revision);
   if (repo->settings->disabled) {
     return error(call, 403, "", "Access to this resource is disabled.");
   }
@@ -142,23 +113,24 @@ HttpAnswer HubApi::about_repo(Call& call) {
     ok.add("Content-Type", "text/plain; charset=utf-8");
     return ok;
   }
-  if (!call.revision_is_current()) return unknown_revision(call);
+  if (call.route.kind == Kind::kRefs) {
+    return json(call, refs_json(*call.repo.revisions, call.flag("include_prs")));
+  }
+  return call.snapshot ? about_revision(call) : unknown_revision(call);
+}
+
+HttpAnswer HubApi::about_revision(const Call& call) const {
   switch (call.route.kind) {
     case Kind::kInfo:
       return info(call);
-    case Kind::kRefs:
-      return json(call, refs_json(*call.repo.snapshot, call.flag("include_prs")));
     case Kind::kTree:
       return tree(call);
     case Kind::kTreeSize:
       return tree_size(call);
     case Kind::kPathsInfo:
       return paths_info(call);
-    case Kind::kCommits: {
-      HttpAnswer commits = json(call, commits_json(*call.repo.snapshot));
-      commits.add("X-Total-Count", "1");
-      return commits;
-    }
+    case Kind::kCommits:
+      return commits(call);
     default:
       break;
   }
@@ -168,7 +140,7 @@ HttpAnswer HubApi::about_repo(Call& call) {
 std::optional<HttpAnswer> HubApi::redirect_to_canonical(const Call& call) {
   const auto canonical = catalog_.canonical(call.route.repo);
   const auto repo = canonical ? catalog_.find(*canonical) : std::nullopt;
-  if (!repo || !may_see(*repo, call.user)) return {};
+  if (!repo || !repo->settings->may_see(call.user)) return {};
   std::string location = url_path(with_repo_name(call.request.path, call.route, canonical->name));
   if (!call.request.query.empty()) location += "?" + call.request.query;
   HttpAnswer answer;
@@ -187,102 +159,14 @@ HttpAnswer HubApi::info(const Call& call) const {
   for (const auto& [name, value] : call.parameters) {
     if (name == "expand" || name == "expand[]") wanted.expand.push_back(value);
   }
-  return json(call, info_json(call.repo, wanted));
+  return json(call, info_json(*call.snapshot, *call.repo.settings, wanted));
 }
 
-HttpAnswer HubApi::tree(const Call& call) const {
-  const RepoSnapshot& snapshot = *call.repo.snapshot;
-  const auto& entries = snapshot.entries();
-  const bool expand = call.flag("expand");
-  const std::uint64_t most = expand ? kMaxExpandedPage : kMaxTreePage;
-  std::uint64_t limit = most;
-  if (const auto asked = parameter(call.parameters, "limit")) {
-    const auto number = parse_decimal(*asked);
-    if (!number || *number == 0) return error(call, 400, "", "* Invalid number * at limit");
-    if (*number > most) {
-      return error(call, 400, "",
-                   "* Too big: expected number to be <=" + std::to_string(most) + " * at limit");
-    }
-    limit = *number;
-  }
-  limit = std::max<std::uint64_t>(1, std::min(limit, options_.page_size));
-  std::size_t first = 0;
-  std::size_t last = entries.size();
-  if (!call.route.path.empty()) {
-    const SnapshotEntry* directory = snapshot.find(call.route.path);
-    if (directory == nullptr || !directory->is_directory) {
-      const std::string revision = call.route.revision;
-      return error(call, 404, "EntryNotFound",
-                   call.route.path + " does not exist on \"" + revision + "\"");
-    }
-    first = static_cast<std::size_t>(directory - entries.data()) + 1;
-    last = directory->subtree_end;
-  }
-  if (const auto cursor = parameter(call.parameters, "cursor")) {
-    const auto index = read_cursor(*cursor, snapshot.commit());
-    if (!index || *index < first || *index > last) {
-      return error(call, 400, "", "* Invalid cursor * at cursor");
-    }
-    first = *index;
-  }
-  return tree_page(call, first, last, limit);
-}
-
-// The page that begins at `first`, of entries before `last`.
-HttpAnswer HubApi::tree_page(const Call& call, std::size_t first, std::size_t last,
-                             std::uint64_t limit) const {
-  const RepoSnapshot& snapshot = *call.repo.snapshot;
-  const auto& entries = snapshot.entries();
-  const bool recursive = call.flag("recursive");
-  const bool expand = call.flag("expand");
-  JsonWriter page;
-  page.begin_array();
-  std::size_t at = first;
-  for (std::uint64_t count = 0; at < last && count < limit; ++count) {
-    add_entry(page, snapshot, entries[at], {expand, !call.granted});
-    at = recursive ? at + 1 : entries[at].subtree_end;
-  }
-  page.end_array();
-  HttpAnswer answer = json(call, page.text());
-  if (at < last) {
-    answer.add("Link", "<" + call.urls.hub + url_path(call.request.path) +
-                           "?recursive=" + (recursive ? "true" : "false") + "&expand=" +
-                           (expand ? "true" : "false") + "&limit=" + std::to_string(limit) +
-                           "&cursor=" + make_cursor(snapshot.commit(), at) + ">; rel=\"next\"");
-  }
+// A served folder has no history: its revision is one commit.
+HttpAnswer HubApi::commits(const Call& call) const {
+  HttpAnswer answer = json(call, commits_json(*call.snapshot));
+  answer.add("X-Total-Count", "1");
   return answer;
-}
-
-HttpAnswer HubApi::tree_size(const Call& call) const {
-  const RepoSnapshot& snapshot = *call.repo.snapshot;
-  std::uint64_t size = 0;
-  for (const SnapshotEntry& entry : snapshot.entries()) {
-    if (call.route.path.empty() || entry.path == call.route.path ||
-        entry.path.starts_with(call.route.path + "/")) {
-      size += entry.size;
-    }
-  }
-  if (!call.route.path.empty() && snapshot.find(call.route.path) == nullptr) {
-    return error(call, 404, "EntryNotFound",
-                 call.route.path + " does not exist on \"" + call.route.revision + "\"");
-  }
-  JsonWriter answer;
-  answer.begin_object().key("path").string(call.route.path).key("size").number(size).end_object();
-  return json(call, answer.text());
-}
-
-HttpAnswer HubApi::paths_info(const Call& call) const {
-  const auto asked = parse_paths_asked(call.request.header("content-type"), call.request.body);
-  if (!asked) return error(call, 400, "", asked.error().context);
-  JsonWriter found;
-  found.begin_array();
-  for (const std::string& path : asked->paths) {
-    const SnapshotEntry* entry = call.repo.snapshot->find(path);
-    if (entry == nullptr) continue;
-    add_entry(found, *call.repo.snapshot, *entry, {asked->expand, !call.granted});
-  }
-  found.end_array();
-  return json(call, found.text());
 }
 
 HttpAnswer HubApi::json(const Call& call, std::string text) const {
@@ -321,7 +205,7 @@ HttpAnswer HubApi::error(const Call& call, unsigned status, const char* code,
 }
 
 HttpAnswer HubApi::gate_error(const Call& call) const {
-  const RepoId& repo = call.repo.snapshot->repo();
+  const RepoId& repo = call.route.repo;
   const std::string what = std::string(kind_word(repo.type)) + " " + repo.name;
   if (call.user.empty()) {
     return error(call, 401, "GatedRepo",
@@ -329,7 +213,7 @@ HttpAnswer HubApi::gate_error(const Call& call) const {
                      " is restricted. You must have access to it and be "
                      "authenticated to access it. Please log in.");
   }
-  if (contains(call.repo.settings->pending, call.user)) {
+  if (call.repo.settings->is_pending(call.user)) {
     return error(call, 403, "GatedRepo",
                  "Your request to access " + what + " is awaiting a review from the repo authors.");
   }

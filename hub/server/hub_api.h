@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -10,8 +11,9 @@
 #include "hub/server/http_message.h"
 #include "hub/server/hub_answers.h"
 #include "hub/server/repo_catalog.h"
-#include "hub/server/repo_settings.h"
+#include "hub/server/repo_snapshot.h"
 #include "hub/server/route.h"
+#include "hub/server/token_file.h"
 #include "hub/server/url_signer.h"
 
 namespace hubvfs::hub::server {
@@ -30,8 +32,8 @@ class HubApi {
     std::uint64_t page_size = 1000;
     std::uint64_t url_lifetime_seconds = 3600;
   };
-  HubApi(const Options& options, RepoCatalog& catalog, const TokenUsers& tokens,
-         const UrlSigner& signer, Logger& log, const Clock& clock);
+  HubApi(const Options& options, RepoCatalog& catalog, TokenFile& tokens, const UrlSigner& signer,
+         Logger& log, const Clock& clock);
 
   HttpAnswer answer(const HttpRequest& request, const Route& route, const PublicUrls& urls);
 
@@ -45,20 +47,31 @@ class HubApi {
     std::string user;      // "" when anonymous
     ServedRepo repo;       // of repo routes
     bool granted = false;  // may read content
+    // At the revision asked for; none: there is no such revision.
+    std::shared_ptr<const RepoSnapshot> snapshot;
 
     bool flag(std::string_view name) const;  // true or 1
-    // main is the only revision there is; a commit id counts while it is current.
-    bool revision_is_current() const;
   };
 
   HttpAnswer dispatch(Call& call);
   HttpAnswer about_repo(Call& call);
+  HttpAnswer about_revision(const Call& call) const;
   // To the same route of the repo that was asked for by another name, if the caller may see it.
   std::optional<HttpAnswer> redirect_to_canonical(const Call& call);
   HttpAnswer info(const Call& call) const;
+  HttpAnswer commits(const Call& call) const;
+
+  // hub_api_tree.cc
   HttpAnswer tree(const Call& call) const;
-  HttpAnswer tree_page(const Call& call, std::size_t first, std::size_t last,
-                       std::uint64_t limit) const;
+  // A page of the entries [begin, end) of a commit.
+  struct TreePage {
+    std::shared_ptr<const RepoSnapshot> snapshot;
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    std::uint64_t limit = 0;
+  };
+  HttpAnswer tree_page(const Call& call, const TreePage& wanted) const;
+  HttpAnswer missing_directory(const Call& call) const;
   HttpAnswer tree_size(const Call& call) const;
   HttpAnswer paths_info(const Call& call) const;
 
@@ -79,11 +92,14 @@ class HubApi {
 
   const Options options_;
   RepoCatalog& catalog_;
-  const TokenUsers& tokens_;
+  TokenFile& tokens_;
   const UrlSigner& signer_;
   Logger& log_;
   const Clock& clock_;
 };
+
+// A path as a client sent it, made fit for a header: what may not stand in a URL is encoded.
+std::string url_path(std::string_view path);
 
 // What both origins say of a file's bytes: Content-Type, Content-Disposition and so on are the
 // caller's. Answers 206, 416 or 200 by the request's Range and If-Range; `etag` without quotes.

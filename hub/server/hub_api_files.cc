@@ -83,13 +83,12 @@ HttpAnswer range_answer(const HttpRequest& request, std::uint64_t size, const st
 }
 
 HttpAnswer HubApi::file(const Call& call) {
-  const RepoSnapshot& snapshot = *call.repo.snapshot;
   const std::string& path = call.route.path;
   if (!call.granted && !(call.route.kind == Route::Kind::kResolve && is_allow_listed(path))) {
     return gate_error(call);
   }
-  if (!call.revision_is_current()) return unknown_revision(call);
-  const SnapshotEntry* entry = snapshot.find(path);
+  if (!call.snapshot) return unknown_revision(call);
+  const SnapshotEntry* entry = call.snapshot->find(path);
   HttpAnswer answer;
   if (entry == nullptr || entry->is_directory) {
     answer = error(call, 404, "EntryNotFound", "Entry not found");
@@ -99,6 +98,7 @@ HttpAnswer HubApi::file(const Call& call) {
              names_etag(call.request.header("if-none-match"), etag)) {
     answer.status = 304;
     answer.add(entry->is_lfs() ? "X-Linked-ETag" : "ETag", quoted(etag));
+    answer.add("Accept-Ranges", "bytes");
   } else if (entry->is_lfs()) {
     answer = redirect_to_content(call, *entry);
   } else if (call.route.kind == Route::Kind::kResolve && !call.repo.settings->is_private &&
@@ -107,19 +107,19 @@ HttpAnswer HubApi::file(const Call& call) {
   } else {
     answer = content(call, *entry);
   }
-  answer.add("X-Repo-Commit", snapshot.commit());
+  answer.add("X-Repo-Commit", call.snapshot->commit());
   return answer;
 }
 
 // Its Content-Length is that of its own text, not the file's.
 HttpAnswer HubApi::redirect_to_cache(const Call& call, const SnapshotEntry& entry) const {
-  const RepoId& repo = call.repo.snapshot->repo();
+  const RepoId& repo = call.route.repo;
   const std::string asked = std::string("/") + route_prefix(repo.type) + repo.name + "/resolve/" +
                             call.route.revision + "/" + entry.path;
   HttpAnswer answer;
   answer.status = 307;
   const std::string location = std::string("/api/resolve-cache/") + api_segment(repo.type) + "/" +
-                               repo.name + "/" + call.repo.snapshot->commit() + "/" +
+                               repo.name + "/" + call.snapshot->commit() + "/" +
                                percent_encode(entry.path, true) + "?" + percent_encode(asked) +
                                "=&etag=" + percent_encode(quoted(entry.oid));
   answer.text = "Temporary Redirect. Redirecting to " + location;
@@ -131,7 +131,7 @@ HttpAnswer HubApi::redirect_to_cache(const Call& call, const SnapshotEntry& entr
 }
 
 HttpAnswer HubApi::redirect_to_content(const Call& call, const SnapshotEntry& entry) const {
-  const RepoId& repo = call.repo.snapshot->repo();
+  const RepoId& repo = call.route.repo;
   const std::string path = std::string("/content/") + api_segment(repo.type) + "/" + repo.name +
                            "/" + entry.sha256 + "/" + percent_encode(entry.path, true);
   std::string query;
@@ -165,7 +165,7 @@ HttpAnswer HubApi::content(const Call& call, const SnapshotEntry& entry) {
   if (bytes_wanted && entry.is_lfs()) {
     answer.text = pointer.substr(answer.range.begin, answer.range.size());
   } else if (bytes_wanted) {
-    auto fd = catalog_.open_content(*call.repo.snapshot, entry);
+    auto fd = catalog_.open_content(*call.snapshot, entry);
     if (!fd && fd.error().code == ErrorCode::kStale) {
       // By commit: that commit is gone. By name: there is another one in a moment.
       if (is_commit_id(call.route.revision)) return unknown_revision(call);

@@ -51,13 +51,8 @@ Place place_of(const RepoSnapshot& snapshot, const std::string& sort, bool ascen
 }
 
 bool fits(const ServedRepo& repo, const std::string& user, const HttpParameters& parameters) {
-  const RepoSettings& settings = *repo.settings;
-  const std::string& name = repo.snapshot->repo().name;
-  const auto& readers = settings.readers;
-  if (settings.is_private &&
-      (user.empty() || std::find(readers.begin(), readers.end(), user) == readers.end())) {
-    return false;
-  }
+  const std::string& name = repo.revisions->main()->repo().name;
+  if (!repo.settings->may_see(user)) return false;
   const auto author = parameter(parameters, "author");
   if (author && !author->empty() && !name.starts_with(*author + "/")) return false;
   const auto search = parameter(parameters, "search");
@@ -87,7 +82,7 @@ HttpAnswer HubApi::list(const Call& call) {
   std::vector<std::pair<Place, ServedRepo>> found;
   for (ServedRepo& repo : catalog_.list(call.route.repo.type)) {
     if (!fits(repo, call.user, call.parameters)) continue;
-    Place place = place_of(*repo.snapshot, sort, ascending);
+    Place place = place_of(*repo.revisions->main(), sort, ascending);
     if (!behind || *behind < place) found.emplace_back(std::move(place), std::move(repo));
   }
   std::sort(found.begin(), found.end(),
@@ -95,7 +90,10 @@ HttpAnswer HubApi::list(const Call& call) {
   const std::size_t count = std::min<std::size_t>(found.size(), limit);
   JsonWriter page;
   page.begin_array();
-  for (std::size_t i = 0; i < count; ++i) add_list_item(page, found[i].second, call.flag("full"));
+  for (std::size_t i = 0; i < count; ++i) {
+    const ServedRepo& repo = found[i].second;
+    add_list_item(page, *repo.revisions->main(), *repo.settings, call.flag("full"));
+  }
   page.end_array();
   HttpAnswer answer = json(call, page.text());
   if (count < found.size()) {

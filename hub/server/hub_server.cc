@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hub/server/hub_server.h"
 
-#include <fcntl.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -15,14 +14,12 @@
 #include "hub/server/http_listener.h"
 #include "hub/server/hub_api.h"
 #include "hub/server/repo_catalog.h"
-#include "hub/server/repo_settings.h"
 #include "hub/server/route.h"
+#include "hub/server/token_file.h"
 #include "hub/server/url_signer.h"
 
 namespace hubvfs::hub::server {
 namespace {
-
-constexpr std::size_t kMaxTokenFile = 16u << 20;
 
 std::string random_hex(std::size_t bytes) {
   std::vector<std::uint8_t> random(bytes);
@@ -46,17 +43,6 @@ std::string request_id(const HttpRequest& request, UnixSeconds now) {
   char time[32];
   std::snprintf(time, sizeof time, "%08llx", static_cast<unsigned long long>(now));
   return std::string("Root=1-") + time + "-" + random_hex(12) + ";" + id;
-}
-
-Result<TokenUsers> read_tokens(const std::string& path) {
-  if (path.empty()) return TokenUsers();
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  if (!fd) return system_error(errno, "token file " + escape_for_log(path));
-  const auto text = read_small(fd.get(), kMaxTokenFile);
-  if (!text) return text.error().within("token file " + escape_for_log(path));
-  auto tokens = TokenUsers::parse(*text);
-  if (!tokens) return tokens.error().within("token file " + escape_for_log(path));
-  return tokens;
 }
 
 bool is_wildcard(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
@@ -89,16 +75,16 @@ std::string without_port(const std::string& url) {
 
 class MicrohttpdHubServer final : public HubServer {
  public:
-  MicrohttpdHubServer(const HubServerOptions& options, TokenUsers tokens, UrlSigner signer,
-                      AccessLog access_log, std::unique_ptr<RepoCatalog> catalog, Logger& log,
-                      const Clock& clock)
+  MicrohttpdHubServer(const HubServerOptions& options, std::unique_ptr<TokenFile> tokens,
+                      UrlSigner signer, AccessLog access_log, std::unique_ptr<RepoCatalog> catalog,
+                      Logger& log, const Clock& clock)
       : options_(options),
         tokens_(std::move(tokens)),
         signer_(std::move(signer)),
         access_log_(std::move(access_log)),
         catalog_(std::move(catalog)),
         clock_(clock),
-        api_({options.page_size, options.url_lifetime_seconds}, *catalog_, tokens_, signer_, log,
+        api_({options.page_size, options.url_lifetime_seconds}, *catalog_, *tokens_, signer_, log,
              clock),
         content_(*catalog_, signer_, log, clock) {}
 
@@ -196,7 +182,7 @@ class MicrohttpdHubServer final : public HubServer {
   }
 
   const HubServerOptions options_;
-  const TokenUsers tokens_;
+  const std::unique_ptr<TokenFile> tokens_;
   const UrlSigner signer_;
   const AccessLog access_log_;
   const std::unique_ptr<RepoCatalog> catalog_;
@@ -240,8 +226,8 @@ Result<std::unique_ptr<HubServer>> HubServer::start(const HubServerOptions& opti
     }
   }
   if (options.page_size == 0) return {ErrorCode::kInvalidArgument, "page_size is 0"};
-  auto tokens = read_tokens(options.token_file);
-  if (!tokens) return {ErrorCode::kInvalidArgument, tokens.error().context};
+  auto tokens = TokenFile::open(options.token_file, log, clock);
+  if (!tokens) return tokens.error();
   auto signer = UrlSigner::create();
   if (!signer) return signer.error();
   auto access_log = AccessLog::open(options.access_log);

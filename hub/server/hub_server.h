@@ -21,7 +21,7 @@ struct HubServerOptions {
   // when it listens on all addresses, the host that the client used.
   std::string public_url;
   std::string public_content_url;  // of the second origin; "": public_url's host, content_port
-  std::string token_file;          // "" for none; lines "TOKEN USER"
+  std::string token_file;          // "" for none; lines "TOKEN USER"; read again when it changes
   std::string state_dir;           // keeps hashes by (device, inode, size, mtime, ctime); "": none
   std::string access_log;          // a file: one JSON line a request; "" for none
   std::uint64_t page_size = 1000;  // entries of a tree page, at most

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <exception>
+#include <tuple>
 
 #include "base/digest.h"
 #include "base/text.h"
@@ -111,20 +112,26 @@ void RepoCatalog::run_looker() {
 }
 
 void RepoCatalog::await_hashes(const RepoId& repo, std::vector<FileToHash> to_hash) {
-  // Taken from the back: small files first.
-  std::sort(to_hash.begin(), to_hash.end(), [](const FileToHash& a, const FileToHash& b) {
-    return a.file.identity.size > b.file.identity.size;
-  });
+  // Taken from the back: small files first. A file that several revisions hold is one.
+  const auto key = [](const FileToHash& wanted) {
+    return std::make_tuple(wanted.file.identity.size, wanted.file.identity, wanted.algorithm);
+  };
+  std::sort(to_hash.begin(), to_hash.end(),
+            [&](const FileToHash& a, const FileToHash& b) { return key(a) > key(b); });
+  to_hash.erase(std::unique(to_hash.begin(), to_hash.end(),
+                            [&](const auto& a, const auto& b) { return key(a) == key(b); }),
+                to_hash.end());
   const MutexLock lock(mutex_);
   Record& record = repos_[repo];
   record.to_hash = std::move(to_hash);
-  record.restless_since.reset();
   record.bytes_pending = 0;
   for (const FileToHash& wanted : record.to_hash) {
     record.bytes_pending += wanted.file.identity.size;
   }
   // What is being hashed is not queued a second time; when it is done the hasher looks.
-  if (hashing_ && hashing_->repo == repo && std::erase(record.to_hash, hashing_->file) > 0) {
+  const auto is_under_way = [&](const FileToHash& wanted)
+                                REQUIRES(mutex_) { return key(wanted) == key(hashing_->file); };
+  if (hashing_ && hashing_->repo == repo && std::erase_if(record.to_hash, is_under_way) > 0) {
     record.bytes_pending -= std::min(record.bytes_pending, hashing_done_);
   }
   wake_hasher_.notify_all();
@@ -166,7 +173,6 @@ void RepoCatalog::run_job(const HashJob& job) {
   const FileIdentity& identity = job.file.file.identity;
   if (hashes_->find(identity, job.file.algorithm).empty()) {
     const auto hex = hash_file(job);
-    const std::string path = folder_of(job.repo) + "/" + job.file.file.path;
     if (hex) {
       hashes_->add(identity, job.file.algorithm, *hex);
     } else if (hex.error().code == ErrorCode::kCancelled) {
@@ -174,7 +180,7 @@ void RepoCatalog::run_job(const HashJob& job) {
     } else if (hex.error().code == ErrorCode::kPermissionDenied) {
       log_.warning("serve: " + hex.error().context + "; the file is left out");
       const MutexLock lock(mutex_);
-      unreadable_.insert({path, identity});
+      unreadable_.insert(job.file.file);
     } else {
       log_.warning("serve: " + hex.error().context);
     }
@@ -200,7 +206,7 @@ void RepoCatalog::run_job(const HashJob& job) {
 
 Result<std::string> RepoCatalog::hash_file(const HashJob& job) {
   const FileIdentity& identity = job.file.file.identity;
-  const std::string path = folder_of(job.repo) + "/" + job.file.file.path;
+  const std::string& path = job.file.file.path;
   const auto fd = root_.open_file(path, identity);
   if (!fd) return fd.error();
   ::posix_fadvise(fd->get(), 0, 0, POSIX_FADV_SEQUENTIAL);

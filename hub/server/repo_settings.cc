@@ -2,8 +2,9 @@
 #include "hub/server/repo_settings.h"
 
 #include <algorithm>
+#include <array>
+#include <set>
 
-#include "base/digest.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "hub/names.h"
@@ -11,110 +12,188 @@
 namespace hubvfs::hub::server {
 namespace {
 
-// Collects the settings; remembers which keys came, since a key given twice is a mistake too.
+constexpr std::size_t kMaxListed = 100'000;
+constexpr std::size_t kMaxRefs = 10'000;
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return !name.empty() && std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// A key that holds refs, and where these are in git.
+struct RefKind {
+  std::string_view key;
+  std::string_view prefix;
+  std::string_view rule;  // for names, as an error says it
+};
+constexpr std::string_view kRevisionRule =
+    "a name of letters, digits and ._-/ (and not HEAD, below refs/ or like a commit)";
+constexpr std::array<RefKind, 4> kRefKinds = {
+    {{"branches", "refs/heads/", kRevisionRule},
+     {"tags", "refs/tags/", kRevisionRule},
+     {"pulls", "refs/pr/", "a number such as 1"},
+     {"converts", "refs/convert/", "a name such as parquet, without /"}}};
+
+const RefKind* ref_kind(std::string_view key) {
+  const auto* found = std::find_if(kRefKinds.begin(), kRefKinds.end(),
+                                   [&](const RefKind& kind) { return kind.key == key; });
+  return found == kRefKinds.end() ? nullptr : found;
+}
+
+bool is_ref_name(const RefKind& kind, std::string_view name) {
+  if (kind.key == "pulls") {
+    return parse_decimal(name).has_value() && name.front() != '0';
+  }
+  if (!is_revision(name)) return false;
+  if (kind.key == "converts") return name.find('/') == std::string_view::npos;
+  return name != "HEAD" && !name.starts_with("refs/") && !is_commit_id(name);
+}
+
+// One that starts with a dot is still being filled.
+bool is_folder_name(std::string_view name) {
+  return is_path_component(name) && is_utf8(name) && name.front() != '.';
+}
+
+// Collects the settings, and says what is wrong with them; a key given twice is a mistake too.
 class SettingsReader final : public JsonVisitor {
  public:
   RepoSettings settings;
+  std::string wrong;
 
   bool scalar(const std::string& path, JsonScalar&& value) override {
-    if (depth_ == 0) return false;
+    if (!in_object_) return refuse("it is no JSON object");
     const auto* text = std::get_if<std::string>(&value);
-    if (path == "readers[]" && in_list_) return add(settings.readers, text);
-    if (path == "pending[]" && in_list_) return add(settings.pending, text);
-    if (path == "aliases[]" && in_list_) {
-      return add(settings.aliases, text) && is_repo_name(settings.aliases.back());
-    }
-    if (in_list_ || !first_time(path)) return false;
+    if (list_ != nullptr) return add_to_list(text);
+    if (refs_ != nullptr) return add_ref(path.substr(refs_->key.size() + 1), text);
+    if (!is_new_key(path)) return false;
     const auto* flag = std::get_if<bool>(&value);
-    if (path == "private" && flag != nullptr) {
-      settings.is_private = *flag;
-    } else if (path == "disabled" && flag != nullptr) {
-      settings.disabled = *flag;
-    } else if (path == "gated" && flag != nullptr && !*flag) {
-      settings.gate = Gate::kNone;
-    } else if (path == "gated" && text != nullptr && *text == "auto") {
-      settings.gate = Gate::kAuto;
-    } else if (path == "gated" && text != nullptr && *text == "manual") {
-      settings.gate = Gate::kManual;
-    } else {
-      return false;
-    }
+    if (path == "gated") return set_gate(flag, text);
+    const bool is_private = path == "private";
+    if (!is_private && path != "disabled") return refuse_kind(path);
+    if (flag == nullptr) return refuse(quoted(path) + " must be true or false");
+    (is_private ? settings.is_private : settings.disabled) = *flag;
     return true;
   }
-  bool begin_object(const std::string& path) override { return path.empty() && depth_++ == 0; }
+  bool begin_object(const std::string& path) override {
+    if (!in_object_) return in_object_ = true;
+    if (list_ != nullptr || refs_ != nullptr) return refuse_kind(path);
+    if (!is_new_key(path)) return false;
+    refs_ = ref_kind(path);
+    return refs_ != nullptr || refuse_kind(path);
+  }
+  bool end_object(const std::string&) override {
+    refs_ = nullptr;
+    return true;
+  }
   bool begin_array(const std::string& path) override {
-    if (depth_ == 0 || in_list_ || !is_list(path)) return false;
-    in_list_ = true;
-    return first_time(path);
+    if (!in_object_) return refuse("it is no JSON object");
+    if (list_ != nullptr || refs_ != nullptr) return refuse_kind(path);
+    if (!is_new_key(path)) return false;
+    list_ = list(path);
+    list_key_ = path;
+    return list_ != nullptr || refuse_kind(path);
   }
   bool end_array(const std::string&) override {
-    in_list_ = false;
+    list_ = nullptr;
     return true;
   }
 
  private:
-  static bool is_list(const std::string& key) {
-    return key == "readers" || key == "pending" || key == "aliases";
+  static std::string quoted(std::string_view key) { return "\"" + escape_for_log(key, 100) + "\""; }
+  bool refuse(std::string why) {
+    wrong = std::move(why);
+    return false;
   }
-  static bool add(std::vector<std::string>& list, const std::string* name) {
-    if (name == nullptr || name->empty() || list.size() >= 100'000) return false;
-    list.push_back(*name);
+  bool refuse_kind(std::string_view key) {
+    return refuse(quoted(key) + " has a value of the wrong kind");
+  }
+  std::vector<std::string>* list(std::string_view key) {
+    if (key == "readers") return &settings.readers;
+    if (key == "pending") return &settings.pending;
+    return key == "aliases" ? &settings.aliases : nullptr;
+  }
+  bool is_new_key(const std::string& key) {
+    constexpr std::array<std::string_view, 10> kKeys = {"private", "gated",   "disabled", "readers",
+                                                        "pending", "aliases", "branches", "tags",
+                                                        "pulls",   "converts"};
+    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
+      std::string known;
+      for (std::string_view name : kKeys) known.append(known.empty() ? "" : ", ").append(name);
+      return refuse("unknown key " + quoted(key) + " (known: " + known + ")");
+    }
+    return seen_.insert(key).second || refuse(quoted(key) + " is there twice");
+  }
+  bool set_gate(const bool* flag, const std::string* text) {
+    if (text != nullptr && (*text == "auto" || *text == "manual")) {
+      settings.gate = *text == "auto" ? Gate::kAuto : Gate::kManual;
+      return true;
+    }
+    return (flag != nullptr && !*flag) || refuse("\"gated\" must be false, \"auto\" or \"manual\"");
+  }
+  bool add_to_list(const std::string* name) {
+    if (name == nullptr || name->empty()) return refuse(quoted(list_key_) + " must list names");
+    if (list_->size() >= kMaxListed) {
+      return refuse(quoted(list_key_) + " has more than " + std::to_string(kMaxListed) + " names");
+    }
+    if (list_ == &settings.aliases && !is_repo_name(*name)) {
+      return refuse("\"aliases\": " + quoted(*name) + " is no repo name");
+    }
+    list_->push_back(*name);
     return true;
   }
-  bool first_time(const std::string& key) {
-    if (std::find(seen_.begin(), seen_.end(), key) != seen_.end()) return false;
-    seen_.push_back(key);
-    return true;
+  bool add_ref(const std::string& name, const std::string* folder) {
+    const std::string place = quoted(refs_->key) + ": " + quoted(name);
+    if (!is_ref_name(*refs_, name)) return refuse(place + " is not " + std::string(refs_->rule));
+    if (folder == nullptr || !is_folder_name(*folder)) {
+      return refuse(place + " must name a folder in " + kRevisionsFolder +
+                    ", one that does not start with a dot");
+    }
+    if (settings.refs.size() >= kMaxRefs) {
+      return refuse("more than " + std::to_string(kMaxRefs) + " refs");
+    }
+    return settings.refs.emplace(std::string(refs_->prefix) + name, *folder).second ||
+           refuse(place + " is there twice");
   }
 
-  int depth_ = 0;
-  bool in_list_ = false;
-  std::vector<std::string> seen_;
+  bool in_object_ = false;
+  std::vector<std::string>* list_ = nullptr;
+  std::string list_key_;
+  const RefKind* refs_ = nullptr;
+  std::set<std::string> seen_;
 };
 
+// A branch that is a tag too; "" when there is none.
+std::string ambiguous_name(const RepoSettings& settings) {
+  constexpr std::string_view kTags = "refs/tags/";
+  for (const auto& [ref, folder] : settings.refs) {
+    if (!ref.starts_with(kTags)) continue;
+    const std::string name = ref.substr(kTags.size());
+    if (name == "main" || settings.refs.count("refs/heads/" + name) > 0) return name;
+  }
+  return "";
+}
+
 }  // namespace
+
+bool RepoSettings::is_reader(const std::string& user) const { return contains(readers, user); }
+
+bool RepoSettings::is_pending(const std::string& user) const { return contains(pending, user); }
+
+bool RepoSettings::has_grant(const std::string& user) const {
+  return gate == Gate::kNone || is_reader(user) || (gate == Gate::kAuto && is_pending(user));
+}
 
 Result<RepoSettings> parse_repo_settings(std::string_view json) {
   SettingsReader reader;
   if (auto parsed = parse_json(json, reader); !parsed) {
     return {ErrorCode::kInvalidArgument,
-            std::string(kRepoSettingsFile) +
-                " is not {\"private\": bool, \"gated\": false|\"auto\"|\"manual\", \"readers\": "
-                "[\"USER\", ...]} (" +
-                parsed.error().context + ")"};
+            std::string(kRepoSettingsFile) + ": " +
+                (reader.wrong.empty() ? parsed.error().context : reader.wrong)};
+  }
+  if (const std::string name = ambiguous_name(reader.settings); !name.empty()) {
+    return {ErrorCode::kInvalidArgument,
+            std::string(kRepoSettingsFile) + ": \"" + name + "\" is a branch and a tag"};
   }
   return std::move(reader.settings);
-}
-
-Result<TokenUsers> TokenUsers::parse(std::string_view text) {
-  TokenUsers tokens;
-  std::size_t number = 0;
-  for (std::string_view line : split(text, '\n')) {
-    ++number;
-    line = trim(line);
-    if (line.empty() || line[0] == '#') continue;
-    const std::size_t blank = line.find_first_of(" \t");
-    const std::string_view token = line.substr(0, blank);
-    const std::string_view user = blank == std::string_view::npos ? "" : trim(line.substr(blank));
-    const auto printable = [](char c) { return c > 0x20 && c < 0x7f; };
-    if (user.empty() || token.size() < 8 || token.size() > 512 || user.size() > 96 ||
-        !std::all_of(token.begin(), token.end(), printable) ||
-        !std::all_of(user.begin(), user.end(), printable)) {
-      return {ErrorCode::kInvalidArgument, "line " + std::to_string(number) +
-                                               " is not \"TOKEN USER\" (a token has 8 to 512 "
-                                               "printable characters, a user name no blanks)"};
-    }
-    if (!tokens.users_.emplace(sha256_hex(as_bytes(token)), user).second) {
-      return {ErrorCode::kInvalidArgument,
-              "line " + std::to_string(number) + " repeats the token of an earlier line"};
-    }
-  }
-  return tokens;
-}
-
-std::string TokenUsers::user_of(std::string_view token) const {
-  const auto found = users_.find(sha256_hex(as_bytes(token)));
-  return found == users_.end() ? "" : found->second;
 }
 
 }  // namespace hubvfs::hub::server

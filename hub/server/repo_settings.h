@@ -11,16 +11,25 @@
 
 namespace hubvfs::hub::server {
 
-// The file in a repo's folder that says who may see it. It is not part of the repo's content.
+// What starts like this at the top of a repo's folder, or of a revision's, is no content.
+inline constexpr char kReservedPrefix[] = ".hubvfs-";
+// The file in a repo's folder that says who may see it and what its refs are.
 inline constexpr char kRepoSettingsFile[] = ".hubvfs-repo.json";
+// The folder in a repo's folder that holds its other revisions: a folder each, with all its files.
+inline constexpr char kRevisionsFolder[] = ".hubvfs-revisions";
+
+inline constexpr char kMainRef[] = "refs/heads/main";
 
 // {"private": bool, "gated": false|"auto"|"manual", "readers": ["USER", ...],
-//  "pending": ["USER", ...], "disabled": bool, "aliases": ["OLD/NAME", "NAME", ...]}, every key
-// optional.
+//  "pending": ["USER", ...], "disabled": bool, "aliases": ["OLD/NAME", "NAME", ...],
+//  "branches": {"NAME": "FOLDER", ...}, "tags": {"NAME": "FOLDER", ...},
+//  "pulls": {"NUMBER": "FOLDER", ...}, "converts": {"NAME": "FOLDER", ...}}, every key optional.
 //
-// A private repo is visible to its readers only. A gated one is visible to all, but only its
-// readers get content; those in "pending" asked and wait. A disabled one refuses everybody.
-// Requests for an alias, a name the repo had before, are redirected to it.
+// A private repo is visible to its readers only. A gated one is visible to all, but only those with
+// a grant get content: its readers and, where it is gated "auto", those in "pending" too, since on
+// the Hub asking is all that it takes then. Those in the "pending" of a "manual" one asked and
+// wait. A disabled one refuses everybody. Requests for an alias, a name the repo had before, are
+// redirected to it. A FOLDER is one in kRevisionsFolder.
 struct RepoSettings {
   bool is_private = false;
   Gate gate = Gate::kNone;
@@ -28,25 +37,20 @@ struct RepoSettings {
   std::vector<std::string> readers;
   std::vector<std::string> pending;
   std::vector<std::string> aliases;
+  // Folders by whole ref: "refs/heads/dev", "refs/tags/v1.0", "refs/pr/1", "refs/convert/parquet".
+  // kMainRef is what the repo's folder itself holds, unless it is in here.
+  std::map<std::string, std::string> refs;
   bool operator==(const RepoSettings&) const = default;
+
+  bool is_reader(const std::string& user) const;  // "" is nobody
+  bool is_pending(const std::string& user) const;
+  bool may_see(const std::string& user) const { return !is_private || is_reader(user); }
+  // Whether a user who may see the repo gets its content.
+  bool has_grant(const std::string& user) const;
 };
 
-// kInvalidArgument for anything but that, unknown keys included: a mistyped "private" must not
-// make a repo public.
+// kInvalidArgument for anything but that, with what is wrong. Unknown keys included: a mistyped
+// "private" must not make a repo public. So is a name that is a branch and a tag.
 Result<RepoSettings> parse_repo_settings(std::string_view json);
-
-// The users that may call with a token: a file of lines "TOKEN USER"; blank lines and lines that
-// start with '#' are skipped. Only hashes of the tokens are kept.
-class TokenUsers {
- public:
-  TokenUsers() = default;
-  // kInvalidArgument names the line that is wrong, never what it holds.
-  static Result<TokenUsers> parse(std::string_view text);
-  // "" when nobody has this token.
-  std::string user_of(std::string_view token) const;
-
- private:
-  std::map<std::string, std::string, std::less<>> users_;  // by SHA-256 of the token
-};
 
 }  // namespace hubvfs::hub::server

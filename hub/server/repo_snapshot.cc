@@ -25,10 +25,12 @@ SnapshotEntry file_entry(const WalkedFile& file, const ContentId& id) {
 }  // namespace
 
 std::shared_ptr<const RepoSnapshot> RepoSnapshot::make(const RepoId& repo,
+                                                       const std::string& folder,
                                                        std::vector<WalkedFile> files,
                                                        const std::vector<ContentId>& ids) {
   std::shared_ptr<RepoSnapshot> made(new RepoSnapshot());
   made->repo_ = repo;
+  made->folder_ = folder;
   made->files_ = std::move(files);
   made->entries_.reserve(made->files_.size() + made->files_.size() / 8);
   made->tree_oid_ = made->add_directory(0, made->files_.size(), 0, ids);

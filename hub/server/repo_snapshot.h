@@ -32,11 +32,14 @@ struct SnapshotEntry {
 // One commit of a repo: everything in it and its ids. Never changes once made.
 class RepoSnapshot {
  public:
-  // `files` and `ids` go together, sorted by path; a kSha256 id means an LFS file.
-  static std::shared_ptr<const RepoSnapshot> make(const RepoId& repo, std::vector<WalkedFile> files,
+  // Of what `folder`, a path from the served root, holds. `files` and `ids` go together, sorted by
+  // path; a kSha256 id means an LFS file.
+  static std::shared_ptr<const RepoSnapshot> make(const RepoId& repo, const std::string& folder,
+                                                  std::vector<WalkedFile> files,
                                                   const std::vector<ContentId>& ids);
 
   const RepoId& repo() const { return repo_; }
+  const std::string& folder() const { return folder_; }
   const std::string& commit() const { return commit_; }
   const std::string& tree_oid() const { return tree_oid_; }
   UnixSeconds last_modified() const { return last_modified_; }  // newest and oldest file's
@@ -55,6 +58,7 @@ class RepoSnapshot {
                             const std::vector<ContentId>& ids);
 
   RepoId repo_;
+  std::string folder_;
   std::string commit_;
   std::string tree_oid_;
   UnixSeconds last_modified_ = 0;

@@ -43,6 +43,10 @@ Dir open_dir(UniqueFd fd) {
 
 }  // namespace
 
+std::string folder_of_revision(const std::string& repo_folder, const std::string& name) {
+  return name.empty() ? repo_folder : repo_folder + "/" + kRevisionsFolder + "/" + name;
+}
+
 FileIdentity identity_of(const struct stat& status) {
   return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
           nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
@@ -147,11 +151,12 @@ Result<RepoSettings> ServedRoot::read_settings(const std::string& folder) const 
 // One walk under way.
 struct ServedRoot::Walker {
   const ServedRoot& root;
-  const std::string& folder;  // of the repo
-  RepoWalk& found;
+  const std::string& folder;
+  const std::size_t most_files;
+  WalkedFolder& found;
 
   static bool is_content(const std::string& path, const std::string& name) {
-    return name != ".git" && path != kRepoSettingsFile && path != ".cache/huggingface";
+    return name != ".git" && !path.starts_with(kReservedPrefix) && path != ".cache/huggingface";
   }
 
   Result<void> directory(UniqueFd fd, const std::string& prefix, std::size_t depth) {
@@ -194,24 +199,57 @@ struct ServedRoot::Walker {
   }
 
   Result<void> add(const std::string& path, const struct stat& status) {
-    if (found.files.size() >= kMaxFiles) {
-      return {ErrorCode::kInvalidArgument, "more than " + std::to_string(kMaxFiles) + " files"};
+    if (found.files.size() >= most_files) {
+      return {ErrorCode::kInvalidArgument,
+              "more than " + std::to_string(kMaxFiles) + " files in all its revisions"};
     }
     found.files.push_back({path, identity_of(status)});
     return {};
   }
 };
 
-Result<RepoWalk> ServedRoot::walk(const std::string& folder) const {
+// None when there is no kRevisionsFolder.
+Result<std::vector<std::string>> ServedRoot::revision_folders(const std::string& folder) const {
+  auto names = directories(folder + "/" + kRevisionsFolder);
+  if (!names && names.error().code == ErrorCode::kNotFound) return std::vector<std::string>();
+  if (!names) return names.error();
+  std::erase_if(*names, [](const std::string& name) { return name.front() == '.'; });
+  return names;
+}
+
+Result<WalkedFolder> ServedRoot::walk_folder(const std::string& folder,
+                                             std::size_t most_files) const {
   auto fd = open_beneath(folder, O_RDONLY | O_DIRECTORY, kStay | RESOLVE_NO_SYMLINKS);
   if (!fd) return fd.error();
+  WalkedFolder found;
+  Walker walker{*this, folder, most_files, found};
+  if (auto walked = walker.directory(std::move(*fd), "", 1); !walked) return walked.error();
+  std::sort(found.files.begin(), found.files.end());
+  return found;
+}
+
+// The settings first: a folder is put there before the settings name it.
+Result<RepoWalk> ServedRoot::walk(const std::string& folder) const {
+  if (auto there = open_beneath(folder, O_PATH | O_DIRECTORY, kStay | RESOLVE_NO_SYMLINKS);
+      !there) {
+    return there.error();
+  }
   RepoWalk found;
   auto settings = read_settings(folder);
   if (!settings) return settings.error();
   found.settings = std::move(*settings);
-  Walker walker{*this, folder, found};
-  if (auto walked = walker.directory(std::move(*fd), "", 1); !walked) return walked.error();
-  std::sort(found.files.begin(), found.files.end());
+  auto names = revision_folders(folder);
+  if (!names) return names.error();
+  names->insert(names->begin(), "");
+  std::size_t room = kMaxFiles;
+  for (const std::string& name : *names) {
+    auto walked = walk_folder(folder_of_revision(folder, name), room);
+    if (!walked && !name.empty() && walked.error().code == ErrorCode::kNotFound) continue;
+    if (!walked) return walked.error();
+    walked->name = name;
+    room -= walked->files.size();
+    found.folders.push_back(std::move(*walked));
+  }
   return found;
 }
 

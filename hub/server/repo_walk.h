@@ -23,16 +23,25 @@ FileIdentity identity_of(const struct stat& status);
 // A file that is part of a repo's content. Only regular files are, and symlinks that lead to one
 // beneath the root; then the identity is the target's.
 struct WalkedFile {
-  std::string path;  // from the repo's folder
+  std::string path;  // from the folder that was walked
   FileIdentity identity;
   auto operator<=>(const WalkedFile&) const = default;
 };
 
-struct RepoWalk {
+// What one revision of a repo holds.
+struct WalkedFolder {
+  std::string name;               // in kRevisionsFolder; "" is the repo's own folder
   std::vector<WalkedFile> files;  // sorted by path
-  RepoSettings settings;
-  std::size_t left_out = 0;  // hostile names, special files, symlinks that lead elsewhere
+  std::size_t left_out = 0;       // hostile names, special files, symlinks that lead elsewhere
 };
+
+struct RepoWalk {
+  RepoSettings settings;
+  std::vector<WalkedFolder> folders;  // the repo's own first
+};
+
+// "ORG/NAME" and "v1" to "ORG/NAME/.hubvfs-revisions/v1".
+std::string folder_of_revision(const std::string& repo_folder, const std::string& name);
 
 // The served folder. Every open stays beneath it (openat2 with RESOLVE_BENEATH), whatever symlinks
 // or races there are. Thread-safe.
@@ -46,8 +55,10 @@ class ServedRoot {
   // Whether `folder` is a real directory, no component of it a symlink.
   bool is_directory(const std::string& folder) const;
 
-  // Everything below a repo's folder. `.git`, `.cache/huggingface` at its top (what `hf download
-  // --local-dir` leaves) and the settings file are no content.
+  // Everything below a repo's folder, and each real directory in its kRevisionsFolder, those whose
+  // names start with a dot left out: they are still being filled. `.git` and, at the top of each,
+  // `.cache/huggingface` (what `hf download --local-dir` leaves) and all that starts with
+  // kReservedPrefix are no content.
   // kNotFound: no such folder. kInvalidArgument: the settings file is wrong, or there are too many
   // files; the repo must not be served then.
   Result<RepoWalk> walk(const std::string& folder) const;
@@ -59,6 +70,8 @@ class ServedRoot {
   Result<UniqueFd> open_beneath(const std::string& path, std::uint64_t flags,
                                 std::uint64_t resolve) const;
   Result<RepoSettings> read_settings(const std::string& folder) const;
+  Result<std::vector<std::string>> revision_folders(const std::string& folder) const;
+  Result<WalkedFolder> walk_folder(const std::string& folder, std::size_t most_files) const;
   struct Walker;
 
   UniqueFd root_;

@@ -28,10 +28,11 @@ step() {
   printf '%-46s %5ds\n' "$name" "$(($(date +%s) - start))"
 }
 
-# Where the virtual environment made from lock file $1 lies.
-venv_of() {
-  printf '%s/venv-%s\n' "$cache_home" "$(sha256sum <"$1" | cut -c1-16)"
+# Where what was made from lock file $2 lies; $1 says what: venv or npm.
+made_from() {
+  printf '%s/%s-%s\n' "$cache_home" "$1" "$(sha256sum <"$2" | cut -c1-16)"
 }
+venv_of() { made_from venv "$1"; }
 
 # The number of compilations to run at once: a core each, as far as 1.5 GiB of memory each goes.
 jobs_here() {

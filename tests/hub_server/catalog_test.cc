@@ -13,7 +13,6 @@
 namespace hubvfs::hub::server {
 namespace {
 
-using Names = std::vector<std::string>;
 namespace fs = std::filesystem;
 
 class Catalog : public ServedFolder {
@@ -32,15 +31,6 @@ class Catalog : public ServedFolder {
     });
     return now;
   }
-};
-
-// A clock whose wall time is set by hand: ctimes come from the kernel's.
-class WallClock final : public Clock {
- public:
-  TimePoint now() const override { return manual.now(); }
-  UnixSeconds unix_now() const override { return wall; }
-  ManualClock manual;
-  std::atomic<UnixSeconds> wall = 0;
 };
 
 TEST_F(Catalog, ServesAtOnceWhateverIsThere) {

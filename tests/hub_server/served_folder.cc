@@ -72,4 +72,21 @@ std::vector<std::string> column(const std::string& json, const std::string& key)
   }
 }
 
+Names ServedFolder::pages(const std::string& target, const std::string& key, int& count) const {
+  Names all;
+  std::string next = target;
+  for (count = 0; !next.empty() && count < 100; ++count) {
+    const HttpReply reply = get(next);
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    for (const auto& value : column(reply.body, key)) all.push_back(value);
+    const std::string link = reply.header("link");
+    if (!link.empty()) {
+      EXPECT_TRUE(link.starts_with("<" + server_->url() + "/")) << link;
+      EXPECT_TRUE(link.ends_with(">; rel=\"next\"")) << link;
+    }
+    next = link.empty() ? "" : target_of(link.substr(1, link.find('>') - 1));
+  }
+  return all;
+}
+
 }  // namespace hubvfs::hub::server

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -21,6 +22,8 @@
 
 namespace hubvfs::hub::server {
 
+using Names = std::vector<std::string>;
+
 // Log lines, kept. Thread-safe.
 class KeptLog final : public Logger {
  public:
@@ -36,6 +39,15 @@ class KeptLog final : public Logger {
  private:
   mutable Mutex mutex_;
   std::string text_ GUARDED_BY(mutex_);
+};
+
+// A clock whose wall time is set by hand: ctimes come from the kernel's.
+class WallClock final : public Clock {
+ public:
+  TimePoint now() const override { return manual.now(); }
+  UnixSeconds unix_now() const override { return wall; }
+  ManualClock manual;
+  std::atomic<UnixSeconds> wall = 0;
 };
 
 // Waits for what other threads do; true as soon as `condition` is, false after 30 s.
@@ -85,6 +97,8 @@ class ServedFolder : public ::testing::Test {
   std::string sha_of(const std::string& repo) const {
     return flat_json(get("/api/models/" + repo).body)["sha"];
   }
+  // All pages of a listing; counts them.
+  Names pages(const std::string& target, const std::string& key, int& count) const;
   // Lets a second pass, so that the next request looks at the folder again.
   void later() { clock_.advance(std::chrono::seconds(30)); }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`hubvfs serve` on a hubvfs mount: the same repo again, its ids taken from the mount."""
+"""`hubvfs serve` and hubvfs mounts: revisions by their names; a mount served again, its ids taken from
+the mount."""
 
 import json
 import os
@@ -10,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import support  # noqa: E402
 
 ATTRIBUTES = b"*.bin filter=lfs\n"
+SETTINGS = {"branches": {"feat/x": "feature"}, "tags": {"v1.0": "one"}, "pulls": {"1": "pull"}}
 FILES = {"config.json": b'{"a": 1}\n', "empty": b"", "sub/small.bin": b"LFS by its name",
          "model.safetensors": support.content("weights", 11 << 20), "large.txt": b"x" * 100_000}
 
@@ -19,8 +21,24 @@ class ServeMount(support.MountTestCase):
 
     @classmethod
     def make_tree(cls, folder):
-        for path, data in {**FILES, ".gitattributes": ATTRIBUTES}.items():
+        tree = {**FILES, ".gitattributes": ATTRIBUTES,
+                ".hubvfs-repo.json": json.dumps(SETTINGS).encode()}
+        for name in ("feature", "one", "pull"):
+            tree[f".hubvfs-revisions/{name}/which.txt"] = name.encode()
+        for path, data in tree.items():
             support.write_file(os.path.join(folder, "org/model"), path, data)
+
+    def test_branches_tags_and_pull_requests_are_mounted_by_their_names(self):
+        mount = self.mount()
+        route = "/api/models/org/model/revision/"
+        for name, which in (("v1.0", "one"), ("feat%2Fx", "feature"), ("refs%2Fpr%2F1", "pull")):
+            support.wait_for(lambda n=name: self.server.get(route + n)[0] == 200, name, 120)
+            commit = json.loads(self.server.get(route + name)[1])["sha"]
+            for shown in (name, commit):
+                self.assertEqual(os.listdir(mount / f"org/model@{shown}"), ["which.txt"])
+                with open(mount / f"org/model@{shown}/which.txt") as file:
+                    self.assertEqual(file.read(), which)
+        self.assertFalse(os.path.exists(mount / "org/model@v2.0"))
 
     def test_the_mounted_repo_is_served_with_the_same_ids_and_not_read_for_them(self):
         mount = self.mount()

@@ -33,8 +33,8 @@ def version():
     return hub.__version__
 
 
-def snapshot_download(repo, repo_type="model", **more):
-    return digests_below(hub.snapshot_download(repo, repo_type=repo_type, **more))
+def snapshot_download(repo, repo_type="model", revision=""):
+    return digests_below(hub.snapshot_download(repo, repo_type=repo_type, revision=revision or None))
 
 
 def hf_hub_download(repo, *names):
@@ -45,8 +45,16 @@ def hf_hub_download(repo, *names):
     return found
 
 
-def file_metadata(repo, name):
-    data = hub.get_hf_file_metadata(hub.hf_hub_url(repo, name))
+def download_at(repo, revision, name):
+    """The commit that it is stored under, and the digest of its content."""
+    path = hub.hf_hub_download(repo, name, revision=revision)
+    with open(path, "rb") as file:
+        return [os.path.relpath(path, hub.constants.HF_HUB_CACHE).split(os.sep)[2],
+                digest(file.read())]
+
+
+def file_metadata(repo, name, revision="main"):
+    data = hub.get_hf_file_metadata(hub.hf_hub_url(repo, name, revision=revision))
     return [data.commit_hash, data.etag, data.size]
 
 
@@ -88,13 +96,17 @@ def entries(found):
     return sorted(rows)
 
 
-def list_repo_tree(repo, folder="", expand=""):
+def list_repo_tree(repo, folder="", expand="", revision=""):
     return entries(hub.HfApi().list_repo_tree(repo, folder or None, recursive=True,
-                                              expand=bool(expand)))
+                                              expand=bool(expand), revision=revision or None))
 
 
-def paths_info(repo, *paths):
-    return entries(hub.HfApi().get_paths_info(repo, list(paths), expand=True))
+def paths_info(repo, *paths, revision=None):
+    return entries(hub.HfApi().get_paths_info(repo, list(paths), expand=True, revision=revision))
+
+
+def paths_info_at(repo, revision, *paths):
+    return paths_info(repo, *paths, revision=revision)
 
 
 def repo_info(repo, repo_type="model", revision=""):
@@ -102,7 +114,8 @@ def repo_info(repo, repo_type="model", revision=""):
                                  files_metadata=True)
     return {"id": info.id, "sha": info.sha, "private": info.private, "gated": info.gated,
             "author": info.author, "modified": info.last_modified.isoformat(),
-            "files": sorted([s.rfilename, s.size, s.blob_id] for s in info.siblings)}
+            "files": sorted([s.rfilename, s.size, s.blob_id] for s in info.siblings),
+            "lfs": sorted(s.lfs.sha256 for s in info.siblings if s.lfs)}
 
 
 def repo_info_expand(repo):
@@ -112,16 +125,16 @@ def repo_info_expand(repo):
 
 def list_repo_refs(repo):
     refs = hub.HfApi().list_repo_refs(repo, include_pull_requests=True)
-    return [[b.name, b.ref, b.target_commit] for b in refs.branches] + [refs.tags, refs.converts,
-                                                                       refs.pull_requests]
+    return [[r.name, r.ref, r.target_commit]
+            for r in refs.branches + refs.tags + refs.converts + refs.pull_requests]
 
 
-def list_repo_commits(repo):
-    return [commit.commit_id for commit in hub.HfApi().list_repo_commits(repo)]
+def list_repo_commits(repo, revision=""):
+    return [c.commit_id for c in hub.HfApi().list_repo_commits(repo, revision=revision or None)]
 
 
-def list_repo_files(repo):
-    return sorted(hub.HfApi().list_repo_files(repo))
+def list_repo_files(repo, revision=""):
+    return sorted(hub.HfApi().list_repo_files(repo, revision=revision or None))
 
 
 def list_models(author):
@@ -136,14 +149,16 @@ def list_spaces(author):
     return [space.id for space in hub.HfApi().list_spaces(author=author)]
 
 
-def existence(repo, name):
+def existence(repo, name, revision="main"):
     api = hub.HfApi()
-    return [api.repo_exists(repo), api.file_exists(repo, name), api.file_exists(repo, "absent"),
-            api.revision_exists(repo, "main"), api.revision_exists(repo, "absent")]
+    return [api.repo_exists(repo), api.file_exists(repo, name, revision=revision),
+            api.file_exists(repo, "absent", revision=revision), api.revision_exists(repo, revision),
+            api.revision_exists(repo, "absent")]
 
 
 def whoami():
-    return hub.HfApi().whoami()["name"]
+    user = hub.HfApi().whoami()
+    return [user["type"], user["name"], user["orgs"], user["auth"]["accessToken"]["role"]]
 
 
 def auth_check(repo):
@@ -152,11 +167,12 @@ def auth_check(repo):
 
 
 def failure(name, *arguments):
-    """The error that another call here ends with."""
+    """The error that another call here ends with, and what the server said."""
     try:
         globals()[name](*arguments)
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
-        return type(error).__name__
+        response = getattr(error, "response", None)
+        return f"{type(error).__name__}: {response.headers.get('x-error-message', '')}"
     return "no error"
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Current huggingface_hub, unchanged, with HF_ENDPOINT at `hubvfs serve`: every call that reads.
 
-What comes back is compared with the served folder. A table shows what each call asked for.
+What comes back is compared with the served folder. A table shows each call, what came of it and what
+it asked of the server.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,51 +16,17 @@ import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, ".."))
-sys.path.insert(0, os.path.join(HERE, "../../mount"))
 import environment  # noqa: E402
-import support  # noqa: E402
+from hub_folder import (ASKER, DATASET, MODEL, ODD, READER, REFS, SPACE, STRANGER, TOKENS, WEIGHTS,
+                        HubFolder, Matrix, blob_id, digest, digests, is_lfs, pointer, revision,
+                        support)
 
 PYTHON = os.environ.get("HUBVFS_CLIENT_PYTHON") or environment.python()
-WEIGHTS = support.content("weights", 12 << 20)
-ODD = "sub dir/a b+c#%ä.txt"
-MODEL = {
-    ".gitattributes": b"*.bin filter=lfs diff=lfs merge=lfs -text\n",
-    "README.md": b"---\nlicense: mit\n---\nA model.\n",
-    "config.json": b'{"model_type": "bert"}\n',
-    "empty.txt": b"",
-    "small.bin": b"marked as LFS, and small",
-    "model.safetensors": WEIGHTS,
-    "tokenizer/vocab.txt": b"one\ntwo\n",
-    "tokenizer/deep/more.txt": b"three\n",
-    ODD: b"an odd name",
-}
-DATASET = {"data/train.csv": b"a,b\n1,2\n", "data/test.csv": b"a,b\n3,4\n"}
-READER, STRANGER = "hf_readerreader", "hf_strangerstranger"
+STARS = "*" * 64
 
 
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def digests(tree: dict) -> dict:
-    return {path: digest(data) for path, data in tree.items()}
-
-
-def blob_id(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def pointer(data: bytes) -> bytes:
-    return (f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest(data)}\n"
-            f"size {len(data)}\n").encode()
-
-
-def is_lfs(path: str) -> bool:
-    return path.endswith((".bin", ".safetensors"))
-
-
-def expected_entry(path: str) -> list:
-    data = MODEL[path]
+def expected_entry(path: str, tree: dict = MODEL) -> list:
+    data = tree[path]
     return [path, len(data), blob_id(pointer(data) if is_lfs(path) else data),
             digest(data) if is_lfs(path) else None]
 
@@ -71,35 +37,12 @@ class HubPython(unittest.TestCase):
         cls.work = os.path.realpath(tempfile.mkdtemp(prefix="hubvfs-clients-"))
         cls.addClassCleanup(shutil.rmtree, cls.work, ignore_errors=True)
         cls.homes = 0
-        folder = os.path.join(cls.work, "served")
-        trees = {"acme/tiny": MODEL, "acme/other": {"f": b"x"}, "acme/third": {"f": b"y"},
-                 "acme/private": {**MODEL, ".hubvfs-repo.json":
-                                  b'{"private": true, "readers": ["ada"]}'},
-                 "acme/gated": {**MODEL, ".hubvfs-repo.json":
-                                b'{"gated": "auto", "readers": ["ada"]}'},
-                 "datasets/acme/set": DATASET, "spaces/acme/app": {"app.py": b"print()\n"}}
-        for repo, tree in trees.items():
-            for path, data in tree.items():
-                support.write_file(os.path.join(folder, repo), path, data)
-        tokens = os.path.join(cls.work, "tokens")
-        with open(tokens, "w") as file:
-            file.write(f"{READER} ada\n{STRANGER} bob\n")
-        cls.server = support.Server(folder, os.path.join(cls.work, "serve"), "hub-python",
-                                    "--page-size", "3", "--token-file", tokens)
+        cls.hub = HubFolder(cls.work, "hub-python")
+        cls.server = cls.hub.server
         cls.addClassCleanup(cls.server.close)
-        for route in ("models/acme/tiny", "models/acme/other", "models/acme/third",
-                      "models/acme/gated", "datasets/acme/set", "spaces/acme/app"):
-            support.wait_for(lambda r=route: cls.server.get("/api/" + r)[0] == 200, route, 120)
-        support.wait_for(lambda: cls.call("existence", "acme/private", "README.md", token=READER,
-                                          label="")[0], "acme/private", 120)
-        cls.sha = json.loads(cls.server.get("/api/models/acme/tiny")[1])["sha"]
-        cls.rows = [("call", "requests", "of them content", "bytes", "errors answered")]
-
-    @classmethod
-    def tearDownClass(cls):
-        width = [max(len(str(row[i])) for row in cls.rows) for i in range(len(cls.rows[0]))]
-        for row in cls.rows:
-            print("  ".join(str(cell).ljust(w) for cell, w in zip(row, width)).rstrip())
+        cls.sha = cls.hub.sha
+        cls.matrix = Matrix(cls.server)
+        cls.addClassCleanup(cls.matrix.print)
 
     @classmethod
     def client_environment(cls, home: str, token: str) -> dict:
@@ -115,31 +58,31 @@ class HubPython(unittest.TestCase):
         return env
 
     @classmethod
-    def client(cls, command: list, label: str, home: str = "", token: str = "") -> str:
-        mark = cls.server.mark()
+    def client(cls, command: list, home: str = "", token: str = "") -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False,
                               env=cls.client_environment(home, token), stdin=subprocess.DEVNULL,
                               preexec_fn=support.die_with_parent)
         if done.returncode != 0:
             raise AssertionError(f"{command[-4:]} exited {done.returncode}:\n{done.stderr}")
-        if label:
-            seen = cls.server.since(mark)
-            errors = sorted({e["status"] for e in seen if e["status"] >= 400 and
-                             e["path"] != "/api/agent-harnesses"})  # 404 is its answer
-            cls.rows.append((label, len(seen), sum(e["origin"] == "content" for e in seen),
-                             sum(e["bytes"] for e in seen if e["status"] in (200, 206)),
-                             ", ".join(map(str, errors))))
         return done.stdout
 
     @classmethod
-    def call(cls, *words: str, label=None, **more):
-        text = cls.client([PYTHON, "-B", os.path.join(HERE, "calls.py"), *words],
-                          words[0] if label is None else label, **more)
-        return json.loads(text.splitlines()[-1])
+    def call(cls, *words: str, token: str = "", home: str = ""):
+        mark = cls.matrix.mark()
+        text = cls.client([PYTHON, "-B", os.path.join(HERE, "calls.py"), *words], home, token)
+        result = json.loads(text.splitlines()[-1])
+        who = f" as {TOKENS.get(token, 'an unknown token')}" if token else ""
+        name, *arguments = words[1:] if words[0] == "failure" else words
+        cls.matrix.add(name, " ".join(arguments)[:60] + who, result, mark)
+        return result
 
     def cli(self, *words: str, **more) -> str:
         hf = os.path.join(os.path.dirname(PYTHON), "hf")
-        return self.client([hf, *words], "hf " + words[0], **more)
+        mark = self.matrix.mark()
+        out = self.client([hf, *words], **more)
+        self.matrix.add("hf " + words[0], " ".join(w for w in words[1:] if self.work not in w), "done",
+                        mark)
+        return out
 
     # --- downloads
 
@@ -147,12 +90,12 @@ class HubPython(unittest.TestCase):
         self.assertEqual(self.call("snapshot_download", "acme/tiny"), digests(MODEL))
         self.assertEqual(self.call("snapshot_download", "acme/set", "dataset"), digests(DATASET))
         self.assertEqual(self.call("snapshot_download", "acme/app", "space"),
-                         digests({"app.py": b"print()\n"}))
+                         digests(SPACE))
 
     def test_snapshot_download_again_fetches_no_content(self):
         self.call("snapshot_download", "acme/tiny", home="twice")
         mark = self.server.mark()
-        self.call("snapshot_download", "acme/tiny", home="twice", label="the same again")
+        self.call("snapshot_download", "acme/tiny", home="twice")
         seen = self.server.since(mark)
         self.assertFalse([e for e in seen if e["origin"] == "content"])
 
@@ -235,19 +178,78 @@ class HubPython(unittest.TestCase):
                          {"sha": self.sha, "gated": False, "siblings": None})
 
     def test_refs_commits_and_files(self):
-        self.assertEqual(self.call("list_repo_refs", "acme/tiny"),
-                         [["main", "refs/heads/main", self.sha], [], [], []])
+        self.assertEqual(self.call("list_repo_refs", "acme/tiny"), [
+            ["main", "refs/heads/main", self.sha],
+            *([name, ref, self.hub.commit("acme/tiny", ref)] for name, ref in (
+                ("dev", "refs/heads/dev"), ("feat/x", "refs/heads/feat/x"), ("v1.0", "refs/tags/v1.0"),
+                ("parquet", "refs/convert/parquet"), ("refs/pr/1", "refs/pr/1")))])
         self.assertEqual(self.call("list_repo_commits", "acme/tiny"), [self.sha])
         self.assertEqual(self.call("list_repo_files", "acme/tiny"), sorted(MODEL))
 
     def test_lists_of_an_owner_over_pages(self):
-        public = ["acme/gated", "acme/other", "acme/third", "acme/tiny"]
+        public = ["acme/auto", "acme/manual", "acme/moving", "acme/other", "acme/plain", "acme/tiny"]
         self.assertEqual(self.call("list_models", "acme"), public)
         self.assertEqual(self.call("list_models", "acme", token=READER),
                          sorted([*public, "acme/private"]))
         self.assertEqual(self.call("list_datasets", "acme"), ["acme/set"])
         self.assertEqual(self.call("list_spaces", "acme"), ["acme/app"])
         self.assertEqual(self.call("list_models", "nobody"), [])
+
+    # --- revisions
+
+    def test_each_kind_of_revision(self):
+        for ref, folder in REFS.items():
+            commit, tree = self.hub.commit("acme/tiny", ref), revision(folder)
+            self.assertEqual(self.call("download_at", "acme/tiny", ref, "which.txt"),
+                             [commit, digest(tree["which.txt"])])
+            self.assertEqual(self.call("download_at", "acme/tiny", ref, "which.bin"),
+                             [commit, digest(tree["which.bin"])])
+            self.assertEqual(self.call("repo_info", "acme/tiny", "model", ref)["sha"], commit)
+            self.assertEqual(self.call("list_repo_files", "acme/tiny", ref), sorted(tree))
+
+    def test_a_commit_whole_or_its_first_digits(self):
+        commit = self.hub.commit("acme/tiny", "v1.0")
+        for spelt in (commit, commit[:7]):
+            self.assertEqual(self.call("download_at", "acme/tiny", spelt, "which.txt"),
+                             [commit, digest(revision("one")["which.txt"])])
+
+    def test_listings_and_downloads_of_a_revision(self):
+        commit, tree = self.hub.commit("acme/tiny", "feat/x"), revision("feature")
+        self.assertEqual(self.call("snapshot_download", "acme/tiny", "model", "feat/x"), digests(tree))
+        self.assertEqual(self.call("list_repo_tree", "acme/tiny", "", "expand", "feat/x"),
+                         sorted([*expected_entry(path, tree), commit] for path in tree))
+        self.assertEqual(self.call("paths_info_at", "acme/tiny", "feat/x", "which.bin", "config.json"),
+                         [[*expected_entry("which.bin", tree), commit]])
+        self.assertEqual(self.call("list_repo_commits", "acme/tiny", "feat/x"), [commit])
+        self.assertEqual(self.call("file_metadata", "acme/tiny", "which.txt", "feat/x"),
+                         [commit, blob_id(tree["which.txt"]), len(tree["which.txt"])])
+        self.assertEqual(self.call("existence", "acme/tiny", "which.txt", "feat/x", token=READER),
+                         [True, True, False, True, False])
+
+    def test_filesystem_paths_with_a_revision(self):
+        for ref in ("dev", "feat%2Fx", "v1.0", "refs/pr/1", "refs/convert/parquet"):
+            tree = revision(REFS[ref.replace("%2F", "/")])
+            self.assertEqual(self.call("filesystem_read", f"acme/tiny@{ref}/which.bin", "0:100"),
+                             [digest(tree["which.bin"])])
+            self.assertEqual(len(self.call("filesystem_ls", f"acme/tiny@{ref}")), len(tree))
+
+    def test_a_renamed_repo_is_found_by_its_old_name(self):
+        self.assertEqual(self.call("repo_info", "acme/old-name")["id"], "acme/tiny")
+        self.assertEqual(self.call("hf_hub_download", "acme/old-name", "config.json", "small.bin"),
+                         {name: digest(MODEL[name]) for name in ("config.json", "small.bin")})
+        self.assertEqual(self.call("download_at", "acme/old-name", "v1.0", "which.txt")[0],
+                         self.hub.commit("acme/tiny", "v1.0"))
+        self.assertEqual(self.call("snapshot_download", "acme/old-name"), digests(MODEL))
+
+    def test_a_branch_moves_and_who_has_its_commit_goes_on(self):
+        before = self.call("repo_info", "acme/moving")["sha"]
+        self.assertEqual(self.call("snapshot_download", "acme/moving"), digests(revision("before")))
+        self.hub.set_settings("acme/moving", {"branches": {"main": "after"}})
+        support.wait_for(lambda: self.hub.commit("acme/moving", "main") != before, "main to move")
+        self.assertNotEqual(self.call("repo_info", "acme/moving")["sha"], before)
+        self.assertEqual(self.call("snapshot_download", "acme/moving"), digests(revision("after")))
+        self.assertEqual(self.call("snapshot_download", "acme/moving", "model", before),
+                         digests(revision("before")))
 
     # --- access
 
@@ -257,27 +259,66 @@ class HubPython(unittest.TestCase):
         self.assertEqual(self.call("existence", "acme/private", "README.md", token=STRANGER),
                          [False] * 5)
 
-    def test_private_and_gated_repos_for_their_readers(self):
-        for repo in ("acme/private", "acme/gated"):
-            self.assertEqual(self.call("snapshot_download", repo, token=READER), digests(MODEL))
-            self.assertEqual(self.call("auth_check", repo, token=READER), "OK")
-        self.assertEqual(self.call("whoami", token=READER), "ada")
-        self.assertEqual(self.call("hf_hub_download", "acme/gated", "README.md"),
+    def test_private_and_gated_repos_for_those_with_a_grant(self):
+        for repo, token in (("acme/private", READER), ("acme/manual", READER), ("acme/auto", READER),
+                            ("acme/auto", ASKER)):
+            self.assertEqual(self.call("snapshot_download", repo, token=token), digests(MODEL))
+            self.assertEqual(self.call("auth_check", repo, token=token), "OK")
+        self.assertEqual(self.call("repo_info", "acme/private", token=READER)["private"], True)
+
+    def test_gated_repos_without_a_grant(self):
+        self.assertEqual(self.call("hf_hub_download", "acme/manual", "README.md"),
                          {"README.md": digest(MODEL["README.md"])})
+        for repo, gate in (("acme/manual", "manual"), ("acme/auto", "auto")):
+            info = self.call("repo_info", repo)
+            self.assertEqual([info["gated"], info["lfs"]], [gate, [STARS] * 2])
+            rows = self.call("paths_info", repo, "small.bin", token=STRANGER)
+            self.assertEqual(rows[0][:4], [*expected_entry("small.bin")[:3], STARS])
+        rows = self.call("list_repo_tree", "acme/manual", token=ASKER)
+        self.assertEqual({row[3] for row in rows}, {None, STARS})
+
+    def test_whoami(self):
+        self.assertEqual(self.call("whoami", token=READER), ["user", "ada", [], "read"])
+        self.assertIn("ada", self.cli("auth", "whoami", token=READER))
 
     def test_errors_are_the_clients_own(self):
-        for words, token, error in (
-                (("hf_hub_download", "acme/tiny", "absent"), "", "RemoteEntryNotFoundError"),
-                (("repo_info", "acme/tiny", "model", "absent"), "", "RevisionNotFoundError"),
-                (("repo_info", "acme/absent"), STRANGER, "RepositoryNotFoundError"),
-                (("repo_info", "acme/private"), STRANGER, "RepositoryNotFoundError"),
-                (("auth_check", "acme/gated"), STRANGER, "GatedRepoError"),
-                (("hf_hub_download", "acme/gated", "config.json"), "", "GatedRepoError"),
-                (("hf_hub_download", "acme/gated", "small.bin"), STRANGER, "GatedRepoError"),
-                (("list_repo_tree", "acme/tiny", "absent"), "", "RemoteEntryNotFoundError"),
-                (("whoami",), "hf_unknownunknown", "HfHubHTTPError")):
-            self.assertEqual(self.call("failure", *words, token=token,
-                                       label="failure: " + words[0]), error, words)
+        denied = "Access to model acme/manual is restricted"
+        for words, token, error, message in (
+                (("hf_hub_download", "acme/tiny", "absent"), "", "RemoteEntryNotFoundError", "Entry not"),
+                (("download_at", "acme/tiny", "absent", "f"), "", "RevisionNotFoundError",
+                 "Invalid rev id: absent"),
+                (("repo_info", "acme/tiny", "model", "absent"), "", "RevisionNotFoundError",
+                 "Invalid rev id: absent"),
+                (("list_repo_tree", "acme/tiny", "", "", "refs/pr/2"), "", "RevisionNotFoundError",
+                 "Invalid rev id: refs/pr/2"),
+                (("repo_info", "acme/absent"), STRANGER, "RepositoryNotFoundError", "Repository not"),
+                (("repo_info", "acme/private"), STRANGER, "RepositoryNotFoundError", "Repository not"),
+                (("repo_info", "acme/private"), "", "HfHubHTTPError", "Invalid username or password."),
+                (("auth_check", "acme/manual"), STRANGER, "GatedRepoError", denied + " and you are not"),
+                (("hf_hub_download", "acme/manual", "config.json"), "", "GatedRepoError",
+                 denied + ". You must have access"),
+                (("hf_hub_download", "acme/manual", "small.bin"), STRANGER, "GatedRepoError",
+                 denied + " and you are not"),
+                (("hf_hub_download", "acme/manual", "small.bin"), ASKER, "GatedRepoError",
+                 "Your request to access model acme/manual is awaiting a review"),
+                (("hf_hub_download", "acme/auto", "small.bin"), STRANGER, "GatedRepoError", ""),
+                (("list_repo_tree", "acme/tiny", "absent"), "", "RemoteEntryNotFoundError",
+                 'absent does not exist on "main"'),
+                (("whoami",), "hf_unknownunknown", "HfHubHTTPError", "Invalid credentials"),
+                (("repo_info", "acme/tiny"), "hf_unknownunknown", "HfHubHTTPError",
+                 "Invalid credentials")):
+            found = self.call("failure", *words, token=token)
+            self.assertTrue(found.startswith(f"{error}: {message}"), (words, found))
+
+    def test_a_token_revoked_while_serving(self):
+        self.addCleanup(self.hub.set_tokens, TOKENS)
+        self.assertEqual(self.call("whoami", token=ASKER)[1], "eve")
+        self.hub.set_tokens({token: user for token, user in TOKENS.items() if token != ASKER})
+        support.wait_for(lambda: self.hub.get("/api/whoami-v2", ASKER)[0] == 401, "the revocation")
+        for words in (("whoami",), ("hf_hub_download", "acme/auto", "config.json")):
+            self.assertIn("Invalid credentials in Authorization header",
+                          self.call("failure", *words, token=ASKER))
+        self.assertEqual(self.call("whoami", token=READER)[1], "ada")
 
     def test_zz_no_request_failed_on_the_servers_side(self):
         self.assertFalse([e for e in self.server.entries() if e["status"] >= 500])

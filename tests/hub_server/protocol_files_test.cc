@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// File content: hub-protocol section D.
+// Hub-protocol D: resolve, and where it leads.
 #include "base/digest.h"
 #include "base/text.h"
 #include "tests/hub_server/served_folder.h"
@@ -32,7 +32,13 @@ class Resolve : public ServedFolder {
   std::string sha256_;
 };
 
-TEST_F(Resolve, D2RegularPublicFileIsARelative307WhoseLengthIsItsOwnText) {
+using HubProtocolD1 = Resolve;
+using HubProtocolD2 = Resolve;
+using HubProtocolD3 = Resolve;
+using HubProtocolD4 = Resolve;
+using HubProtocolD6 = Resolve;
+
+TEST_F(HubProtocolD2, RegularPublicFileIsARelative307WhoseLengthIsItsOwnText) {
   serve();
   const HttpReply reply = get("/acme/m/resolve/main/config.json");
   EXPECT_EQ(reply.status, 307);
@@ -50,7 +56,7 @@ TEST_F(Resolve, D2RegularPublicFileIsARelative307WhoseLengthIsItsOwnText) {
   EXPECT_FALSE(reply.has("x-linked-size"));
 }
 
-TEST_F(Resolve, D2ResolveCacheIsServedWithoutItsQuery) {
+TEST_F(HubProtocolD2, ResolveCacheIsServedWithoutItsQuery) {
   serve();
   const std::string location = get("/acme/m/resolve/main/config.json").header("location");
   for (const std::string& target : {location, location.substr(0, location.find('?'))}) {
@@ -69,7 +75,7 @@ TEST_F(Resolve, D2ResolveCacheIsServedWithoutItsQuery) {
   }
 }
 
-TEST_F(Resolve, D2PrivateFileComesDirectly) {
+TEST_F(HubProtocolD2, PrivateFileComesDirectly) {
   serve();
   const HttpReply reply = get("/acme/secret/resolve/main/config.json", token("hf_of_ada"));
   EXPECT_EQ(reply.status, 200);
@@ -78,12 +84,13 @@ TEST_F(Resolve, D2PrivateFileComesDirectly) {
   EXPECT_TRUE(is_commit_id(reply.header("x-repo-commit")));
 }
 
-TEST_F(Resolve, D2LfsFileIsA302ToTheSecondOrigin) {
+TEST_F(HubProtocolD2, LfsFileIsA302ToTheSecondOrigin) {
   serve();
   const HttpReply reply = get("/acme/m/resolve/main/w.bin", {{"Range", "bytes=100-199"}});
   EXPECT_EQ(reply.status, 302) << "this hop ignores Range";
   EXPECT_TRUE(reply.header("location").starts_with(server_->content_url() + "/"));
-  EXPECT_NE(reply.header("location").find("Expires="), std::string::npos);
+  EXPECT_NE(reply.header("location").find("Expires=" + std::to_string(clock_.unix_now() + 3600)),
+            std::string::npos);
   EXPECT_EQ(reply.header("x-linked-size"), std::to_string(weights_.size()));
   EXPECT_EQ(reply.header("x-linked-etag"), "\"" + sha256_ + "\"");
   EXPECT_EQ(reply.header("x-repo-commit"), sha_of("acme/m"));
@@ -96,12 +103,12 @@ TEST_F(Resolve, D2LfsFileIsA302ToTheSecondOrigin) {
   EXPECT_FALSE(reply.has("link"));
 }
 
-TEST_F(Resolve, D2ResolveCacheOfAnLfsFileIsA302Too) {
+TEST_F(HubProtocolD2, ResolveCacheOfAnLfsFileIsA302Too) {
   serve();
   EXPECT_EQ(get("/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/w.bin").status, 302);
 }
 
-TEST_F(Resolve, D2IfNoneMatchIs304OnResolveAndNotOnRaw) {
+TEST_F(HubProtocolD2, IfNoneMatchIs304OnResolveAndNotOnRaw) {
   serve();
   const HttpHeaders regular = {{"If-None-Match", std::string("\"") + kConfigOid + "\""}};
   const HttpReply reply = get("/acme/m/resolve/main/config.json", regular);
@@ -113,7 +120,32 @@ TEST_F(Resolve, D2IfNoneMatchIs304OnResolveAndNotOnRaw) {
   EXPECT_EQ(get("/acme/m/resolve/main/config.json", {{"If-None-Match", "\"other\""}}).status, 307);
 }
 
-TEST_F(Resolve, D3SingleRangesOfARegularFile) {
+TEST_F(HubProtocolD2, EveryOutcomeNamesItsCommitAndTakesRanges) {
+  serve();
+  const std::string sha = sha_of("acme/m");
+  const HttpHeaders known = {{"If-None-Match", std::string("\"") + kConfigOid + "\""}};
+  for (const HttpReply& reply :
+       {get("/acme/m/resolve/main/config.json"), get("/acme/m/resolve/HEAD/config.json"),
+        get("/acme/m/resolve/main/w.bin"), get("/acme/m/resolve/main/config.json", known),
+        get("/api/resolve-cache/models/acme/m/" + sha + "/config.json"),
+        head("/acme/m/raw/main/config.json")}) {
+    EXPECT_EQ(reply.header("x-repo-commit"), sha);
+    EXPECT_EQ(reply.header("accept-ranges"), "bytes");
+  }
+}
+
+TEST_F(HubProtocolD2, RedirectsOfARenamedRepoHaveNoMetadata) {
+  put("acme/m/.hubvfs-repo.json", R"({"aliases": ["acme/old"]})");
+  serve();
+  for (const char* name : {"acme/old", "ACME/m"}) {
+    const HttpReply reply = head("/" + std::string(name) + "/resolve/main/w.bin");
+    EXPECT_EQ(reply.status, 307);
+    EXPECT_EQ(reply.header("location"), "/acme/m/resolve/main/w.bin");
+    EXPECT_FALSE(reply.has("etag") || reply.has("x-linked-etag") || reply.has("x-repo-commit"));
+  }
+}
+
+TEST_F(HubProtocolD3, SingleRangesOfARegularFile) {
   serve();
   const std::string target =
       "/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/config.json";
@@ -133,7 +165,7 @@ TEST_F(Resolve, D3SingleRangesOfARegularFile) {
   EXPECT_EQ(get(target, {{"Range", "bytes=0-0"}, {"If-Range", "\"other\""}}).status, 200);
 }
 
-TEST_F(Resolve, D3EmptyFile) {
+TEST_F(HubProtocolD3, EmptyFile) {
   serve();
   const HttpReply reply =
       head("/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/empty.txt");
@@ -142,7 +174,34 @@ TEST_F(Resolve, D3EmptyFile) {
   EXPECT_EQ(reply.header("etag"), "\"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391\"");
 }
 
-TEST_F(Resolve, D1NamesWithBlanksAndReservedBytes) {
+TEST_F(HubProtocolD3, NothingIsEverCompressed) {
+  serve();
+  const std::string target =
+      "/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/config.json";
+  const HttpReply whole = get(target, {{"Accept-Encoding", "gzip, deflate, br"}});
+  EXPECT_FALSE(whole.has("content-encoding"));
+  EXPECT_EQ(whole.header("content-length"), std::to_string(kConfig.size()));
+  EXPECT_EQ(whole.header("etag"), std::string("\"") + kConfigOid + "\"") << "strong";
+  const HttpReply part = get(target, {{"Accept-Encoding", "gzip"}, {"Range", "bytes=1-3"}});
+  EXPECT_EQ(part.status, 206);
+  EXPECT_EQ(part.body, kConfig.substr(1, 3));
+}
+
+TEST_F(HubProtocolD3, ContentTypeGoesByTheExtension) {
+  const std::map<std::string, std::string> types = {{"a.json", "text/plain; charset=utf-8"},
+                                                    {"a.md", "text/plain; charset=utf-8"},
+                                                    {"a.PY", "text/plain; charset=utf-8"},
+                                                    {"a.txt", "text/plain; charset=utf-8"},
+                                                    {"a.png", "image/png"},
+                                                    {"a.model", "application/octet-stream"}};
+  for (const auto& [name, type] : types) put("acme/types/" + name, "x");
+  serve();
+  for (const auto& [name, type] : types) {
+    EXPECT_EQ(get("/acme/types/raw/main/" + name).header("content-type"), type) << name;
+  }
+}
+
+TEST_F(HubProtocolD1, NamesWithBlanksAndReservedBytes) {
   serve();
   const HttpReply reply = get("/acme/m/resolve/main/sub%20dir/a%20b%2Bc%23%25%C3%A4.txt");
   ASSERT_EQ(reply.status, 307);
@@ -152,7 +211,7 @@ TEST_F(Resolve, D1NamesWithBlanksAndReservedBytes) {
             "inline; filename*=UTF-8''a%20b%2Bc%23%25%C3%A4.txt; filename=\"a b+c#%??.txt\";");
 }
 
-TEST_F(Resolve, D1DispositionParameters) {
+TEST_F(HubProtocolD1, DispositionParameters) {
   serve();
   const std::string file = "/api/resolve-cache/models/acme/m/" + sha_of("acme/m") + "/config.json";
   EXPECT_TRUE(
@@ -162,7 +221,7 @@ TEST_F(Resolve, D1DispositionParameters) {
   EXPECT_TRUE(get_content(location).header("content-disposition").starts_with("attachment;"));
 }
 
-TEST_F(Resolve, D1HeadMirrorsGet) {
+TEST_F(HubProtocolD1, HeadMirrorsGet) {
   serve();
   const std::string sha = sha_of("acme/m");
   for (const std::string& target :
@@ -181,7 +240,7 @@ TEST_F(Resolve, D1HeadMirrorsGet) {
   }
 }
 
-TEST_F(Resolve, D4ContentIsServedWithRangesAndAnEtagOfItsOwn) {
+TEST_F(HubProtocolD4, ContentIsServedWithRangesAndAnEtagOfItsOwn) {
   serve();
   const std::string location = signed_location();
   HttpReply reply = get_content(location);
@@ -206,7 +265,7 @@ TEST_F(Resolve, D4ContentIsServedWithRangesAndAnEtagOfItsOwn) {
   EXPECT_EQ(reply.header("content-range"), "bytes */300000");
 }
 
-TEST_F(Resolve, D4ExpiredOrAlteredUrlsAre403) {
+TEST_F(HubProtocolD4, ExpiredOrAlteredUrlsAre403) {
   options_.url_lifetime_seconds = 100;
   serve();
   const std::string location = signed_location();
@@ -223,7 +282,7 @@ TEST_F(Resolve, D4ExpiredOrAlteredUrlsAre403) {
   EXPECT_EQ(get_content(signed_location()).status, 200) << "asking again gives a fresh one";
 }
 
-TEST_F(Resolve, D4ContentOriginRefusesAnyAuthorization) {
+TEST_F(HubProtocolD4, ContentOriginRefusesAnyAuthorization) {
   serve();
   const std::string location = signed_location();
   EXPECT_EQ(get_content(location, token("hf_of_ada")).status, 400);
@@ -231,7 +290,7 @@ TEST_F(Resolve, D4ContentOriginRefusesAnyAuthorization) {
   EXPECT_EQ(get_content(location, {{"Authorization", ""}}).status, 400);
 }
 
-TEST_F(Resolve, D4SignedUrlOfAPrivateFileNeedsNoToken) {
+TEST_F(HubProtocolD4, SignedUrlOfAPrivateFileNeedsNoToken) {
   put("acme/secret/.gitattributes", "*.bin filter=lfs\n");
   put("acme/secret/w.bin", "secret weights");
   serve();
@@ -240,7 +299,7 @@ TEST_F(Resolve, D4SignedUrlOfAPrivateFileNeedsNoToken) {
   EXPECT_EQ(get_content(reply.header("location")).body, "secret weights");
 }
 
-TEST_F(Resolve, D6RawServesThePointerOfAnLfsFile) {
+TEST_F(HubProtocolD6, RawServesThePointerOfAnLfsFile) {
   serve();
   const HttpReply reply = get("/acme/m/raw/main/w.bin");
   EXPECT_EQ(reply.status, 200);
@@ -257,27 +316,7 @@ TEST_F(Resolve, D6RawServesThePointerOfAnLfsFile) {
   EXPECT_EQ(get("/acme/m/raw/main/config.json").body, kConfig);
 }
 
-TEST_F(Resolve, E2UnknownFileHasTheCommitAndExactlyItsText) {
-  serve();
-  for (const char* path :
-       {"nope.txt", "sub%20dir", "config.json/x", ".hubvfs-repo.json", "%00", "config.json%00"}) {
-    const HttpReply reply = get(std::string("/acme/m/resolve/main/") + path);
-    EXPECT_EQ(reply.status, 404) << path;
-    EXPECT_EQ(reply.header("x-error-code"), "EntryNotFound") << path;
-    EXPECT_EQ(reply.body, "Entry not found") << path;
-    EXPECT_EQ(reply.header("x-repo-commit"), sha_of("acme/m")) << path;
-  }
-}
-
-TEST_F(Resolve, E2UnknownRevisionOfAFile) {
-  serve();
-  const HttpReply reply = get("/acme/m/resolve/v9/config.json");
-  EXPECT_EQ(reply.status, 404);
-  EXPECT_EQ(reply.header("x-error-code"), "RevisionNotFound");
-  EXPECT_EQ(reply.body, "Invalid rev id: v9");
-}
-
-TEST_F(Resolve, ManyReadersAtOnceGetTheirOwnRanges) {
+TEST_F(HubProtocolD4, ManyReadersAtOnceGetTheirOwnRanges) {
   serve();
   const std::string location = signed_location();
   std::vector<std::thread> readers;
@@ -293,6 +332,30 @@ TEST_F(Resolve, ManyReadersAtOnceGetTheirOwnRanges) {
   }
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(right, 32);
+}
+
+TEST_F(HubProtocolD6, TheTreePredictsEveryEtag) {
+  serve();
+  const std::string sha = sha_of("acme/m");
+  const auto tree = flat_json(get("/api/models/acme/m/tree/main?recursive=true").body);
+  int files = 0;
+  for (int i = 0; tree.count("[" + std::to_string(i) + "].path") > 0; ++i) {
+    const auto value = [&](const std::string& key) {
+      const auto found = tree.find("[" + std::to_string(i) + "]." + key);
+      return found == tree.end() ? "" : found->second;
+    };
+    if (value("type") != "file") continue;
+    ++files;
+    const std::string path = percent_encode(value("path"), true);
+    const HttpReply hop = head("/api/resolve-cache/models/acme/m/" + sha + "/" + path);
+    const std::string lfs = value("lfs.oid");
+    EXPECT_EQ(hop.header(lfs.empty() ? "etag" : "x-linked-etag"),
+              "\"" + (lfs.empty() ? value("oid") : lfs) + "\"")
+        << path;
+    EXPECT_EQ(hop.header(lfs.empty() ? "content-length" : "x-linked-size"), value("size")) << path;
+    EXPECT_EQ(head("/acme/m/raw/main/" + path).header("etag"), "\"" + value("oid") + "\"") << path;
+  }
+  EXPECT_EQ(files, 5);
 }
 
 }  // namespace

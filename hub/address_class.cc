@@ -102,8 +102,9 @@ bool may_redirect_to(AddressClass endpoint, AddressClass target) {
 }
 
 AddressClass host_class(std::string_view host) {
+  if (host.ends_with('.')) host.remove_suffix(1);
   if (const AddressClass kind = address_class(host); kind != AddressClass::kNone) return kind;
-  const std::string name = to_lower(host.ends_with('.') ? host.substr(0, host.size() - 1) : host);
+  const std::string name = to_lower(host);
   const bool local = name == "localhost" || name.ends_with(".localhost");
   return local ? AddressClass::kLoopback : AddressClass::kNone;
 }

@@ -40,6 +40,7 @@ struct TransferSink {
 bool prepare_easy(CURL* handle, const TransferSpec& spec, const std::string& user_agent,
                   const std::string& ca_file, const std::string& ca_path, TransferSink& sink);
 
-TransferEnd end_of(const TransferSink& sink, CURLcode code);
+TransferEnd end_of(const TransferSink& sink, const TransferSpec& spec, CURL* handle,
+                   CURLcode code);
 
 }  // namespace hubvfs::hub

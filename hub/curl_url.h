@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "hub/address_class.h"
 
 namespace hubvfs::hub {
 
@@ -34,14 +35,20 @@ Result<Url> parse_url(std::string_view text);
 // `reference` (a Location header) as seen from `base`; the same errors.
 Result<Url> resolve_url(const Url& base, std::string_view reference);
 
+// `route`, a path and perhaps a query, below the endpoint's own path.
+Url at_route(const Url& endpoint, const std::string& route);
+
 // Where a request of ours may be sent on to (threats 1.2).
 struct RedirectPolicy {
   Url endpoint;
   std::vector<std::string> hosts;  // exact, or "*.example.org"; empty: any public host
+  // Of the address that the endpoint was last reached at; kNone until then, and behind a proxy.
+  AddressClass endpoint_class = AddressClass::kNone;
 };
 // kBadAnswer, saying why, where the target may not be asked: plain http unless the endpoint is
 // plain too and the target is loopback or on its host; a private, loopback or link-local address
-// unless the endpoint's is of that kind; a foreign port other than 443; a host not listed.
+// unless the endpoint's is of that kind; a foreign port other than 443 or an internationalised name
+// that is not listed; any host not listed where there is a list.
 Result<void> check_redirect(const RedirectPolicy& policy, const Url& target);
 
 // The proxy for a URL, from the environment as libcurl reads it: https_proxy, HTTPS_PROXY,

@@ -43,6 +43,7 @@ TEST(AddressClassTest, NamesAreNone) {
   EXPECT_EQ(host_class("localhost"), kLoopback);
   EXPECT_EQ(host_class("LocalHost."), kLoopback);
   EXPECT_EQ(host_class("x.localhost"), kLoopback);
+  EXPECT_EQ(host_class("127.0.0.1."), kLoopback);
   EXPECT_EQ(host_class("notlocalhost"), kNone);
 }
 

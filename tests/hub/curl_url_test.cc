@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/hub/redirect_targets.h"
+
 namespace hubvfs::hub {
 namespace {
 
@@ -59,7 +61,7 @@ TEST(UrlTest, ReferencesAreResolved) {
 
 bool allowed(const std::string& endpoint, const std::string& target,
              std::vector<std::string> hosts = {}) {
-  return check_redirect({url(endpoint), std::move(hosts)}, url(target)).has_value();
+  return check_redirect({url(endpoint), std::move(hosts), {}}, url(target)).has_value();
 }
 
 TEST(RedirectPolicyTest, APublicHubMaySendToAnyPublicHttpsHost) {
@@ -73,6 +75,28 @@ TEST(RedirectPolicyTest, APublicHubMaySendToAnyPublicHttpsHost) {
         "http://169.254.169.254/", "https://0.0.0.0/"}) {
     EXPECT_FALSE(allowed(hub, bad)) << bad;
   }
+}
+
+TEST(RedirectPolicyTest, NoHostileTargetPasses) {
+  const RedirectPolicy policy{url("https://hub.example.org"), {}, {}};
+  EXPECT_GE(kHostileTargets.size(), 60u);
+  for (const char* target : kHostileTargets) {
+    const auto resolved = resolve_url(url("https://hub.example.org/a/b"), target);
+    EXPECT_FALSE(resolved && check_redirect(policy, *resolved)) << target;
+  }
+  EXPECT_TRUE(check_redirect(policy, url("https://cdn.example.org./x")));
+}
+
+TEST(RedirectPolicyTest, AHubFoundInsideMaySendInside) {
+  RedirectPolicy policy{url("https://hub.corp"), {}, {}};
+  EXPECT_FALSE(check_redirect(policy, url("https://10.0.0.2/")));
+  policy.endpoint_class = AddressClass::kPrivate;
+  EXPECT_TRUE(check_redirect(policy, url("https://10.0.0.2/")));
+  EXPECT_FALSE(check_redirect(policy, url("https://127.0.0.1/")));
+  EXPECT_FALSE(check_redirect(policy, url("https://169.254.169.254/")));
+  // And one that goes by a public address may not, whatever its name.
+  policy = {url("https://10.0.0.1"), {}, AddressClass::kPublic};
+  EXPECT_FALSE(check_redirect(policy, url("https://10.0.0.2/")));
 }
 
 TEST(RedirectPolicyTest, APlainLoopbackHubMaySendToLoopbackOnly) {

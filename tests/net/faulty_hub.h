@@ -15,6 +15,7 @@
 #include "hub/http_head.h"
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/hub_calls.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/scripted_http_server.h"
 #include "tests/support/temp_dir.h"
 
@@ -50,10 +51,24 @@ class FaultyHub : public ::testing::Test {
   using Script = std::function<ScriptedAnswer(const ScriptedRequest&, int nth)>;
 
   void TearDown() override {
+    const hub::HubStats stats = client_ ? client_->stats() : hub::HubStats();
     client_.reset();
-    // Neither the token nor a signature may reach a log line.
-    EXPECT_EQ(log_.text().find(kToken), std::string::npos) << log_.text();
-    EXPECT_EQ(log_.text().find(kSignature), std::string::npos) << log_.text();
+    // Neither the token nor a signature may reach a log line, `status` or another origin.
+    for (const std::string& secret : {kToken, kSignature}) {
+      for (const std::string& text : {log_.text(), stats.last_failure, stats.health.outage}) {
+        EXPECT_EQ(text.find(secret), std::string::npos) << text;
+      }
+    }
+    expect_no_token(content_.requests());
+    expect_no_token(elsewhere_.requests());
+  }
+  static void expect_no_token(const std::vector<ScriptedRequest>& requests) {
+    for (const ScriptedRequest& request : requests) {
+      EXPECT_EQ(request.target.find(kToken), std::string::npos) << request.target;
+      for (const auto& [name, value] : request.headers) {
+        EXPECT_EQ(value.find(kToken), std::string::npos) << name;
+      }
+    }
   }
 
   hub::HubClient& client() {
@@ -69,6 +84,7 @@ class FaultyHub : public ::testing::Test {
   void make_client_with_token(const std::string& token = kToken) {
     hub::HubClientOptions options;
     options.token = [token] { return token; };
+    options.token_origin = "HF_TOKEN";
     make_client(options);
   }
 
@@ -80,6 +96,18 @@ class FaultyHub : public ::testing::Test {
   }
   void on_hub(Script answers) { script(hub_, std::move(answers)); }
   void on_content(Script answers) { script(content_, std::move(answers)); }
+  // Every fetch is sent on to `location`.
+  void redirect_to(const std::string& location) {
+    on_hub([this, location](const ScriptedRequest&, int) {
+      ScriptedAnswer answer = to_content();
+      answer.headers[0].second = location;
+      return answer.header("Set-Cookie", "session=" + kToken);
+    });
+  }
+  // Every request is refused so.
+  void refuse_all(int status, const std::string& code = "") {
+    on_hub([status, code](const ScriptedRequest&, int) { return refusal(status, code); });
+  }
 
   hub::FileRef lfs_file() const {
     return {kRepo, kCommit, "model.safetensors", true, content_id_of(weights_, true)};
@@ -88,6 +116,27 @@ class FaultyHub : public ::testing::Test {
     return {kRepo, kCommit, "config.json", false, content_id_of(config_, false)};
   }
 
+  static ScriptedAnswer json(const std::string& text) {
+    ScriptedAnswer answer;
+    answer.body = text;
+    return answer.header("Content-Type", "application/json; charset=utf-8");
+  }
+  static std::string info_text() {
+    return R"({"id":"acme/tiny-llm","private":false,"sha":")" + kCommit + "\"}";
+  }
+  static std::string entry(const std::string& path, const std::string& size = "1") {
+    return R"({"type":"file","oid":")" + kCommit + R"(","size":)" + size + R"(,"path":")" + path +
+           "\"}";
+  }
+  static ScriptedAnswer& next(ScriptedAnswer& answer, const std::string& url) {
+    return answer.header("Link", "<" + url + ">; rel=\"next\"");
+  }
+  static ScriptedAnswer refusal(int status, const std::string& code = "") {
+    ScriptedAnswer answer;
+    answer.status = status;
+    if (!code.empty()) answer.header("X-Error-Code", code);
+    return answer.header("X-Error-Message", "Invalid username or password.");
+  }
   // What the real Hub answers.
   ScriptedAnswer to_content(const std::string& path = "/blob") const {
     ScriptedAnswer answer;
@@ -125,6 +174,17 @@ class FaultyHub : public ::testing::Test {
         .header("X-Repo-Commit", kCommit);
   }
 
+  Error info_error(Duration time = kAmple) {
+    const auto info = info_of(client(), kRepo, "", time);
+    return info ? Error{ErrorCode::kInternal, "it was answered"} : info.error();
+  }
+  Listed list(Duration time = kAmple) { return tree_of(client(), kRepo, kCommit, "", true, time); }
+  std::vector<std::string> authorizations() {
+    std::vector<std::string> all;
+    for (const auto& request : hub_.requests()) all.push_back(request.header("authorization"));
+    return all;
+  }
+
   // Fetches and expects exactly these bytes.
   void expect_bytes(const hub::FileRef& file, ByteRange range, Duration time = kAmple) {
     Fetching fetching(client(), file, range, time);
@@ -146,15 +206,20 @@ class FaultyHub : public ::testing::Test {
     EXPECT_TRUE(fetching.contiguous());
     EXPECT_LE(fetching.bytes().size(), range.size());
     failed_bytes_ = fetching.bytes();
+    failure_ = done.error().context;
   }
 
   const std::string weights_ = random_bytes(500'000, 3);
   const std::string config_ = "{\"model_type\": \"bert\", \"n\": 12}\n";
   std::string failed_bytes_;
+  std::string failure_;
   ListLogger log_;
-  SystemClock clock_;
+  SuspendingClock clock_;
   ScriptedHttpServer content_{
       [this](const ScriptedRequest& request) { return good_content(request); }};
+  // Another host than the hub's.
+  ScriptedHttpServer elsewhere_{
+      [this](const ScriptedRequest& request) { return good_content(request); }, "127.0.0.2"};
   ScriptedHttpServer hub_{[this](const ScriptedRequest&) { return to_content(); }};
   std::unique_ptr<hub::HubClient> client_;
 };

@@ -116,9 +116,7 @@ void CurlEngine::cancel(TransferId id) {
   if (found == transfers_.end()) return;
   Transfer& transfer = *found->second;
   if (transfer.easy) {
-    curl_multi_remove_handle(multi_->handle, transfer.easy->handle);
-    --running_;
-    spare_.push_back(std::move(transfer.easy));
+    detach(*transfer.easy);
   } else {
     std::erase(waiting_[static_cast<std::size_t>(transfer.spec.priority)], id);
   }
@@ -216,6 +214,11 @@ void CurlEngine::start_waiting() {
   }
 }
 
+void CurlEngine::detach(const Easy& easy) {
+  curl_multi_remove_handle(multi_->handle, easy.handle);
+  --running_;
+}
+
 bool CurlEngine::launch(Transfer& transfer) {
   if (spare_.empty()) spare_.push_back(std::make_unique<Easy>());
   if (spare_.back()->handle == nullptr) return false;
@@ -240,9 +243,9 @@ void CurlEngine::finish(TransferId id, const TransferEnd& end) {
   const std::unique_ptr<Transfer> transfer = std::move(found->second);
   transfers_.erase(found);
   if (transfer->easy) {
-    curl_multi_remove_handle(multi_->handle, transfer->easy->handle);
-    --running_;
-    spare_.push_back(std::move(transfer->easy));
+    detach(*transfer->easy);
+    // What libcurl leaves in a handle that failed can make it refuse an option the next time.
+    if (end.complete) spare_.push_back(std::move(transfer->easy));
   }
   transfer->observer->on_transfer_end(end);
 }

@@ -116,6 +116,7 @@ class CurlEngine {
   void run_timers();
   void start_waiting();
   bool launch(Transfer& transfer);
+  void detach(const Easy& easy);
   void collect_ended();
   void finish(TransferId id, const TransferEnd& end);
   int poll_milliseconds() const;
@@ -134,7 +135,7 @@ class CurlEngine {
   std::unordered_map<TransferId, std::unique_ptr<Transfer>> transfers_;
   std::map<std::pair<TimePoint, TimerId>, std::function<void()>> timers_;
   std::unordered_map<TimerId, TimePoint> timer_times_;
-  std::vector<std::unique_ptr<Easy>> spare_;
+  std::vector<std::unique_ptr<Easy>> spare_;  // of transfers that were complete
   int running_ = 0;
   std::uint64_t next_id_ = 1;
 

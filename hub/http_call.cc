@@ -11,6 +11,14 @@ namespace {
 constexpr int kMaxHops = 5;
 constexpr std::uint64_t kMaxUnwanted = 64u << 10;  // body bytes of a redirect or an error
 
+// A gateway that echoes what it was sent must not bring the token into our log.
+void hide(const std::string& secret, std::string& text) {
+  if (secret.empty()) return;
+  for (std::size_t at = 0; (at = text.find(secret, at)) != std::string::npos;) {
+    text.replace(at, secret.size(), "[token]");
+  }
+}
+
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
@@ -58,9 +66,8 @@ void HttpCall::arm_deadline() {
   deadline_timer_ = context_.engine.after(context_.clock.now() + time_left(), [this] {
     deadline_timer_ = 0;
     if (time_left() > Duration::zero()) return arm_deadline();  // it has moved on
-    std::string why = what() + ": no progress before the deadline";
-    if (last_error_) why += "; before that: " + last_error_->context;
-    conclude({ErrorCode::kTimedOut, why});
+    const Error late{ErrorCode::kTimedOut, what() + ": no progress before the deadline"};
+    conclude(last_error_ ? last_error_->within(late.context + "; before that") : late);
   });
 }
 
@@ -204,8 +211,11 @@ bool HttpCall::may_send_to(std::string_view address) {
 bool HttpCall::on_head(const HttpHead& head) {
   head_ = head;
   has_head_ = true;
+  for (std::string* text : {&head_.error_code, &head_.error_message, &head_.warning}) {
+    hide(bearer_, *text);
+  }
   if (at_endpoint()) {
-    if (!head.warning.empty()) context_.tell_warning(head.warning);
+    if (!head_.warning.empty()) context_.tell_warning(head_.warning);
     if (head.status >= 500) heard_5xx_ = true;
     if (head.status < 500 && context_.outage.note_answer()) {
       context_.counters.note_reachable();

@@ -120,12 +120,17 @@ Result<void> serve(const WorkerSettings& settings, Bytes init_request, Logger& l
   auto cache = cache::DiskCache::open(cache_options, log, clock);
   if (!cache) return cache.error();
 
-  hub::TokenSource tokens(token_environment(settings));
+  const hub::TokenSource tokens(token_environment(settings));
   hub::HubClientOptions hub_options;
   hub_options.endpoint = settings.endpoint;
   hub_options.offline = settings.offline;
+  hub_options.offline_because = settings.offline_because;
   // Everybody sees what a shared mount shows, so it must not be what one user's token opens.
-  if (!settings.allow_other) hub_options.token = [&tokens] { return tokens.token(); };
+  if (!settings.allow_other) {
+    hub_options.token = [&tokens] { return tokens.token(); };
+    hub_options.token_origin = tokens.origin();
+    if (auto checked = tokens.check(); !checked) log.warning(checked.error().context);
+  }
   auto hub = hub::make_curl_hub_client(hub_options, log, clock);
   if (!hub) return hub.error();
 

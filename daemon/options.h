@@ -32,7 +32,6 @@ struct MountRequest {          // as the command line has it
 
 struct MountSettings {
   WorkerSettings worker;           // mount_point and log_file are filled in later
-  std::string offline_reason;      // "" when online
   std::vector<std::string> notes;  // for the user: what was decided that may surprise
 };
 

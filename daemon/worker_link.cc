@@ -21,6 +21,7 @@ Bytes WorkerSettings::encode() const {
   out.string(endpoint);
   out.integer(static_cast<std::uint8_t>(allow_other));
   out.integer(static_cast<std::uint8_t>(offline));
+  out.string(offline_because);
   out.string(cache_path);
   out.integer(cache_size);
   out.integer(block_size);
@@ -46,6 +47,7 @@ Result<WorkerSettings> WorkerSettings::decode(ByteView bytes) {
   s.endpoint = in.string();
   s.allow_other = in.integer<std::uint8_t>() != 0;
   s.offline = in.integer<std::uint8_t>() != 0;
+  s.offline_because = in.string();
   s.cache_path = in.string();
   s.cache_size = in.integer<std::uint64_t>();
   s.block_size = in.integer<std::uint64_t>();

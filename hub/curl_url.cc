@@ -109,9 +109,17 @@ Result<void> check_foreign(const RedirectPolicy& policy, const Url& target) {
   return {};
 }
 
-bool is_exception(const std::string& host, const std::string& exception) {
-  if (exception == "*") return true;
-  return host == exception || host.ends_with("." + exception);
+// `exception`: "*", a host, a domain, an address or network, each but the last perhaps with a port.
+bool is_exception(const Url& url, const std::string& exception) {
+  if (exception == "*" || is_in_network(url.host, exception)) return true;
+  std::string host = exception;
+  const std::size_t colon = exception.rfind(':');
+  const bool one_colon = colon != std::string::npos && exception.find(':') == colon;
+  if (one_colon || (colon != std::string::npos && colon > 0 && exception[colon - 1] == ']')) {
+    if (parse_decimal(exception.substr(colon + 1)) != url.port) return false;
+    host.resize(colon);
+  }
+  return url.host == host || "[" + url.host + "]" == host || url.host.ends_with("." + host);
 }
 
 }  // namespace
@@ -178,6 +186,7 @@ ProxySettings::ProxySettings(std::string proxy, const std::string& no_proxy)
     if (c == ' ') c = ',';
   }
   for (std::string_view part : split(list, ',')) {
+    if (part.starts_with("*.")) part.remove_prefix(1);
     if (part.starts_with('.')) part.remove_prefix(1);
     if (!part.empty()) exceptions_.push_back(to_lower(part));
   }
@@ -198,7 +207,7 @@ ProxySettings ProxySettings::from_environment() {
 const std::string& ProxySettings::proxy_for(const Url& url) const {
   if (!url.is_secure() || host_class(url.host) == AddressClass::kLoopback) return none_;
   for (const std::string& exception : exceptions_) {
-    if (is_exception(url.host, exception)) return none_;
+    if (is_exception(url, exception)) return none_;
   }
   return proxy_;
 }

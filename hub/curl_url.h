@@ -52,8 +52,8 @@ struct RedirectPolicy {
 Result<void> check_redirect(const RedirectPolicy& policy, const Url& target);
 
 // The proxy for a URL, from the environment as libcurl reads it: https_proxy, HTTPS_PROXY,
-// all_proxy, ALL_PROXY, less no_proxy, NO_PROXY. Plain http never takes a proxy: it would read
-// the token.
+// all_proxy, ALL_PROXY, less no_proxy, NO_PROXY (hosts and all below them, with or without a port;
+// addresses; networks as 10.0.0.0/8; "*"). Plain http never takes a proxy: it would read the token.
 class ProxySettings {
  public:
   ProxySettings() = default;

@@ -65,11 +65,6 @@ std::string default_file(const TokenSource::GetEnv& getenv) {
   return home.empty() ? "" : home + "/.cache/huggingface/token";
 }
 
-std::string valid_or_none(std::string_view text) {
-  const std::string_view token = trim(text);
-  return is_token(token) ? std::string(token) : std::string();
-}
-
 std::string read_start(int fd) {
   std::string text(kMaxFile, '\0');
   std::size_t filled = 0;
@@ -96,7 +91,7 @@ bool is_token(std::string_view text) {
 TokenSource::TokenSource(const GetEnv& getenv) {
   if (is_on(getenv("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) return;
   for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
-    fixed_ = valid_or_none(getenv(name));
+    fixed_ = trim(getenv(name));
     if (fixed_.empty()) continue;
     origin_ = name;
     return;
@@ -106,12 +101,26 @@ TokenSource::TokenSource(const GetEnv& getenv) {
 }
 
 std::string TokenSource::token() const {
+  std::string token = text();
+  return is_token(token) ? token : std::string();
+}
+
+Result<void> TokenSource::check() const {
+  const std::string found = text();
+  if (found.empty() || is_token(found)) return {};
+  return {ErrorCode::kInvalidArgument,
+          escape_for_log(origin_, 200) +
+              " holds no token (8 to 512 printable characters without blanks), so none is sent: set it "
+              "to one (hf auth login)"};
+}
+
+std::string TokenSource::text() const {
   if (!fixed_.empty() || file_.empty()) return fixed_;
   // O_NONBLOCK: a fifo in its place must not hold us up.
   const UniqueFd fd(::open(file_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat st {};
   if (!fd || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return {};
-  return valid_or_none(read_start(fd.get()));
+  return std::string(trim(read_start(fd.get())));
 }
 
 }  // namespace hubvfs::hub

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace hubvfs::hub {
 
 // Where this user's token comes from (hub-protocol F): HF_TOKEN, else HUGGING_FACE_HUB_TOKEN, else
@@ -21,10 +23,14 @@ class TokenSource {
   using GetEnv = std::function<std::string(const char*)>;  // "" for unset
   explicit TokenSource(const GetEnv& getenv);
   std::string token() const;
+  // kInvalidArgument: what is there cannot be a token. It says so, and what to do.
+  Result<void> check() const;
   // "HF_TOKEN", or the path of the file: for messages. "" when there is no source at all.
   const std::string& origin() const { return origin_; }
 
  private:
+  std::string text() const;
+
   std::string fixed_;
   std::string file_;
   std::string origin_;

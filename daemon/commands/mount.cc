@@ -209,8 +209,8 @@ void tell_user(const Mounting& mounting, const Io& io) {
            << "\n";
   }
   for (const std::string& note : mounting.settings.notes) io.err << "hubvfs: " << note << "\n";
-  if (!mounting.settings.offline_reason.empty()) {
-    io.err << "hubvfs: offline because of " << mounting.settings.offline_reason << "\n";
+  if (mounting.settings.worker.offline) {
+    io.err << "hubvfs: offline because of " << mounting.settings.worker.offline_because << "\n";
   }
 }
 

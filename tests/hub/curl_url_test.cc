@@ -138,6 +138,14 @@ TEST(ProxySettingsTest, ExceptionsAreHostsAndDomains) {
     EXPECT_EQ(proxies.proxy_for(url(std::string("https://") + host + "/")), "") << host;
   }
   EXPECT_NE(proxies.proxy_for(url("https://nothub.lan/")), "");
+  const ProxySettings odd("http://proxy:3128", "*.corp.example,hub.lan:8443,10.0.0.0/8,fd00::/8,[2001:db8::1]");
+  for (const char* free : {"https://x.corp.example/", "https://hub.lan:8443/", "https://10.1.2.3/",
+                           "https://[fd00::9]/", "https://[2001:db8::1]/"}) {
+    EXPECT_EQ(odd.proxy_for(url(free)), "") << free;
+  }
+  for (const char* proxied : {"https://hub.lan/", "https://11.0.0.1/", "https://[fe80::9]/"}) {
+    EXPECT_NE(odd.proxy_for(url(proxied)), "") << proxied;
+  }
   EXPECT_EQ(ProxySettings("http://p", "*").proxy_for(url("https://x.org/")), "");
 }
 

@@ -104,8 +104,23 @@ TEST(HubProtocolF, WhatCannotBeATokenCountsAsNone) {
     write_file(dir / "token", bad);
     EXPECT_EQ(source({{"HF_TOKEN_PATH", dir / "token"}}).token(), "");
   }
-  EXPECT_EQ(source({{"HF_TOKEN", "bad"}, {"HUGGING_FACE_HUB_TOKEN", "hf_legacyone"}}).token(),
+  EXPECT_EQ(source({{"HF_TOKEN", "bad"}, {"HUGGING_FACE_HUB_TOKEN", "hf_legacyone"}}).token(), "");
+  EXPECT_EQ(source({{"HF_TOKEN", " \n"}, {"HUGGING_FACE_HUB_TOKEN", "hf_legacyone"}}).token(),
             "hf_legacyone");
+}
+
+TEST(HubProtocolF, WhatCannotBeATokenIsTold) {
+  TempDir dir;
+  write_file(dir / "token", "hf_with blank");
+  const auto file = source({{"HF_TOKEN_PATH", dir / "token"}}).check();
+  ASSERT_FALSE(file);
+  EXPECT_NE(file.error().context.find(dir / "token"), std::string::npos);
+  EXPECT_EQ(file.error().context.find("with blank"), std::string::npos);
+  const auto variable = source({{"HF_TOKEN", "short"}}).check();
+  ASSERT_FALSE(variable);
+  EXPECT_TRUE(variable.error().context.starts_with("HF_TOKEN holds no token")) << variable.error().context;
+  EXPECT_TRUE(source({{"HF_TOKEN", "hf_fromvariable"}}).check());
+  EXPECT_TRUE(source({}).check());
 }
 
 TEST(HubProtocolF, WhatIsNoPlainFileIsNotRead) {

@@ -79,6 +79,22 @@ TEST_F(MetadataFaults, EndlessPagesEnd) {
   EXPECT_EQ(listed.pages, 10'000u);
 }
 
+TEST_F(MetadataFaults, AMillionEntriesEndAListing) {
+  std::string half = "[";
+  for (int i = 0; i < 500'001; ++i) {
+    half += R"({"type":"directory","path":"a"},)";
+  }
+  half.back() = ']';
+  on_hub([&](const ScriptedRequest& request, int nth) {
+    ScriptedAnswer answer = json(half);
+    return next(answer, request.path() + "?cursor=" + std::to_string(nth));
+  });
+  const Listed listed = list(seconds(60));
+  ASSERT_FALSE(listed.more);
+  EXPECT_NE(listed.more.error().context.find("1,000,000 entries"), std::string::npos);
+  EXPECT_EQ(listed.pages, 1u);
+}
+
 TEST_F(MetadataFaults, BombsAreRefused) {
   for (const std::string& bomb :
        {"[" + std::string(200'000, '[') + std::string(200'000, ']') + "]",

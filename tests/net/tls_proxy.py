@@ -50,6 +50,7 @@ def serve(client: socket.socket, context: ssl.SSLContext, servers: dict) -> None
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         with context.wrap_socket(client, server_side=True) as tls:
             with socket.create_connection(("127.0.0.1", servers[target])) as server:
+                server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 relay(tls, server)
 
 
@@ -69,6 +70,7 @@ def main() -> None:
     print(listener.getsockname()[1], flush=True)
     while True:
         client, _ = listener.accept()
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=serve_quietly, args=(client, context, servers), daemon=True).start()
 
 

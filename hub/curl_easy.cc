@@ -91,8 +91,7 @@ void set_protocol(Options& options, const TransferSpec& spec) {
   options.set(CURLOPT_PROTOCOLS_STR, spec.secure ? "https" : "http");
   options.set(CURLOPT_REDIR_PROTOCOLS_STR, "https");
   options.set(CURLOPT_FOLLOWLOCATION, 0L);
-  options.set(CURLOPT_HTTP_VERSION,
-              spec.secure ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
+  options.set(CURLOPT_HTTP_VERSION, spec.secure ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
   options.set(CURLOPT_HTTP09_ALLOWED, 0L);
   options.set(CURLOPT_HTTPGET, 1L);
   options.set(CURLOPT_PATH_AS_IS, 1L);
@@ -178,7 +177,8 @@ bool prepare_easy(CURL* handle, const TransferSpec& spec, const std::string& use
   options.set(CURLOPT_TCP_KEEPALIVE, 1L);
   options.set(CURLOPT_BUFFERSIZE, kBufferSize);
   const auto connect = std::chrono::ceil<std::chrono::milliseconds>(spec.connect_timeout).count();
-  options.set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<decltype(connect)>(connect, 1)));
+  options.set(CURLOPT_CONNECTTIMEOUT_MS,
+              static_cast<long>(std::max<decltype(connect)>(connect, 1)));
   options.set(CURLOPT_ERRORBUFFER, sink.error.data());
   options.set(CURLOPT_HEADERFUNCTION, &on_header);
   options.set(CURLOPT_HEADERDATA, &sink);
@@ -203,10 +203,9 @@ TransferEnd end_of(const TransferSink& sink, const TransferSpec& spec, CURL* han
   end.untrusted = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
   end.hop = hop_of(handle, spec, code);
   // libcurl's own words may quote a header of the server's.
-  end.failure = sink.bad_head ? "too many or contradicting headers"
-                : sink.error[0] != '\0'
-                    ? escape_for_log(sink.error.data(), 200)
-                    : std::string(curl_easy_strerror(code));
+  end.failure = sink.bad_head           ? "too many or contradicting headers"
+                : sink.error[0] != '\0' ? escape_for_log(sink.error.data(), 200)
+                                        : std::string(curl_easy_strerror(code));
   return end;
 }
 

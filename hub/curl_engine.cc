@@ -226,12 +226,11 @@ bool CurlEngine::launch(Transfer& transfer) {
   spare_.pop_back();
   CURL* handle = easy->handle;
   curl_easy_reset(handle);
-  const bool ready =
-      transfer.sink.headers.build(transfer.spec) &&
-      prepare_easy(handle, transfer.spec, options_.user_agent, options_.ca_file, options_.ca_path,
-                   transfer.sink) &&
-      curl_easy_setopt(handle, CURLOPT_PRIVATE, &transfer) == CURLE_OK &&
-      curl_multi_add_handle(multi_->handle, handle) == CURLM_OK;
+  const bool ready = transfer.sink.headers.build(transfer.spec) &&
+                     prepare_easy(handle, transfer.spec, options_.user_agent, options_.ca_file,
+                                  options_.ca_path, transfer.sink) &&
+                     curl_easy_setopt(handle, CURLOPT_PRIVATE, &transfer) == CURLE_OK &&
+                     curl_multi_add_handle(multi_->handle, handle) == CURLM_OK;
   if (!ready) return false;
   transfer.easy = std::move(easy);
   ++running_;

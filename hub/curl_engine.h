@@ -19,8 +19,8 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/result.h"
-#include "hub/hub_client.h"
 #include "hub/http_head.h"
+#include "hub/hub_client.h"
 
 namespace hubvfs::hub {
 
@@ -110,7 +110,7 @@ class CurlEngine {
 
   CurlEngine(const Options& options, const Clock& clock, Logger& log);
   void run();
-  bool run_once();  // false: stopped
+  bool run_once();                   // false: stopped
   bool run_jobs() EXCLUDES(mutex_);  // false: stopped
   void notice_suspend() EXCLUDES(mutex_);
   void run_timers();

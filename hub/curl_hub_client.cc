@@ -33,9 +33,8 @@ std::uint64_t random_seed() {
 // The endpoint with its path less trailing slashes: routes are added to it.
 Result<Url> parse_endpoint(const std::string& text) {
   const auto bad = [&](const std::string& why) {
-    return Error{ErrorCode::kInvalidArgument,
-                 "endpoint " + escape_for_log(text, 200) + ": " + why +
-                     "; it must look like https://HOST[:PORT]"};
+    return Error{ErrorCode::kInvalidArgument, "endpoint " + escape_for_log(text, 200) + ": " + why +
+                                                  "; it must look like https://HOST[:PORT]"};
   };
   auto url = parse_url(text);
   if (!url) return bad(url.error().context);
@@ -223,9 +222,9 @@ void CurlHubClient::list_tree(const RepoId& repo, const std::string& commit,
   if (!directory.empty() && !is_repo_path(directory)) valid = invalid("tree: malformed path");
   if (refuse(valid, done)) return;
   const Url url = route(tree_route(repo, commit, directory, recursive));
-  auto listing = std::make_shared<TreeListing>(TreeListing{
-      asked("tree of ", repo), deadline - clock_.now(), std::move(on_page), std::move(done),
-      ListingBounds(url.text())});
+  auto listing = std::make_shared<TreeListing>(
+      TreeListing{asked("tree of ", repo), deadline - clock_.now(), std::move(on_page),
+                  std::move(done), ListingBounds(url.text())});
   ask(url, deadline, listing->asked, [this, listing](Result<MetadataAnswer> answer) {
     take_tree_page(listing, std::move(answer));
   });
@@ -257,8 +256,9 @@ void CurlHubClient::take_tree_page(const std::shared_ptr<TreeListing>& listing,
   if (next->empty()) return listing->done(false);
   const auto url = parse_url(*next);
   if (!url) return listing->done(url.error());
-  ask_now(*url, clock_.now() + listing->allowance, listing->asked,
-          [this, listing](Result<MetadataAnswer> page) { take_tree_page(listing, std::move(page)); });
+  ask_now(
+      *url, clock_.now() + listing->allowance, listing->asked,
+      [this, listing](Result<MetadataAnswer> page) { take_tree_page(listing, std::move(page)); });
 }
 
 void CurlHubClient::list_repos(RepoType type, const std::string& owner, const std::string& next,
@@ -277,8 +277,8 @@ void CurlHubClient::list_repos(RepoType type, const std::string& owner, const st
   if (refuse(valid, done)) return;
   const Asked about{"list of " + (owner.empty() ? "repos" : owner), ""};
   ask(url, deadline, about,
-      [this, type, done = std::move(done), about, page = url.text()](
-          Result<MetadataAnswer> answer) {
+      [this, type, done = std::move(done), about,
+       page = url.text()](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
         done(checked(read_repo_page(*answer, type, page), about.what));
       });

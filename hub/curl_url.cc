@@ -100,7 +100,8 @@ Result<void> check_foreign(const RedirectPolicy& policy, const Url& target) {
   for (const std::string& host : policy.hosts) listed = listed || host_matches(target.host, host);
   if (!policy.hosts.empty() && !listed) return bad(where + " is refused: not in redirect_hosts");
   // What a person takes for another name. Content hosts have plain ones.
-  const bool idn = target.host.starts_with("xn--") || target.host.find(".xn--") != std::string::npos;
+  const bool idn =
+      target.host.starts_with("xn--") || target.host.find(".xn--") != std::string::npos;
   if (idn && !listed) return bad(where + " is refused: an internationalised name");
   const bool local = from == AddressClass::kLoopback && to == AddressClass::kLoopback;
   if (target.port != 443 && !listed && !local) {
@@ -156,8 +157,7 @@ Result<Url> resolve_url(const Url& base, std::string_view reference) {
   if (const auto checked = check_bytes(reference); !checked) return checked.error();
   const CurlUrl handle(curl_url());
   if (!handle) return Error{ErrorCode::kOutOfMemory, "URL parser"};
-  CURLUcode code =
-      curl_url_set(handle.get(), CURLUPART_URL, base.text().c_str(), CURLU_PATH_AS_IS);
+  CURLUcode code = curl_url_set(handle.get(), CURLUPART_URL, base.text().c_str(), CURLU_PATH_AS_IS);
   if (code == CURLUE_OK) {
     code = curl_url_set(handle.get(), CURLUPART_URL, std::string(reference).c_str(),
                         CURLU_PATH_AS_IS | CURLU_NON_SUPPORT_SCHEME);

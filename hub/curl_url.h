@@ -17,8 +17,8 @@ struct Url {
   std::string scheme;  // "http" or "https"
   std::string host;    // lower case; IPv6 without brackets; dotted IPv4 in its plain form
   std::uint16_t port = 0;
-  std::string path;    // starts with '/', as sent
-  std::string query;   // without '?'
+  std::string path;   // starts with '/', as sent
+  std::string query;  // without '?'
 
   std::string origin() const;  // "https://host:port"
   // As sent. Signed URLs are secrets: never log it.

@@ -207,8 +207,7 @@ Result<void> FileFetch::check_success(const HttpHead& head) {
 
 void FileFetch::publish(const Url& target) {
   location_.url = target;
-  location_.expires =
-      Locations::expiry(target, context_.clock.now(), context_.clock.unix_now());
+  location_.expires = Locations::expiry(target, context_.clock.now(), context_.clock.unix_now());
   leading_ = false;
   location_.serial = locations_.put(key_, location_);
 }

@@ -253,8 +253,7 @@ void HttpCall::on_transfer_end(const TransferEnd& end) {
 void HttpCall::judge_broken(const TransferEnd& end) {
   if (end.suspended) return restart();
   if (end.refused) return conclude({ErrorCode::kOutOfMemory, what()});
-  const Error error =
-      error_of_transfer(end, asked_, url_, context_.proxies.proxy_for(url_));
+  const Error error = error_of_transfer(end, asked_, url_, context_.proxies.proxy_for(url_));
   if (end.bad_answer || end.untrusted) return conclude(error);
   retry_later(error, made_progress());
 }

@@ -106,11 +106,11 @@ class HttpCall : public TransferObserver {
   bool cut_off_ = false;  // a body that nobody wants was too long
   std::optional<Error> refusal_;
   std::optional<Error> last_error_;
-  std::uint64_t received_ = 0;     // in this attempt
-  std::uint64_t pace_mark_ = 0;    // `received_` at the start of the window
+  std::uint64_t received_ = 0;   // in this attempt
+  std::uint64_t pace_mark_ = 0;  // `received_` at the start of the window
   int failures_ = 0;
-  bool admitted_ = false;         // past the check for an outage
-  bool probe_ = false;            // of an outage: one attempt only
+  bool admitted_ = false;  // past the check for an outage
+  bool probe_ = false;     // of an outage: one attempt only
   bool heard_5xx_ = false;
   std::uint64_t answers_before_;  // of the endpoint, when this call began
 

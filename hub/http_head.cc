@@ -45,8 +45,8 @@ int month_number(std::string_view name) {
 // "20260302T101112Z", the date of older presigned URLs.
 std::optional<UnixSeconds> parse_amz_date(std::string_view v) {
   if (v.size() != 16 || v[8] != 'T' || v[15] != 'Z') return {};
-  return from_fields(number_at(v, 0, 4), number_at(v, 4, 2), number_at(v, 6, 2),
-                     number_at(v, 9, 2), number_at(v, 11, 2), number_at(v, 13, 2));
+  return from_fields(number_at(v, 0, 4), number_at(v, 4, 2), number_at(v, 6, 2), number_at(v, 9, 2),
+                     number_at(v, 11, 2), number_at(v, 13, 2));
 }
 
 std::string_view unquote(std::string_view text) {
@@ -165,8 +165,8 @@ std::optional<UnixSeconds> parse_http_date(std::string_view v) {
 }
 
 std::optional<UnixSeconds> parse_iso_date(std::string_view v) {
-  if (v.size() < 20 || v[4] != '-' || v[7] != '-' || v[10] != 'T' || v[13] != ':' ||
-      v[16] != ':' || v.back() != 'Z') {
+  if (v.size() < 20 || v[4] != '-' || v[7] != '-' || v[10] != 'T' || v[13] != ':' || v[16] != ':' ||
+      v.back() != 'Z') {
     return {};
   }
   return from_fields(number_at(v, 0, 4), number_at(v, 5, 2), number_at(v, 8, 2),

@@ -172,10 +172,9 @@ class TreeVisitor final : public ItemsVisitor {
       if (!size) return false;
       entry.is_lfs = item_.is_lfs;
       entry.size = *size;
-      const auto id = item_.is_lfs ? ContentId::create(ContentId::Algorithm::kSha256,
-                                                       item_.lfs_oid, entry.size)
-                                   : ContentId::create(ContentId::Algorithm::kGitSha1, item_.oid,
-                                                       entry.size);
+      const auto id =
+          item_.is_lfs ? ContentId::create(ContentId::Algorithm::kSha256, item_.lfs_oid, entry.size)
+                       : ContentId::create(ContentId::Algorithm::kGitSha1, item_.oid, entry.size);
       if (id) entry.content = *id;
     }
     entries.push_back(std::move(entry));

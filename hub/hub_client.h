@@ -18,11 +18,11 @@ enum class Priority { kDemand, kReadAhead, kPrefetch, kVerify };
 
 // How the endpoint does, for `status`. Times are the wall clock's, 0 for none.
 struct HubHealth {
-  std::string outage;            // why it cannot be reached; "" while it can
+  std::string outage;  // why it cannot be reached; "" while it can
   UnixSeconds outage_since = 0;
-  UnixSeconds next_probe = 0;    // until then lookups fail unasked
-  UnixSeconds limited_until = 0; // a 429 holds requests back
-  std::string refused_token;     // whose token it refused last (never the token); "" once it took one
+  UnixSeconds next_probe = 0;     // until then lookups fail unasked
+  UnixSeconds limited_until = 0;  // a 429 holds requests back
+  std::string refused_token;  // whose token it refused last (never the token); "" once it took one
 };
 
 // Counted since the client was made.
@@ -32,8 +32,8 @@ struct HubStats {
   std::uint64_t resolve_requests = 0;   // of these: first hops to /resolve/
   std::uint64_t retries = 0;
   std::uint64_t bytes_received = 0;  // response body bytes, whatever became of them
-  std::uint64_t failures = 0;        // calls that ended in an error other than kNotFound, kCancelled
-  std::string last_failure;          // "" when none
+  std::uint64_t failures = 0;  // calls that ended in an error other than kNotFound, kCancelled
+  std::string last_failure;    // "" when none
   UnixSeconds last_failure_at = 0;
   HubHealth health;
 };

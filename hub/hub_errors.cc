@@ -53,7 +53,8 @@ Error error_of_answer(const HttpHead& head, const Asked& asked, const Url& url,
       return {ErrorCode::kPermissionDenied, why + denial_hint(head, token)};
     case 404:
       if (!head.error_code.empty()) return {ErrorCode::kNotFound, why + "check its name"};
-      return {ErrorCode::kBadAnswer, why + "no X-Error-Code, so this is no Hub: check the endpoint"};
+      return {ErrorCode::kBadAnswer,
+              why + "no X-Error-Code, so this is no Hub: check the endpoint"};
     case 429:
       return {ErrorCode::kRateLimited, why + "too many requests, ask again later"};
     default:
@@ -67,8 +68,9 @@ Error error_of_answer(const HttpHead& head, const Asked& asked, const Url& url,
 Error error_of_content_host(const HttpHead& head, const Asked& asked, const Url& url) {
   const bool denied = head.status == 401 || head.status == 403;
   // What it says to files of some 100 GB, which only Xet gives (hub-protocol D.4).
-  const char* hint = head.status == 400 ? "it may be too large for plain HTTP, and hubvfs has no Xet yet"
-                                        : "ask again later, or check for a firewall in between";
+  const char* hint = head.status == 400
+                         ? "it may be too large for plain HTTP, and hubvfs has no Xet yet"
+                         : "ask again later, or check for a firewall in between";
   return {denied ? ErrorCode::kPermissionDenied : ErrorCode::kBadAnswer,
           asked.what + ": HTTP " + std::to_string(head.status) + " from the content host " +
               url.origin() + ", with a fresh URL: " + hint};
@@ -119,8 +121,8 @@ Error error_of_transfer(const TransferEnd& end, const Asked& asked, const Url& u
 
 Error offline_error(const std::string& because) {
   if (because.empty()) return {ErrorCode::kOffline, "offline: the Hub is not asked"};
-  return {ErrorCode::kOffline,
-          "offline because of " + because + ": the Hub is not asked; mount without it to go online"};
+  return {ErrorCode::kOffline, "offline because of " + because +
+                                   ": the Hub is not asked; mount without it to go online"};
 }
 
 }  // namespace hubvfs::hub

@@ -18,7 +18,8 @@ struct Asked {
 };
 
 // What a status other than success means to the caller (hub_client.h). `token` names the token that
-// is configured ("the token from HF_TOKEN"), "" for none: with one, a 401 means that it was refused.
+// is configured ("the token from HF_TOKEN"), "" for none: with one, a 401 means that it was
+// refused.
 Error error_of_answer(const HttpHead& head, const Asked& asked, const Url& url,
                       const std::string& token);
 

@@ -27,7 +27,7 @@ class Outage {
   enum class Verdict { kAsk, kProbe, kDoNotAsk };
   // May a new call go out? kProbe: for one attempt.
   Verdict admit(TimePoint now);
-  const Error& error() const { return *error_; }        // during an outage only
+  const Error& error() const { return *error_; }      // during an outage only
   TimePoint next_probe() const { return probe_at_; }  // the same
   // Counts up with each answer: what a call compares to know whether one came while it ran.
   std::uint64_t answers() const { return answers_; }

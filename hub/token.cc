@@ -32,10 +32,9 @@ std::string expand_variables(const std::string& path, const TokenSource::GetEnv&
     std::size_t end = start;
     while (end < path.size() && in_name(path[end])) ++end;
     const bool closed = !braced || (end < path.size() && path[end] == '}');
-    const std::string value =
-        path[at] == '$' && end > start && closed
-            ? getenv(path.substr(start, end - start).c_str())
-            : std::string();
+    const std::string value = path[at] == '$' && end > start && closed
+                                  ? getenv(path.substr(start, end - start).c_str())
+                                  : std::string();
     if (value.empty()) {
       expanded += path[at++];
       continue;
@@ -108,10 +107,11 @@ std::string TokenSource::token() const {
 Result<void> TokenSource::check() const {
   const std::string found = text();
   if (found.empty() || is_token(found)) return {};
-  return {ErrorCode::kInvalidArgument,
-          escape_for_log(origin_, 200) +
-              " holds no token (8 to 512 printable characters without blanks), so none is sent: set it "
-              "to one (hf auth login)"};
+  return {
+      ErrorCode::kInvalidArgument,
+      escape_for_log(origin_, 200) +
+          " holds no token (8 to 512 printable characters without blanks), so none is sent: set it "
+          "to one (hf auth login)"};
 }
 
 std::string TokenSource::text() const {

@@ -9,7 +9,8 @@ namespace {
 using enum AddressClass;
 
 TEST(AddressClassTest, OfEveryKindOfNetwork) {
-  for (const char* a : {"8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1", "2001:4860::8888"}) {
+  for (const char* a :
+       {"8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1", "2001:4860::8888"}) {
     EXPECT_EQ(address_class(a), kPublic) << a;
   }
   for (const char* a : {"10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",
@@ -43,7 +44,8 @@ TEST(AddressClassTest, ANetworkIsAPrefix) {
   EXPECT_TRUE(is_in_network("8.8.8.8", "0.0.0.0/0"));
   EXPECT_TRUE(is_in_network("fd00:1::1", "fd00::/8"));
   EXPECT_TRUE(is_in_network("::1", "0:0::1"));
-  for (const char* none : {"", "10.0.0.0/33", "10.0.0.0/x", "10.0.0.0/", "::/0", "10.1.2.4", "name"}) {
+  for (const char* none :
+       {"", "10.0.0.0/33", "10.0.0.0/x", "10.0.0.0/", "::/0", "10.1.2.4", "name"}) {
     EXPECT_FALSE(is_in_network("10.1.2.3", none)) << none;
   }
   EXPECT_FALSE(is_in_network("name", "0.0.0.0/0"));

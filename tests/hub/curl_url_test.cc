@@ -30,12 +30,27 @@ TEST(UrlTest, TheQueryIsNeverLogged) {
 }
 
 TEST(UrlTest, WhatParsersDisagreeAboutIsRefused) {
-  for (const char* bad :
-       {"", "/a", "huggingface.co/x", "ftp://h/x", "file:///etc/passwd", "gopher://h/", "https://",
-        "https://user@h/x", "https://user:pw@h/x", "https://huggingface.co\\@evil.com/",
-        "https://h/a b", "https://h/a\r\nX: y", "https://h/\x01", "https://h/\x7f", "https://h:0/",
-        "https://h:99999/", "https://h:x/", "https://[fe80::1%25eth0]/", "https://\xc3\xa4.org/",
-        "data:text/plain,x", "dict://h:11211/x"}) {
+  for (const char* bad : {"",
+                          "/a",
+                          "huggingface.co/x",
+                          "ftp://h/x",
+                          "file:///etc/passwd",
+                          "gopher://h/",
+                          "https://",
+                          "https://user@h/x",
+                          "https://user:pw@h/x",
+                          "https://huggingface.co\\@evil.com/",
+                          "https://h/a b",
+                          "https://h/a\r\nX: y",
+                          "https://h/\x01",
+                          "https://h/\x7f",
+                          "https://h:0/",
+                          "https://h:99999/",
+                          "https://h:x/",
+                          "https://[fe80::1%25eth0]/",
+                          "https://\xc3\xa4.org/",
+                          "data:text/plain,x",
+                          "dict://h:11211/x"}) {
     EXPECT_FALSE(parse_url(bad)) << bad;
   }
   EXPECT_FALSE(parse_url("https://h/" + std::string(20'000, 'a')));
@@ -138,7 +153,8 @@ TEST(ProxySettingsTest, ExceptionsAreHostsAndDomains) {
     EXPECT_EQ(proxies.proxy_for(url(std::string("https://") + host + "/")), "") << host;
   }
   EXPECT_NE(proxies.proxy_for(url("https://nothub.lan/")), "");
-  const ProxySettings odd("http://proxy:3128", "*.corp.example,hub.lan:8443,10.0.0.0/8,fd00::/8,[2001:db8::1]");
+  const ProxySettings odd("http://proxy:3128",
+                          "*.corp.example,hub.lan:8443,10.0.0.0/8,fd00::/8,[2001:db8::1]");
   for (const char* free : {"https://x.corp.example/", "https://hub.lan:8443/", "https://10.1.2.3/",
                            "https://[fd00::9]/", "https://[2001:db8::1]/"}) {
     EXPECT_EQ(odd.proxy_for(url(free)), "") << free;

@@ -19,14 +19,14 @@ TEST(HubProtocolD4, AnyOtherContentRangeIsNone) {
        {"", "bytes", "bytes */100", "bytes 0-9/*", "bytes 9-0/100", "bytes 0-100/100",
         "bytes -1-5/100", "bytes +0-5/100", "bytes 0 -5/100", "bytes 0-5/100 x", "bytes 0-5",
         "octets 0-5/100", "bytes 0-5,7-9/100", "bytes 0x0-5/100",
-        "bytes 18446744073709551616-18446744073709551617/18446744073709551618",
-        "bytes 5/10-100"}) {
+        "bytes 18446744073709551616-18446744073709551617/18446744073709551618", "bytes 5/10-100"}) {
     EXPECT_FALSE(parse_content_range(bad)) << bad;
   }
 }
 
 TEST(HubProtocolC1, TheNextLinkIsFoundAmongOthers) {
-  EXPECT_EQ(next_link("<https://h/a?cursor=x%3D&b=1>; rel=\"next\""), "https://h/a?cursor=x%3D&b=1");
+  EXPECT_EQ(next_link("<https://h/a?cursor=x%3D&b=1>; rel=\"next\""),
+            "https://h/a?cursor=x%3D&b=1");
   EXPECT_EQ(next_link("<https://h/p>; rel=\"prev\", <https://h/n>; rel=\"next\""), "https://h/n");
   EXPECT_EQ(next_link("<https://h/n,1>;rel=next"), "https://h/n,1");
   EXPECT_EQ(next_link("<https://h/n>; title=\"x\"; REL=\"last next\""), "https://h/n");

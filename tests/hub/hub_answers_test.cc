@@ -107,8 +107,11 @@ TEST(HubProtocolB, RefsThatCannotBeAskedForAreLeftOut) {
 TEST(HubProtocolC2, TreeEntriesOfEachKind) {
   const auto page = parse_tree_page(
       R"([{"type":"directory","oid":"3dd2d2c86b6e81216d19de2bcbb92cde06f99f74","size":0,"path":"d"},)"
-      R"({"type":"file","oid":")" + kCommit + R"(","size":41,"path":"d/config.json"},)"
-      R"({"type":"file","oid":")" + kCommit + R"(","size":131,"lfs":{"oid":")" + kSha256 +
+      R"({"type":"file","oid":")" +
+      kCommit +
+      R"(","size":41,"path":"d/config.json"},)"
+      R"({"type":"file","oid":")" +
+      kCommit + R"(","size":131,"lfs":{"oid":")" + kSha256 +
       R"(","size":760003,"pointerSize":131},"xetHash":"cc","path":"w"},)"
       R"({"type":"unknown","path":"submodule"}])");
   ASSERT_TRUE(page) << page.error().context;
@@ -123,7 +126,8 @@ TEST(HubProtocolC2, TreeEntriesOfEachKind) {
 
 TEST(HubProtocolC2, AnExpandedEntryIsTheSameEntry) {
   const auto page = parse_tree_page(
-      R"([{"type":"file","oid":")" + kCommit + R"(","size":41,"path":"config.json",)"
+      R"([{"type":"file","oid":")" + kCommit +
+      R"(","size":41,"path":"config.json",)"
       R"("lastCommit":{"id":"x","title":"[].oid","date":"2026-03-02T10:11:12.000Z","oid":"no","size":9},)"
       R"("securityFileStatus":{"status":"safe","avScan":{"status":"safe","path":"no"}}}])");
   ASSERT_TRUE(page) << page.error().context;
@@ -134,9 +138,9 @@ TEST(HubProtocolC2, AnExpandedEntryIsTheSameEntry) {
 }
 
 TEST(HubProtocolC2, EntriesComeInTheHubsOrder) {
-  const auto page = parse_tree_page(
-      R"([{"type":"file","path":"z","size":1},{"type":"directory","path":"a"},)"
-      R"({"type":"file","path":"a/b","size":0}])");
+  const auto page =
+      parse_tree_page(R"([{"type":"file","path":"z","size":1},{"type":"directory","path":"a"},)"
+                      R"({"type":"file","path":"a/b","size":0}])");
   ASSERT_TRUE(page);
   EXPECT_EQ((*page)[0].path, "z");
   EXPECT_EQ((*page)[1].path, "a");
@@ -152,9 +156,9 @@ TEST(HubProtocolC3, AnEmptyRepoHasAnEmptyTree) {
 TEST(HubProtocolC2, MaskedAndMalformedIdsAreNone) {
   const auto page = parse_tree_page(
       R"([{"type":"file","oid":"x","size":1,"path":"a"},{"type":"file","size":1,"path":"b"},)"
-      R"({"type":"file","oid":")" + kCommit + R"(","size":5,"lfs":{"oid":")" +
-      std::string(64, '*') + R"(","size":5},"xetHash":")" + std::string(64, '*') +
-      R"(","path":"c"}])");
+      R"({"type":"file","oid":")" +
+      kCommit + R"(","size":5,"lfs":{"oid":")" + std::string(64, '*') +
+      R"(","size":5},"xetHash":")" + std::string(64, '*') + R"(","path":"c"}])");
   ASSERT_TRUE(page);
   ASSERT_EQ(page->size(), 3u);
   for (const auto& entry : *page) EXPECT_FALSE(entry.content) << entry.path;
@@ -162,14 +166,15 @@ TEST(HubProtocolC2, MaskedAndMalformedIdsAreNone) {
 }
 
 TEST(TreeAnswer, SizesThatAreNoneAreBad) {
-  for (const char* size : {"-1", "1e3", "1.0", "\"41\"", "18446744073709551616",
-                           "99999999999999999999", "17592186044417", "null", "true", "1e400", "[]"}) {
+  for (const char* size :
+       {"-1", "1e3", "1.0", "\"41\"", "18446744073709551616", "99999999999999999999",
+        "17592186044417", "null", "true", "1e400", "[]"}) {
     const std::string text = std::string(R"([{"type":"file","path":"a","size":)") + size + "}]";
     const auto page = parse_tree_page(text);
     ASSERT_FALSE(page) << size;
     EXPECT_EQ(page.error().code, ErrorCode::kBadAnswer);
-    EXPECT_FALSE(parse_tree_page(std::string(R"([{"type":"file","path":"a","size":1,"lfs":{"size":)") +
-                                 size + "}}]"))
+    EXPECT_FALSE(parse_tree_page(
+        std::string(R"([{"type":"file","path":"a","size":1,"lfs":{"size":)") + size + "}}]"))
         << size;
   }
   EXPECT_TRUE(parse_tree_page(R"([{"type":"file","path":"a","size":17592186044416}])"));

@@ -51,9 +51,11 @@ TEST(HubProtocolD1, EveryOddByteOfAPathIsEscaped) {
 }
 
 TEST(HubProtocolA1, TypesHaveTheirPrefixes) {
-  EXPECT_TRUE(resolve_route({RepoType::kDataset, "a/b"}, kCommit, "f").starts_with("/datasets/a/b/"));
+  EXPECT_TRUE(
+      resolve_route({RepoType::kDataset, "a/b"}, kCommit, "f").starts_with("/datasets/a/b/"));
   EXPECT_TRUE(resolve_route({RepoType::kSpace, "a/b"}, kCommit, "f").starts_with("/spaces/a/b/"));
-  EXPECT_TRUE(resolve_route({RepoType::kModel, "gpt2"}, kCommit, "f").starts_with("/gpt2/resolve/"));
+  EXPECT_TRUE(
+      resolve_route({RepoType::kModel, "gpt2"}, kCommit, "f").starts_with("/gpt2/resolve/"));
 }
 
 TEST(HubProtocolA4, ListsAreByOwnerOrByDownloads) {

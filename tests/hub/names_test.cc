@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/text.h"
+
 namespace hubvfs::hub {
 namespace {
 
@@ -16,8 +18,9 @@ TEST(HubProtocolA1, RepoNamesAsTheHubMakesThem) {
 
 TEST(HubProtocolA1, OtherRepoNamesAreRefused) {
   for (const char* name :
-       {"", "/", "a/", "/a", "a/b/c", "a--b", "a/b--c", "a..b", "-a", "a-", ".a", "a.", "a/.b", "a/-b",
-        "a-/b", "a/b.git", "a b", "a/b?c", "a#b", "a%2fb", "a\\b", "a@b", "ä/b", "a\nb", "..", "."}) {
+       {"",    "/",     "a/",   "/a",   "a/b/c", "a--b", "a/b--c",  "a..b", "-a",
+        "a-",  ".a",    "a.",   "a/.b", "a/-b",  "a-/b", "a/b.git", "a b",  "a/b?c",
+        "a#b", "a%2fb", "a\\b", "a@b",  "ä/b",   "a\nb", "..",      "."}) {
     EXPECT_FALSE(is_repo_name(name)) << name;
   }
   EXPECT_FALSE(is_repo_name(std::string_view("a\0b", 3)));
@@ -39,12 +42,20 @@ TEST(HubProtocolB, RevisionsAsGitAllowsThem) {
 }
 
 TEST(HubProtocolB, OtherRevisionsAreRefused) {
-  for (const char* revision : {"", "-x", "/x", "x/", "a//b", "a..b", "..", ".", "a/./b", "./a", "a/.",
-                               "main?x", "a#b", "a b", "a%2fb", "a\r\nb", "a@b", "ä"}) {
+  for (const char* revision : {"", "-x", "/x", "x/", "a//b", "a..b", "..", ".", "a/./b", "./a",
+                               "a/.", "main?x", "a#b", "a b", "a%2fb", "a\r\nb", "a@b", "ä"}) {
     EXPECT_FALSE(is_revision(revision)) << revision;
   }
   EXPECT_FALSE(is_revision(std::string(256, 'a')));
   EXPECT_FALSE(is_revision(std::string_view("a\0b", 3)));
+}
+
+TEST(HubProtocolB, OnlyFortyHexDigitsAreACommit) {
+  EXPECT_TRUE(is_commit_id("28061c75e6a9e6e5d8a8b96182cf09a937444067"));
+  for (const char* name : {"", "28061c7", "main", "28061C75E6A9E6E5D8A8B96182CF09A937444067",
+                           "28061c75e6a9e6e5d8a8b96182cf09a9374440670", "refs/pr/1"}) {
+    EXPECT_FALSE(is_commit_id(name)) << name;
+  }
 }
 
 TEST(Names, ComponentsMayHoldAnyByteButSlashAndNul) {
@@ -52,7 +63,8 @@ TEST(Names, ComponentsMayHoldAnyByteButSlashAndNul) {
     EXPECT_TRUE(is_path_component(name)) << name;
   }
   EXPECT_TRUE(is_path_component(std::string(255, 'x')));
-  for (const char* name : {"", ".", "..", "a/b", "/"}) EXPECT_FALSE(is_path_component(name)) << name;
+  for (const char* name : {"", ".", "..", "a/b", "/"})
+    EXPECT_FALSE(is_path_component(name)) << name;
   EXPECT_FALSE(is_path_component(std::string(256, 'x')));
   EXPECT_FALSE(is_path_component(std::string_view("a\0b", 3)));
 }

@@ -79,19 +79,22 @@ TEST(HubProtocolF, PathsAreExpanded) {
   EXPECT_EQ(origin("~/t"), "/u/t");
   EXPECT_EQ(origin("$HOME/$JOB_1/t"), "/u/j/t");
   EXPECT_EQ(origin("${HOME}x${JOB_1}"), "/uxj");
-  for (const char* as_it_is : {"/a/$UNSET/t", "/a/${UNSET}", "/a/${HOME", "/a/$", "/a/$$", "~other/t"}) {
+  for (const char* as_it_is :
+       {"/a/$UNSET/t", "/a/${UNSET}", "/a/${HOME", "/a/$", "/a/$$", "~other/t"}) {
     EXPECT_EQ(origin(as_it_is), as_it_is);
   }
 }
 
 TEST(HubProtocolF, NoTokenIsSentUnasked) {
   for (const char* on : {"1", "ON", "yes", "True"}) {
-    const auto tokens = source({{"HF_HUB_DISABLE_IMPLICIT_TOKEN", on}, {"HF_TOKEN", "hf_fromvariable"}});
+    const auto tokens =
+        source({{"HF_HUB_DISABLE_IMPLICIT_TOKEN", on}, {"HF_TOKEN", "hf_fromvariable"}});
     EXPECT_EQ(tokens.token(), "") << on;
     EXPECT_EQ(tokens.origin(), "") << on;
   }
-  EXPECT_EQ(source({{"HF_HUB_DISABLE_IMPLICIT_TOKEN", "0"}, {"HF_TOKEN", "hf_fromvariable"}}).token(),
-            "hf_fromvariable");
+  EXPECT_EQ(
+      source({{"HF_HUB_DISABLE_IMPLICIT_TOKEN", "0"}, {"HF_TOKEN", "hf_fromvariable"}}).token(),
+      "hf_fromvariable");
 }
 
 TEST(HubProtocolF, WhatCannotBeATokenCountsAsNone) {
@@ -118,7 +121,8 @@ TEST(HubProtocolF, WhatCannotBeATokenIsTold) {
   EXPECT_EQ(file.error().context.find("with blank"), std::string::npos);
   const auto variable = source({{"HF_TOKEN", "short"}}).check();
   ASSERT_FALSE(variable);
-  EXPECT_TRUE(variable.error().context.starts_with("HF_TOKEN holds no token")) << variable.error().context;
+  EXPECT_TRUE(variable.error().context.starts_with("HF_TOKEN holds no token"))
+      << variable.error().context;
   EXPECT_TRUE(source({{"HF_TOKEN", "hf_fromvariable"}}).check());
   EXPECT_TRUE(source({}).check());
 }

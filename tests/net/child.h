@@ -67,8 +67,8 @@ class Child {
   UniqueFd out_;
 };
 
-// A self-signed certificate and its key, made by the openssl command as PATH.crt and PATH.key. False
-// where there is no such command. `names`: "IP:127.0.0.1,DNS:hub.example.org".
+// A self-signed certificate and its key, made by the openssl command as PATH.crt and PATH.key.
+// False where there is no such command. `names`: "IP:127.0.0.1,DNS:hub.example.org".
 inline bool make_certificate(const std::string& path, const std::string& names) {
   Child made({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
               "-nodes", "-days", "2", "-subj", "/CN=hubvfs test", "-addext",

@@ -113,7 +113,8 @@ TEST_F(ErrorTexts, ARefusedConnectionNamesItsHop) {
   }
   make_client(options);
   expect_both_say(ErrorCode::kUnavailable,
-                  {"cannot connect to " + options.endpoint, "check the network"}, milliseconds(600));
+                  {"cannot connect to " + options.endpoint, "check the network"},
+                  milliseconds(600));
 }
 
 TEST_F(ErrorTexts, ABrokenAnswerNamesItsHop) {
@@ -123,7 +124,8 @@ TEST_F(ErrorTexts, ABrokenAnswerNamesItsHop) {
     answer.then = Then::kClose;
     return answer;
   });
-  expect_says(info_error(milliseconds(600)).context, {hub_.origin() + " broke off", "check the network"});
+  expect_says(info_error(milliseconds(600)).context,
+              {hub_.origin() + " broke off", "check the network"});
 }
 
 TEST_F(ErrorTexts, ADeadlineTellsWhatWentBefore) {
@@ -183,7 +185,8 @@ TEST_F(ErrorTexts, AnOutageIsToldByStatusUntilItEnds) {
 TEST_F(ErrorTexts, TheLogTellsWhatALookupEndedWith) {
   refuse_all(404, "RevisionNotFound");
   (void)info_error();
-  expect_says(log_.text().substr(0, log_.text().find('\n')), {"info of acme/tiny-llm", "RevisionNotFound"});
+  expect_says(log_.text().substr(0, log_.text().find('\n')),
+              {"info of acme/tiny-llm", "RevisionNotFound"});
 }
 
 }  // namespace

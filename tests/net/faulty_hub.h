@@ -92,9 +92,8 @@ class FaultyHub : public ::testing::Test {
 
   static void script(ScriptedHttpServer& server, Script script) {
     auto nth = std::make_shared<std::atomic<int>>(0);
-    server.set_handler([script, nth](const ScriptedRequest& request) {
-      return script(request, ++*nth);
-    });
+    server.set_handler(
+        [script, nth](const ScriptedRequest& request) { return script(request, ++*nth); });
   }
   void on_hub(Script answers) { script(hub_, std::move(answers)); }
   void on_content(Script answers) { script(content_, std::move(answers)); }
@@ -143,8 +142,8 @@ class FaultyHub : public ::testing::Test {
   ScriptedAnswer to_content(const std::string& path = "/blob") const {
     ScriptedAnswer answer;
     answer.status = 302;
-    answer.header("Location", content_.origin() + path + "?Expires=4000000000&Signature=" +
-                                  kSignature);
+    answer.header("Location",
+                  content_.origin() + path + "?Expires=4000000000&Signature=" + kSignature);
     answer.header("X-Linked-ETag", "\"" + lfs_file().content.hex() + "\"");
     answer.header("X-Linked-Size", std::to_string(weights_.size()));
     answer.header("X-Repo-Commit", kCommit);
@@ -155,9 +154,8 @@ class FaultyHub : public ::testing::Test {
     ScriptedAnswer answer;
     const std::string asked = request.header("range");
     const std::string size = std::to_string(content.size());
-    const auto range =
-        hub::parse_content_range("bytes " + asked.substr(std::min<std::size_t>(6, asked.size())) +
-                                 "/" + size);
+    const auto range = hub::parse_content_range(
+        "bytes " + asked.substr(std::min<std::size_t>(6, asked.size())) + "/" + size);
     if (!range) {
       answer.status = 416;
       return answer;

@@ -45,9 +45,9 @@ TEST_F(HubProtocolD3, AContentRangeOtherThanAskedIsRefused) {
   const std::string size = std::to_string(weights_.size());
   for (const std::string& range :
        {std::string(), "bytes 1001-2000/" + size, "bytes 1000-1998/" + size,
-        "bytes 1000-2000/" + size, std::string("bytes 1000-1999/*"), std::string("bytes 1000-1999/499999"),
-        std::string("bytes 1000-1999/500001"), "octets 1000-1999/" + size,
-        std::string("bytes 1000-1999/18446744073709551616")}) {
+        "bytes 1000-2000/" + size, std::string("bytes 1000-1999/*"),
+        std::string("bytes 1000-1999/499999"), std::string("bytes 1000-1999/500001"),
+        "octets 1000-1999/" + size, std::string("bytes 1000-1999/18446744073709551616")}) {
     on_content([this, range](const ScriptedRequest&, int) {
       ScriptedAnswer answer;
       answer.status = 206;
@@ -120,8 +120,8 @@ TEST_F(HubProtocolD2, TheFirstHopMustNameTheSameCommitContentAndSize) {
   };
   for (const Case& each : {Case{std::string(40, 'a'), "\"" + id + "\"", "500000"},
                            Case{kCommit, "\"" + std::string(64, 'a') + "\"", "500000"},
-                           Case{kCommit, "\"" + id + "\"", "499999"}, Case{"", "\"" + id + "\"", ""},
-                           Case{kCommit, "", "500000"}}) {
+                           Case{kCommit, "\"" + id + "\"", "499999"},
+                           Case{"", "\"" + id + "\"", ""}, Case{kCommit, "", "500000"}}) {
     on_hub([&](const ScriptedRequest&, int) {
       ScriptedAnswer answer;
       answer.status = 302;
@@ -211,7 +211,8 @@ TEST_F(HubProtocolD3, NoRequestIsMadeForNoBytes) {
 
 TEST_F(FetchChecks, BrokenHttpIsABadAnswer) {
   for (const std::string& raw :
-       {std::string("SSH-2.0-OpenSSH_9.2\r\n"), std::string("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"),
+       {std::string("SSH-2.0-OpenSSH_9.2\r\n"),
+        std::string("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"),
         "HTTP/1.1 200 OK\r\nX: " + std::string(90'000, 'x') + "\r\n\r\n"}) {
     on_content([&](const ScriptedRequest&, int) {
       ScriptedAnswer answer;

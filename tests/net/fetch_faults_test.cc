@@ -155,9 +155,8 @@ TEST_F(HubProtocolD4, AnExpiredUrlIsNotUsedAgain) {
 }
 
 TEST_F(HubProtocolD4, AUrlThatSays403IsResolvedAgainUnseen) {
-  on_hub([&](const ScriptedRequest&, int nth) {
-    return to_content("/blob" + std::to_string(nth));
-  });
+  on_hub(
+      [&](const ScriptedRequest&, int nth) { return to_content("/blob" + std::to_string(nth)); });
   on_content([&](const ScriptedRequest& request, int nth) {
     ScriptedAnswer answer = good_content(request);
     if (nth > 1 && request.target.starts_with("/blob1")) answer.status = 403;
@@ -170,9 +169,8 @@ TEST_F(HubProtocolD4, AUrlThatSays403IsResolvedAgainUnseen) {
 }
 
 TEST_F(HubProtocolD4, AUrlThatExpiresMidFileIsResolvedAgainUnseen) {
-  on_hub([&](const ScriptedRequest&, int nth) {
-    return to_content("/blob" + std::to_string(nth));
-  });
+  on_hub(
+      [&](const ScriptedRequest&, int nth) { return to_content("/blob" + std::to_string(nth)); });
   on_content([&](const ScriptedRequest& request, int nth) {
     ScriptedAnswer answer = good_content(request);
     if (nth == 1) {
@@ -224,8 +222,7 @@ TEST_F(HubProtocolF, AnotherTokenDoesNotUseTheOldUrls) {
 
 TEST_F(FetchFaults, EveryByteReceivedIsCounted) {
   expect_bytes(lfs_file(), {0, 100'000});
-  EXPECT_EQ(client().stats().bytes_received,
-            100'000 + std::string("Found. Redirecting").size());
+  EXPECT_EQ(client().stats().bytes_received, 100'000 + std::string("Found. Redirecting").size());
 }
 
 }  // namespace

@@ -36,7 +36,8 @@ TEST_F(HubProtocolA4, TheNextPageIsTheOneTheHubNamesAndTheTokenGoesAlong) {
   make_client_with_token();
   const std::string cursor = "?author=acme&limit=1000&cursor=eyIkb3IiOlt7fV19%3D%3D";
   on_hub([&](const ScriptedRequest& request, int nth) {
-    ScriptedAnswer answer = json(R"([{"id":"acme/r)" + std::to_string(nth) + R"(","private":true}])");
+    ScriptedAnswer answer =
+        json(R"([{"id":"acme/r)" + std::to_string(nth) + R"(","private":true}])");
     if (nth == 1) next(answer, hub_.origin() + request.path() + cursor);
     return answer;
   });
@@ -94,7 +95,8 @@ TEST_F(HubProtocolC3, AMissingDirectoryAndARevisionAreToldApart) {
     ScriptedAnswer answer = json("{}");
     answer.status = 404;
     answer.header("X-Error-Code", tree ? "EntryNotFound" : "RevisionNotFound");
-    return answer.header("X-Error-Message", tree ? "d does not exist on \"main\"" : "Invalid rev id: x");
+    return answer.header("X-Error-Message",
+                         tree ? "d does not exist on \"main\"" : "Invalid rev id: x");
   });
   const Listed listed = tree_of(client(), kRepo, kCommit, "d", false);
   ASSERT_FALSE(listed.more);
@@ -124,7 +126,8 @@ TEST_F(HubProtocolD2, AResolveCacheMayLeadOnToTheContentHost) {
     if (request.target.starts_with("/api/resolve-cache/")) return to_content();
     ScriptedAnswer answer;
     answer.status = 307;
-    return answer.header("Location", "/api/resolve-cache/models/acme/tiny-llm/x").header("X-Repo-Commit", kCommit);
+    return answer.header("Location", "/api/resolve-cache/models/acme/tiny-llm/x")
+        .header("X-Repo-Commit", kCommit);
   });
   expect_bytes(lfs_file(), {5, 50});
   expect_bytes(lfs_file(), {50, 60});
@@ -147,7 +150,8 @@ TEST_F(HubProtocolD5, XetPointersAreLeftAlone) {
     return to_content()
         .header("X-Xet-Hash", std::string(64, 'c'))
         .header("X-Xet-Refresh-Route", elsewhere_.origin() + "/refresh")
-        .header("Link", "<" + elsewhere_.origin() + "/api/models/x/xet-read-token/y>; rel=\"xet-auth\"");
+        .header("Link",
+                "<" + elsewhere_.origin() + "/api/models/x/xet-read-token/y>; rel=\"xet-auth\"");
   });
   expect_bytes(lfs_file(), {0, 10});
   EXPECT_EQ(elsewhere_.connections(), 0u);
@@ -155,7 +159,8 @@ TEST_F(HubProtocolD5, XetPointersAreLeftAlone) {
 
 TEST_F(HubProtocolE1, AWarningIsToldOnceATopic) {
   on_hub([&](const ScriptedRequest&, int nth) {
-    return json(info_text()).header("X-HF-Warning", nth == 3 ? "other; second" : "unauthenticated; log\x1b in");
+    return json(info_text())
+        .header("X-HF-Warning", nth == 3 ? "other; second" : "unauthenticated; log\x1b in");
   });
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(info());
   const std::string log = log_.text();
@@ -175,7 +180,8 @@ TEST_F(HubProtocolE1, EndlessTopicsAreNotToldForEver) {
 
 TEST_F(HubProtocolE2, TheReadmeOfAGatedRepoIsRead) {
   on_hub([&](const ScriptedRequest& request, int) {
-    return request.target.ends_with("/README.md") ? good_regular(request) : refusal(401, "GatedRepo");
+    return request.target.ends_with("/README.md") ? good_regular(request)
+                                                  : refusal(401, "GatedRepo");
   });
   hub::FileRef readme = regular_file();
   readme.path = "README.md";

@@ -61,10 +61,9 @@ TEST_F(MetadataFaults, AListOfReposThatLeadsBackToItselfIsRefused) {
   const auto page = list_of(client(), hub::RepoType::kModel, "acme");
   ASSERT_FALSE(page);
   EXPECT_EQ(page.error().code, ErrorCode::kBadAnswer);
-  EXPECT_EQ(list_of(client(), hub::RepoType::kModel, "acme", elsewhere_.origin() + "/x")
-                .error()
-                .code,
-            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(
+      list_of(client(), hub::RepoType::kModel, "acme", elsewhere_.origin() + "/x").error().code,
+      ErrorCode::kInvalidArgument);
   EXPECT_EQ(elsewhere_.connections(), 0u);
 }
 
@@ -98,10 +97,10 @@ TEST_F(MetadataFaults, AMillionEntriesEndAListing) {
 TEST_F(MetadataFaults, BombsAreRefused) {
   for (const std::string& bomb :
        {"[" + std::string(200'000, '[') + std::string(200'000, ']') + "]",
-        R"([{"path":)" + std::string(100'000, '{') + "}]", std::string("[{]"), std::string("not JSON"),
-        std::string(), "[" + entry("a", "-1") + "]", "[" + entry("a", "1e3") + "]",
-        "[" + entry("a", "99999999999999999999") + "]", "[" + entry("a", "17592186044417") + "]",
-        "[" + entry("a", "\"1\"") + "]"}) {
+        R"([{"path":)" + std::string(100'000, '{') + "}]", std::string("[{]"),
+        std::string("not JSON"), std::string(), "[" + entry("a", "-1") + "]",
+        "[" + entry("a", "1e3") + "]", "[" + entry("a", "99999999999999999999") + "]",
+        "[" + entry("a", "17592186044417") + "]", "[" + entry("a", "\"1\"") + "]"}) {
     on_hub([&](const ScriptedRequest&, int) { return json(bomb); });
     const Listed listed = list();
     ASSERT_FALSE(listed.more) << bomb.substr(0, 60);
@@ -234,7 +233,8 @@ TEST_F(MetadataFaults, AMalformedEndpointIsRefused) {
 }
 
 TEST_F(MetadataFaults, ASilentHubIsNotAskedForEachNameAnew) {
-  auto dead = std::make_unique<ScriptedHttpServer>([](const ScriptedRequest&) { return json("[]"); });
+  auto dead =
+      std::make_unique<ScriptedHttpServer>([](const ScriptedRequest&) { return json("[]"); });
   const std::string origin = dead->origin();
   dead.reset();
   hub::HubClientOptions options;
@@ -245,7 +245,8 @@ TEST_F(MetadataFaults, ASilentHubIsNotAskedForEachNameAnew) {
   const std::uint64_t before = client().stats().requests;
   EXPECT_GE(before, 1u);
   for (int i = 0; i < 20; ++i) {
-    const auto next = info_of(client(), kRepo, kCommit, seconds(60));  // or this test runs for 20 minutes
+    const auto next =
+        info_of(client(), kRepo, kCommit, seconds(60));  // or this test runs for 20 minutes
     ASSERT_FALSE(next);
     EXPECT_EQ(next.error().code, first.error().code);
     EXPECT_NE(next.error().context.find("the Hub cannot be reached"), std::string::npos);

@@ -20,9 +20,15 @@ class Tls : public FaultyHub {
   // What repo_info ends with against a TLS server that answers everything with a page of HTML.
   Error ask(const std::string& certificate, const std::string& trusted,
             const std::vector<std::string>& more = {}) {
-    std::vector<std::string> command = {"openssl", "s_server", "-accept", "127.0.0.1:0", "-www",
-                                        "-cert", dir_ / (certificate + ".crt"),
-                                        "-key", dir_ / (certificate + ".key")};
+    std::vector<std::string> command = {"openssl",
+                                        "s_server",
+                                        "-accept",
+                                        "127.0.0.1:0",
+                                        "-www",
+                                        "-cert",
+                                        dir_ / (certificate + ".crt"),
+                                        "-key",
+                                        dir_ / (certificate + ".key")};
     command.insert(command.end(), more.begin(), more.end());
     Child server(command);
     std::string line;

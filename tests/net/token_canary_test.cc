@@ -47,13 +47,15 @@ TEST_F(TokenCanary, OverEveryRedirect) {
     for (const std::string& target :
          {elsewhere_.origin() + "/x?Signature=" + kSignature, content_.origin() + "/y",
           std::string("/again?Signature=") + kSignature, std::string("//127.0.0.2:1/"),
-          std::string("https://127.0.0.2:1/z"), std::string("http://me:" + kSignature + "@127.0.0.2/"),
+          std::string("https://127.0.0.2:1/z"),
+          std::string("http://me:" + kSignature + "@127.0.0.2/"),
           std::string("file:///") + kSignature, std::string("http://10.0.0.1/?") + kSignature}) {
       on_hub([&](const ScriptedRequest&, int) {
         ScriptedAnswer answer = to_content();
         answer.status = status;
         answer.headers[0].second = target;
-        return answer.header("Set-Cookie", "t=" + kToken).header("WWW-Authenticate", "Basic realm=x");
+        return answer.header("Set-Cookie", "t=" + kToken)
+            .header("WWW-Authenticate", "Basic realm=x");
       });
       call_all();
       make_client_with_token();
@@ -99,10 +101,10 @@ TEST_F(TokenCanary, OverAServerThatEchoesWhatItGot) {
 }
 
 TEST_F(TokenCanary, OverBrokenAnswersAndPages) {
-  for (const std::string& raw :
-       {std::string("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"), std::string("nonsense\r\n\r\n"),
-        "HTTP/1.1 200 OK\r\nLink: <" + elsewhere_.origin() +
-            "/next>; rel=\"next\"\r\nContent-Length: 2\r\n\r\n[]"}) {
+  for (const std::string& raw : {std::string("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"),
+                                 std::string("nonsense\r\n\r\n"),
+                                 "HTTP/1.1 200 OK\r\nLink: <" + elsewhere_.origin() +
+                                     "/next>; rel=\"next\"\r\nContent-Length: 2\r\n\r\n[]"}) {
     on_hub([&](const ScriptedRequest&, int) {
       ScriptedAnswer answer;
       answer.raw = raw;
@@ -116,7 +118,8 @@ TEST_F(TokenCanary, OverBrokenAnswersAndPages) {
 
 TEST_F(TokenCanary, WithEveryProxyVariableSet) {
   ScriptedHttpServer proxy([](const ScriptedRequest&) { return refusal(407); });
-  const char* const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+  const char* const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                               "ALL_PROXY"};
   for (const char* name : names) ::setenv(name, proxy.origin().c_str(), 1);
   make_client_with_token();
   on_hub([&](const ScriptedRequest&, int) { return to_content(); });

@@ -32,7 +32,8 @@ class SuspendingClock final : public Clock {
  public:
   TimePoint now() const override { return clock_.now() + suspended(); }
   UnixSeconds unix_now() const override {
-    return clock_.unix_now() + std::chrono::duration_cast<std::chrono::seconds>(suspended()).count();
+    return clock_.unix_now() +
+           std::chrono::duration_cast<std::chrono::seconds>(suspended()).count();
   }
   Duration suspended() const override { return Duration(suspended_.load()); }
   void suspend(Duration by) { suspended_ += by.count(); }

@@ -25,12 +25,17 @@ class Clock {
   virtual TimePoint now() const = 0;
   // Wall clock: only for what is stored on disk or compared with the Hub's dates; it may jump.
   virtual UnixSeconds unix_now() const = 0;
+  // How long the machine has been suspended since it booted: now() counts it.
+  virtual Duration suspended() const { return {}; }
+  // Time spent awake, for deadlines of what could not go on meanwhile.
+  TimePoint awake() const { return now() - suspended(); }
 };
 
 class SystemClock final : public Clock {
  public:
   TimePoint now() const override;
   UnixSeconds unix_now() const override;
+  Duration suspended() const override;
 };
 
 }  // namespace hubvfs

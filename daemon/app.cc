@@ -112,7 +112,7 @@ class Worker {
   const WorkerSettings settings_;
   Logger& log_;
   const SystemClock clock_;
-  hub::TokenSource tokens_;
+  const hub::TokenSource tokens_;
   UniqueFd wake_;
   std::unique_ptr<fs::RequestJournal> journal_;
   std::unique_ptr<fs::OpenTable> open_table_;
@@ -140,7 +140,12 @@ Result<std::unique_ptr<hub::HubClient>> Worker::make_hub(bool with_token) {
   hub::HubClientOptions options;
   options.endpoint = settings_.endpoint;
   options.offline = settings_.offline;
-  if (with_token) options.token = [this] { return tokens_.token(); };
+  options.offline_because = settings_.offline_because;
+  if (with_token) {
+    options.token = [this] { return tokens_.token(); };
+    options.token_origin = tokens_.origin();
+    if (auto checked = tokens_.check(); !checked) log_.warning(checked.error().context);
+  }
   return hub::make_curl_hub_client(options, log_, clock_);
 }
 

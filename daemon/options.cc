@@ -215,19 +215,19 @@ bool reads_through_hubvfs(const std::string& hub_cache, const std::string& mount
 void choose_offline(ResolvedMount& settings, const MountRequest& request,
                     const std::string& mount_point, const GetEnv& getenv) {
   if (request.offline) {
-    settings.offline_reason = "--offline";
+    settings.worker.offline_because = "--offline";
   } else if (is_set(getenv("HUBVFS_OFFLINE"))) {
-    settings.offline_reason = "HUBVFS_OFFLINE";
+    settings.worker.offline_because = "HUBVFS_OFFLINE";
   } else if (is_set(getenv("HF_HUB_OFFLINE"))) {
     if (reads_through_hubvfs(getenv("HF_HUB_CACHE"), mount_point)) {
       settings.notes.push_back(
           "HF_HUB_OFFLINE is ignored, since HF_HUB_CACHE lies in a hubvfs mount (to be offline: "
           "--offline)");
     } else {
-      settings.offline_reason = "HF_HUB_OFFLINE";
+      settings.worker.offline_because = "HF_HUB_OFFLINE";
     }
   }
-  settings.worker.offline = !settings.offline_reason.empty();
+  settings.worker.offline = !settings.worker.offline_because.empty();
 }
 
 Result<hub::RepoType> parse_type(const std::string& type) {

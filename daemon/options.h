@@ -34,7 +34,6 @@ struct MountRequest {          // as the command line has it
 struct ResolvedMount {
   WorkerSettings worker;           // log_file is filled in later
   MountSettings mount;
-  std::string offline_reason;      // "" when online
   std::vector<std::string> notes;  // for the user: what was decided that may surprise
 };
 

@@ -20,6 +20,7 @@ Bytes WorkerSettings::encode() const {
   out.string(HUBVFS_VERSION);
   out.string(endpoint);
   out.integer(flag(offline));
+  out.string(offline_because);
   out.string(cache_path);
   out.integer(cache_size);
   out.integer(block_size);
@@ -40,6 +41,7 @@ Result<WorkerSettings> WorkerSettings::decode(ByteView bytes) {
   WorkerSettings s;
   s.endpoint = in.string();
   s.offline = in.integer<std::uint8_t>() != 0;
+  s.offline_because = in.string();
   s.cache_path = in.string();
   s.cache_size = in.integer<std::uint64_t>();
   s.block_size = in.integer<std::uint64_t>();

@@ -21,6 +21,7 @@ constexpr const char* kWorkerCommand = "internal-worker";
 struct WorkerSettings {
   std::string endpoint;
   bool offline = false;
+  std::string offline_because;  // what said so: "HF_HUB_OFFLINE"
   std::string cache_path;
   std::uint64_t cache_size = 0;  // 0: the cache's own default
   std::uint64_t block_size = 0;  // 0: the same

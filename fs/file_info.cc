@@ -137,6 +137,12 @@ std::string HubFilesystem::status_json() const {
   number("bytes_received", hub.bytes_received);
   number("failures", hub.failures);
   out.key("last_failure").string(hub.last_failure);
+  number("last_failure_at", static_cast<std::uint64_t>(hub.last_failure_at));
+  out.key("outage").string(hub.health.outage);
+  number("outage_since", static_cast<std::uint64_t>(hub.health.outage_since));
+  number("next_probe", static_cast<std::uint64_t>(hub.health.next_probe));
+  number("limited_until", static_cast<std::uint64_t>(hub.health.limited_until));
+  out.key("refused_token").string(hub.health.refused_token);
   out.end_object();
   out.key("reads").begin_object();
   number("total", reads.reads);

@@ -271,7 +271,7 @@ void ReaderCore::await_block(const std::shared_ptr<OpenBlob>& blob, const JobPtr
                              std::uint64_t block, Parts& parts) {
   const ByteRange piece = blob->within_block(job->range, block);
   Waiter waiter{job, piece, block * blob->block_size + piece.begin - job->range.begin,
-                clock_.now()};
+                clock_.awake()};
   std::shared_ptr<Bytes> arrived;
   PartPtr urgent;
   std::optional<hub::FetchId> urgent_id;
@@ -326,7 +326,7 @@ BlockFetchPtr ReaderCore::add_block(const std::shared_ptr<OpenBlob>& blob, std::
   fetch->part = part;
   part->blocks.push_back(fetch);
   part->bytes += length;
-  part->progress = clock_.now();
+  part->progress = clock_.awake();
   blob->fetching[block] = fetch;
   return fetch;
 }
@@ -403,7 +403,7 @@ void ReaderCore::start(const PartPtr& part) {
   {
     MutexLock lock(blob.mutex);
     request.priority = part->priority;
-    part->progress = clock_.now();
+    part->progress = clock_.awake();
   }
   const hub::FetchId id = blob.hub.fetch(std::move(request));
   MutexLock lock(blob.mutex);
@@ -436,7 +436,7 @@ void ReaderCore::on_bytes(Part& part, std::uint64_t offset, ByteView bytes) {
     {
       MutexLock lock(blob.mutex);
       fetch->filled = at + taken.size();
-      part.progress = clock_.now();
+      part.progress = clock_.awake();
       if (!complete && !blob.one_block()) {
         const auto ready = std::partition(
             fetch->waiters.begin(), fetch->waiters.end(),
@@ -588,7 +588,7 @@ std::vector<std::shared_ptr<OpenBlob>> ReaderCore::live_blobs() {
 }
 
 void ReaderCore::expire() {
-  const TimePoint now = clock_.now();
+  const TimePoint now = clock_.awake();  // after a suspend, parked reads go again
   const Duration limit = options_.read_deadline + kExpiryGrace;
   for (const auto& blob : live_blobs()) {
     std::vector<Waiter> late;

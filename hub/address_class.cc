@@ -74,6 +74,14 @@ AddressClass class_of_6(const Bytes16& b) {
   return (b[0] & 0xe0) == 0x20 ? AddressClass::kPublic : AddressClass::kReserved;
 }
 
+// The bytes of an address, 4 or 16 of them; none for any other text.
+std::string bytes_of(const std::string& address) {
+  std::array<char, 16> bytes{};
+  if (::inet_pton(AF_INET, address.c_str(), bytes.data()) == 1) return {bytes.data(), 4};
+  if (::inet_pton(AF_INET6, address.c_str(), bytes.data()) == 1) return {bytes.data(), 16};
+  return {};
+}
+
 }  // namespace
 
 AddressClass address_class(std::string_view text) {
@@ -83,6 +91,21 @@ AddressClass address_class(std::string_view text) {
   Bytes16 six{};
   if (::inet_pton(AF_INET6, address.c_str(), six.data()) == 1) return class_of_6(six);
   return AddressClass::kNone;
+}
+
+bool is_in_network(std::string_view address, std::string_view network) {
+  const std::size_t slash = std::min(network.find('/'), network.size());
+  const std::string ours = bytes_of(std::string(address));
+  const std::string theirs = bytes_of(std::string(network.substr(0, slash)));
+  if (ours.empty() || ours.size() != theirs.size()) return false;
+  const std::uint64_t all = ours.size() * 8;
+  const auto given = slash == network.size() ? all : parse_decimal(network.substr(slash + 1));
+  if (!given || *given > all) return false;
+  for (std::uint64_t bit = 0; bit < *given; ++bit) {
+    const int mask = 0x80 >> (bit % 8);
+    if (((ours[bit / 8] ^ theirs[bit / 8]) & mask) != 0) return false;
+  }
+  return true;
 }
 
 bool may_redirect_to(AddressClass endpoint, AddressClass target) {
@@ -102,8 +125,9 @@ bool may_redirect_to(AddressClass endpoint, AddressClass target) {
 }
 
 AddressClass host_class(std::string_view host) {
+  if (host.ends_with('.')) host.remove_suffix(1);
   if (const AddressClass kind = address_class(host); kind != AddressClass::kNone) return kind;
-  const std::string name = to_lower(host.ends_with('.') ? host.substr(0, host.size() - 1) : host);
+  const std::string name = to_lower(host);
   const bool local = name == "localhost" || name.ends_with(".localhost");
   return local ? AddressClass::kLoopback : AddressClass::kNone;
 }

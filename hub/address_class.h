@@ -13,6 +13,10 @@ enum class AddressClass { kNone, kPublic, kPrivate, kLoopback, kLinkLocal, kRese
 // IPv4 address; a zone ("fe80::1%eth0") is ignored.
 AddressClass address_class(std::string_view text);
 
+// Whether an address lies in a network, as NO_PROXY has it: "10.0.0.0/8", "fd00::/8", or one
+// address. False where either is none.
+bool is_in_network(std::string_view address, std::string_view network);
+
 // Whether an answer of an endpoint at an address of class `endpoint` may send us to `target`.
 // Public always; loopback from loopback, private from private or loopback, link-local (cloud
 // metadata services) from link-local only; reserved and multicast never.

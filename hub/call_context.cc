@@ -1,15 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hub/call_context.h"
 
-#include "hub/token.h"
+#include "base/text.h"
 
 namespace hubvfs::hub {
 
-void HubCounters::note_end(const Error& error) {
+void HubCounters::note_end(const Error& error, UnixSeconds now) {
   if (error.code == ErrorCode::kNotFound || error.code == ErrorCode::kCancelled) return;
   MutexLock lock(mutex_);
   ++failures_;
   last_failure_ = error.context;
+  last_failure_at_ = now;
+}
+
+void HubCounters::note_outage(const Error& error, UnixSeconds now, UnixSeconds next_probe) {
+  MutexLock lock(mutex_);
+  health_.outage = error.context;
+  if (health_.outage_since == 0) health_.outage_since = now;
+  health_.next_probe = next_probe;
+}
+
+void HubCounters::note_reachable() {
+  MutexLock lock(mutex_);
+  health_.outage.clear();
+  health_.outage_since = health_.next_probe = 0;
+}
+
+void HubCounters::note_limit(UnixSeconds until) {
+  MutexLock lock(mutex_);
+  health_.limited_until = until;
+}
+
+void HubCounters::note_refused_token(const std::string& origin) {
+  MutexLock lock(mutex_);
+  health_.refused_token = origin;
 }
 
 HubStats HubCounters::snapshot() const {
@@ -22,26 +46,20 @@ HubStats HubCounters::snapshot() const {
   MutexLock lock(mutex_);
   stats.failures = failures_;
   stats.last_failure = last_failure_;
+  stats.last_failure_at = last_failure_at_;
+  stats.health = health_;
   return stats;
 }
 
-std::string TokenState::ask() {
-  std::string token = source_ ? source_() : std::string();
-  if (!is_token(token)) token.clear();
-  if (token != last_) {
-    ++changes_;
-    last_ = token;
-  }
-  return token;
+UnixSeconds CallContext::unix_of(TimePoint when) const {
+  return clock.unix_now() + std::chrono::ceil<std::chrono::seconds>(when - clock.now()).count();
 }
 
-bool TokenState::is_useless(const std::string& token) const {
-  return token == useless_ && clock_.now() < useless_until_;
-}
-
-void TokenState::note_useless(const std::string& token) {
-  useless_ = token;
-  useless_until_ = clock_.now() + std::chrono::minutes(1);
+void CallContext::tell_warning(const std::string& text) {
+  constexpr std::size_t kMostTopics = 32;  // a server may think of a new one each time
+  const std::string topic = text.substr(0, text.find(';'));
+  if (warned.size() >= kMostTopics || !warned.insert(topic).second) return;
+  log.warning("the Hub says: " + escape_for_log(text, 300));
 }
 
 }  // namespace hubvfs::hub

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hub/curl_easy.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 
 #include "base/text.h"
@@ -39,14 +43,33 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   return 0;
 }
 
-int on_prereq(void* user, char* peer, char*, int, int) {
-  auto& sink = *static_cast<TransferSink*>(user);
+// Once a peer was refused, no other address of the same name is tried.
+bool may_send_to(TransferSink& sink, const char* peer) {
   try {
-    if (sink.observer->may_send_to(peer)) return CURL_PREREQFUNC_OK;
+    if (!sink.refused && sink.observer->may_send_to(peer)) return true;
   } catch (...) {
   }
   sink.refused = true;
-  return CURL_PREREQFUNC_ABORT;
+  return false;
+}
+
+// Before the first byte of a connection, so that not even a port inside can be knocked on.
+curl_socket_t on_open_socket(void* user, curlsocktype, curl_sockaddr* peer) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const void* bytes = nullptr;
+  if (peer->family == AF_INET) bytes = &reinterpret_cast<sockaddr_in&>(peer->addr).sin_addr;
+  if (peer->family == AF_INET6) bytes = &reinterpret_cast<sockaddr_in6&>(peer->addr).sin6_addr;
+  if (bytes == nullptr || ::inet_ntop(peer->family, bytes, text.data(), text.size()) == nullptr ||
+      !may_send_to(*static_cast<TransferSink*>(user), text.data())) {
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
+}
+
+// Before a request goes out on a connection, which may be an old one.
+int on_prereq(void* user, char* peer, char*, int, int) {
+  return may_send_to(*static_cast<TransferSink*>(user), peer) ? CURL_PREREQFUNC_OK
+                                                              : CURL_PREREQFUNC_ABORT;
 }
 
 // Collects whether every option was taken.
@@ -68,8 +91,7 @@ void set_protocol(Options& options, const TransferSpec& spec) {
   options.set(CURLOPT_PROTOCOLS_STR, spec.secure ? "https" : "http");
   options.set(CURLOPT_REDIR_PROTOCOLS_STR, "https");
   options.set(CURLOPT_FOLLOWLOCATION, 0L);
-  options.set(CURLOPT_HTTP_VERSION,
-              spec.secure ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
+  options.set(CURLOPT_HTTP_VERSION, spec.secure ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
   options.set(CURLOPT_HTTP09_ALLOWED, 0L);
   options.set(CURLOPT_HTTPGET, 1L);
   options.set(CURLOPT_PATH_AS_IS, 1L);
@@ -88,6 +110,41 @@ void set_tls(Options& options, const std::string& ca_file, const std::string& ca
   options.set(CURLOPT_SSL_VERIFYHOST, 2L);
   if (!ca_file.empty()) options.set(CURLOPT_CAINFO, ca_file.c_str());
   if (!ca_path.empty()) options.set(CURLOPT_CAPATH, ca_path.c_str());
+}
+
+// Whether a new connection of this transfer came past `mark`.
+bool is_past(CURL* handle, CURLINFO mark) {
+  curl_off_t microseconds = 0;
+  return curl_easy_getinfo(handle, mark, &microseconds) == CURLE_OK && microseconds > 0;
+}
+
+Hop hop_of(CURL* handle, const TransferSpec& spec, CURLcode code) {
+  const bool proxied = !spec.proxy.empty();
+  const Hop first = proxied ? Hop::kProxy : Hop::kConnect;
+  long tunnel = 0;  // status of the proxy's answer to CONNECT
+  curl_easy_getinfo(handle, CURLINFO_HTTP_CONNECTCODE, &tunnel);
+  if (proxied && tunnel != 0 && tunnel / 100 != 2) return Hop::kProxy;
+  switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+      return Hop::kName;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_PROXY:
+      return Hop::kProxy;
+    case CURLE_COULDNT_CONNECT:
+      return first;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+      return Hop::kTls;
+    case CURLE_OPERATION_TIMEDOUT:  // ours end at most the making of a connection
+      if (!is_past(handle, CURLINFO_NAMELOOKUP_TIME_T)) return proxied ? Hop::kProxy : Hop::kName;
+      return is_past(handle, CURLINFO_CONNECT_TIME_T) ? Hop::kTls : first;
+    default:
+      break;
+  }
+  long made = 0;  // connections: none where an old one served
+  curl_easy_getinfo(handle, CURLINFO_NUM_CONNECTS, &made);
+  return proxied && tunnel == 0 && made > 0 ? Hop::kProxy : Hop::kAnswer;
 }
 
 }  // namespace
@@ -120,18 +177,22 @@ bool prepare_easy(CURL* handle, const TransferSpec& spec, const std::string& use
   options.set(CURLOPT_TCP_KEEPALIVE, 1L);
   options.set(CURLOPT_BUFFERSIZE, kBufferSize);
   const auto connect = std::chrono::ceil<std::chrono::milliseconds>(spec.connect_timeout).count();
-  options.set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<decltype(connect)>(connect, 1)));
+  options.set(CURLOPT_CONNECTTIMEOUT_MS,
+              static_cast<long>(std::max<decltype(connect)>(connect, 1)));
   options.set(CURLOPT_ERRORBUFFER, sink.error.data());
   options.set(CURLOPT_HEADERFUNCTION, &on_header);
   options.set(CURLOPT_HEADERDATA, &sink);
   options.set(CURLOPT_WRITEFUNCTION, &on_body);
   options.set(CURLOPT_WRITEDATA, &sink);
+  options.set(CURLOPT_OPENSOCKETFUNCTION, &on_open_socket);
+  options.set(CURLOPT_OPENSOCKETDATA, &sink);
   options.set(CURLOPT_PREREQFUNCTION, &on_prereq);
   options.set(CURLOPT_PREREQDATA, &sink);
   return options.ok();
 }
 
-TransferEnd end_of(const TransferSink& sink, CURLcode code) {
+TransferEnd end_of(const TransferSink& sink, const TransferSpec& spec, CURL* handle,
+                   CURLcode code) {
   TransferEnd end;
   end.refused = sink.refused;
   end.complete = code == CURLE_OK && sink.head_done;
@@ -140,11 +201,11 @@ TransferEnd end_of(const TransferSink& sink, CURLcode code) {
                    code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_OUT_OF_MEMORY ||
                    code == CURLE_URL_MALFORMAT;
   end.untrusted = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+  end.hop = hop_of(handle, spec, code);
   // libcurl's own words may quote a header of the server's.
-  end.failure = sink.bad_head ? "too many or contradicting headers"
-                : sink.error[0] != '\0'
-                    ? escape_for_log(sink.error.data(), 200)
-                    : std::string(curl_easy_strerror(code));
+  end.failure = sink.bad_head           ? "too many or contradicting headers"
+                : sink.error[0] != '\0' ? escape_for_log(sink.error.data(), 200)
+                                        : std::string(curl_easy_strerror(code));
   return end;
 }
 

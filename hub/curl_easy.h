@@ -31,8 +31,8 @@ struct TransferSink {
   RequestHeaders headers;
   HttpHead head;
   bool head_done = false;
-  bool refused = false;     // by the observer
-  bool bad_head = false;    // HttpHead::add_line said no
+  bool refused = false;   // by the observer
+  bool bad_head = false;  // HttpHead::add_line said no
   std::array<char, CURL_ERROR_SIZE> error{};
 };
 
@@ -40,6 +40,6 @@ struct TransferSink {
 bool prepare_easy(CURL* handle, const TransferSpec& spec, const std::string& user_agent,
                   const std::string& ca_file, const std::string& ca_path, TransferSink& sink);
 
-TransferEnd end_of(const TransferSink& sink, CURLcode code);
+TransferEnd end_of(const TransferSink& sink, const TransferSpec& spec, CURL* handle, CURLcode code);
 
 }  // namespace hubvfs::hub

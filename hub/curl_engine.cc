@@ -22,6 +22,12 @@ struct CurlEngine::Global {
 };
 
 struct CurlEngine::Multi {
+  explicit Multi(int max_transfers) {
+    if (handle == nullptr) return;
+    curl_multi_setopt(handle, CURLMOPT_MAXCONNECTS, static_cast<long>(max_transfers) + 4);
+    // A few transfers share an HTTP/2 connection; more would share one TCP window.
+    curl_multi_setopt(handle, CURLMOPT_MAX_CONCURRENT_STREAMS, 4L);
+  }
   ~Multi() { curl_multi_cleanup(handle); }
   CURLM* handle = curl_multi_init();
 };
@@ -40,7 +46,7 @@ struct CurlEngine::Transfer {
 };
 
 CurlEngine::CurlEngine(const Options& options, const Clock& clock, Logger& log)
-    : options_(options), clock_(clock), log_(log) {}
+    : options_(options), clock_(clock), log_(log), suspended_(clock.suspended()) {}
 
 Result<std::unique_ptr<CurlEngine>> CurlEngine::create(const Options& options, const Clock& clock,
                                                        Logger& log) {
@@ -50,12 +56,8 @@ Result<std::unique_ptr<CurlEngine>> CurlEngine::create(const Options& options, c
   std::unique_ptr<CurlEngine> engine(new CurlEngine(options, clock, log));
   engine->global_ = std::make_unique<Global>();
   if (!engine->global_->ok) return Error{ErrorCode::kInternal, "libcurl cannot be initialised"};
-  engine->multi_ = std::make_unique<Multi>();
-  CURLM* multi = engine->multi_->handle;
-  if (multi == nullptr) return Error{ErrorCode::kOutOfMemory, "curl_multi_init"};
-  curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, static_cast<long>(options.max_transfers) + 4);
-  // A few transfers share an HTTP/2 connection; more would share one TCP window.
-  curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, 4L);
+  engine->multi_ = std::make_unique<Multi>(options.max_transfers);
+  if (engine->multi_->handle == nullptr) return Error{ErrorCode::kOutOfMemory, "curl_multi_init"};
   engine->thread_ = std::thread([raw = engine.get()] { raw->run(); });
   return engine;
 }
@@ -66,7 +68,10 @@ CurlEngine::~CurlEngine() {
   spare_.clear();
 }
 
-void CurlEngine::wake() { curl_multi_wakeup(multi_->handle); }
+void CurlEngine::wake() {
+  MutexLock lock(mutex_);
+  curl_multi_wakeup(multi_->handle);
+}
 
 void CurlEngine::post(std::function<void()> job) {
   bool first = false;
@@ -111,9 +116,7 @@ void CurlEngine::cancel(TransferId id) {
   if (found == transfers_.end()) return;
   Transfer& transfer = *found->second;
   if (transfer.easy) {
-    curl_multi_remove_handle(multi_->handle, transfer.easy->handle);
-    --running_;
-    spare_.push_back(std::move(transfer.easy));
+    detach(*transfer.easy);
   } else {
     std::erase(waiting_[static_cast<std::size_t>(transfer.spec.priority)], id);
   }
@@ -158,6 +161,30 @@ bool CurlEngine::run_jobs() {
   }
 }
 
+// The other end of every connection has given it up by now, and nothing here knows it: a transfer
+// would hang on it until its pace is looked at, and the next one would begin on it.
+void CurlEngine::notice_suspend() {
+  constexpr Duration kLeast = std::chrono::seconds(1);  // the two clocks are not read at once
+  const Duration suspended = clock_.suspended();
+  if (suspended - suspended_ < kLeast) return;
+  log_.info("awake again: connections are made anew");
+  suspended_ = suspended;
+  std::vector<TransferId> under_way;
+  for (const auto& [id, transfer] : transfers_) {
+    if (transfer->easy) under_way.push_back(id);
+  }
+  TransferEnd end;
+  end.suspended = true;
+  end.failure = "the machine was suspended";
+  for (const TransferId id : under_way) {
+    if (transfers_.contains(id)) finish(id, end);  // the observer of another may have cancelled it
+  }
+  auto fresh = std::make_unique<Multi>(options_.max_transfers);
+  if (fresh->handle == nullptr) return;
+  MutexLock lock(mutex_);
+  multi_.swap(fresh);
+}
+
 void CurlEngine::run_timers() {
   while (!timers_.empty() && timers_.begin()->first.first <= clock_.now()) {
     const auto first = timers_.begin();
@@ -187,6 +214,11 @@ void CurlEngine::start_waiting() {
   }
 }
 
+void CurlEngine::detach(const Easy& easy) {
+  curl_multi_remove_handle(multi_->handle, easy.handle);
+  --running_;
+}
+
 bool CurlEngine::launch(Transfer& transfer) {
   if (spare_.empty()) spare_.push_back(std::make_unique<Easy>());
   if (spare_.back()->handle == nullptr) return false;
@@ -194,12 +226,11 @@ bool CurlEngine::launch(Transfer& transfer) {
   spare_.pop_back();
   CURL* handle = easy->handle;
   curl_easy_reset(handle);
-  const bool ready =
-      transfer.sink.headers.build(transfer.spec) &&
-      prepare_easy(handle, transfer.spec, options_.user_agent, options_.ca_file, options_.ca_path,
-                   transfer.sink) &&
-      curl_easy_setopt(handle, CURLOPT_PRIVATE, &transfer) == CURLE_OK &&
-      curl_multi_add_handle(multi_->handle, handle) == CURLM_OK;
+  const bool ready = transfer.sink.headers.build(transfer.spec) &&
+                     prepare_easy(handle, transfer.spec, options_.user_agent, options_.ca_file,
+                                  options_.ca_path, transfer.sink) &&
+                     curl_easy_setopt(handle, CURLOPT_PRIVATE, &transfer) == CURLE_OK &&
+                     curl_multi_add_handle(multi_->handle, handle) == CURLM_OK;
   if (!ready) return false;
   transfer.easy = std::move(easy);
   ++running_;
@@ -211,9 +242,9 @@ void CurlEngine::finish(TransferId id, const TransferEnd& end) {
   const std::unique_ptr<Transfer> transfer = std::move(found->second);
   transfers_.erase(found);
   if (transfer->easy) {
-    curl_multi_remove_handle(multi_->handle, transfer->easy->handle);
-    --running_;
-    spare_.push_back(std::move(transfer->easy));
+    detach(*transfer->easy);
+    // What libcurl leaves in a handle that failed can make it refuse an option the next time.
+    if (end.complete) spare_.push_back(std::move(transfer->easy));
   }
   transfer->observer->on_transfer_end(end);
 }
@@ -230,17 +261,20 @@ void CurlEngine::collect_ended() {
   }
   for (const auto& [id, code] : ended) {
     const auto found = transfers_.find(id);
-    if (found != transfers_.end()) finish(id, end_of(found->second->sink, code));
+    if (found == transfers_.end()) continue;
+    const Transfer& transfer = *found->second;
+    finish(id, end_of(transfer.sink, transfer.spec, transfer.easy->handle, code));
   }
 }
 
 int CurlEngine::poll_milliseconds() const {
-  constexpr int kLongest = 60'000;
-  if (timers_.empty()) return kLongest;
+  // poll() does not count a suspend: while anybody waits, it is looked for every second.
+  const int longest = transfers_.empty() && timers_.empty() ? 60'000 : 1'000;
+  if (timers_.empty()) return longest;
   const Duration left = timers_.begin()->first.first - clock_.now();
   if (left <= Duration::zero()) return 0;
   const auto rounded_up = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-  return static_cast<int>(std::min<decltype(rounded_up)>(rounded_up, kLongest));
+  return static_cast<int>(std::min<decltype(rounded_up)>(rounded_up, longest));
 }
 
 void CurlEngine::run() {
@@ -259,6 +293,7 @@ void CurlEngine::run() {
 }
 
 bool CurlEngine::run_once() {
+  notice_suspend();
   if (!run_jobs()) return false;
   run_timers();
   start_waiting();

@@ -19,8 +19,8 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/result.h"
-#include "hub/hub_client.h"
 #include "hub/http_head.h"
+#include "hub/hub_client.h"
 
 namespace hubvfs::hub {
 
@@ -40,13 +40,18 @@ struct TransferSpec {
   Duration connect_timeout = std::chrono::seconds(10);
 };
 
+// How far a transfer had come when it failed.
+enum class Hop { kName, kProxy, kConnect, kTls, kAnswer };
+
 // How a transfer ended.
 struct TransferEnd {
-  bool complete = false;  // the whole answer came, whatever its status
-  bool refused = false;   // the observer ended it
+  bool complete = false;    // the whole answer came, whatever its status
+  bool refused = false;     // the observer ended it
+  bool suspended = false;   // the machine slept meanwhile: nobody's fault, ask again at once
   bool bad_answer = false;  // the server does not speak HTTP as it should
   bool untrusted = false;   // its certificate is not to be trusted: asking again will not help
-  std::string failure;    // what libcurl says, else
+  Hop hop = Hop::kAnswer;   // where it failed
+  std::string failure;      // what libcurl says, else
 };
 
 // Who a transfer reports to. All but on_transfer_end are called from within libcurl: they must not
@@ -55,7 +60,8 @@ class TransferObserver {
  public:
   virtual ~TransferObserver() = default;
   virtual void on_transfer_started() = 0;  // it left the queue
-  // Whether a request may be sent to this peer, an IP address in text form.
+  // Whether this peer, an IP address in text form, may be connected to and sent a request. Asked
+  // before each of both, since a connection may be another transfer's.
   virtual bool may_send_to(std::string_view address) = 0;
   // The head is complete; 1xx answers are left out. False ends the transfer.
   virtual bool on_head(const HttpHead& head) = 0;
@@ -66,8 +72,9 @@ class TransferObserver {
 // One curl multi handle and the one thread that drives it, with its timers.
 //
 // It knows HTTP, not the Hub. Transfers start in the order of their priority, at most
-// `max_transfers` at a time, of which a quarter is kept for kDemand. post() is thread-safe; all
-// else belongs to the engine's thread, where everything is called back.
+// `max_transfers` at a time, of which a quarter is kept for kDemand. After the machine was
+// suspended (Clock::suspended), transfers under way end and no old connection is used again.
+// post() is thread-safe; all else belongs to the engine's thread, where everything is called back.
 class CurlEngine {
  public:
   struct Options {
@@ -103,32 +110,36 @@ class CurlEngine {
 
   CurlEngine(const Options& options, const Clock& clock, Logger& log);
   void run();
-  bool run_once();  // false: stopped
+  bool run_once();                   // false: stopped
   bool run_jobs() EXCLUDES(mutex_);  // false: stopped
+  void notice_suspend() EXCLUDES(mutex_);
   void run_timers();
   void start_waiting();
   bool launch(Transfer& transfer);
+  void detach(const Easy& easy);
   void collect_ended();
   void finish(TransferId id, const TransferEnd& end);
   int poll_milliseconds() const;
-  void wake();
+  void wake() EXCLUDES(mutex_);
 
   const Options options_;
   const Clock& clock_;
   Logger& log_;
   std::unique_ptr<Global> global_;
+  // Replaced by the engine's thread with mutex_ held; other threads hold it to look.
   std::unique_ptr<Multi> multi_;
 
   // Of the engine's thread alone.
+  Duration suspended_{};                           // as the clock said last
   std::array<std::deque<TransferId>, 4> waiting_;  // by priority
   std::unordered_map<TransferId, std::unique_ptr<Transfer>> transfers_;
   std::map<std::pair<TimePoint, TimerId>, std::function<void()>> timers_;
   std::unordered_map<TimerId, TimePoint> timer_times_;
-  std::vector<std::unique_ptr<Easy>> spare_;
+  std::vector<std::unique_ptr<Easy>> spare_;  // of transfers that were complete
   int running_ = 0;
   std::uint64_t next_id_ = 1;
 
-  Mutex mutex_;  // lock rank: leaf; never held while a job or libcurl runs
+  Mutex mutex_;  // lock rank: leaf; never held while a job or a transfer runs
   std::vector<std::function<void()>> jobs_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_;

@@ -7,13 +7,13 @@
 #include <cstdlib>
 #include <random>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/text.h"
 #include "hub/curl_engine.h"
 #include "hub/file_fetch.h"
 #include "hub/hub_answers.h"
 #include "hub/hub_routes.h"
+#include "hub/listing_bounds.h"
 #include "hub/metadata_call.h"
 #include "hub/names.h"
 
@@ -33,9 +33,8 @@ std::uint64_t random_seed() {
 // The endpoint with its path less trailing slashes: routes are added to it.
 Result<Url> parse_endpoint(const std::string& text) {
   const auto bad = [&](const std::string& why) {
-    return Error{ErrorCode::kInvalidArgument,
-                 "endpoint " + escape_for_log(text, 200) + ": " + why +
-                     "; it must look like https://HOST[:PORT]"};
+    return Error{ErrorCode::kInvalidArgument, "endpoint " + escape_for_log(text, 200) + ": " + why +
+                                                  "; it must look like https://HOST[:PORT]"};
   };
   auto url = parse_url(text);
   if (!url) return bad(url.error().context);
@@ -48,13 +47,11 @@ Error invalid(const std::string& what) { return {ErrorCode::kInvalidArgument, wh
 
 // One list_tree under way, from page to page.
 struct TreeListing {
-  RepoId repo;
+  Asked asked;
   Duration allowance{};  // for each page
   std::function<bool(std::vector<TreeEntry>)> on_page;
   Done<bool> done;
-  std::unordered_set<std::string> seen;  // page URLs
-  std::size_t entries = 0;
-  std::size_t bytes = 0;
+  ListingBounds bounds;
 };
 
 class CurlHubClient final : public HubClient {
@@ -62,6 +59,7 @@ class CurlHubClient final : public HubClient {
   CurlHubClient(const HubClientOptions& options, const Url& endpoint,
                 std::unique_ptr<CurlEngine> engine, Logger& log, const Clock& clock)
       : offline_(options.offline),
+        offline_because_(options.offline_because),
         clock_(clock),
         engine_(std::move(engine)),
         context_{*engine_,
@@ -70,7 +68,7 @@ class CurlHubClient final : public HubClient {
                  counters_,
                  {endpoint, options.redirect_hosts},
                  ProxySettings::from_environment(),
-                 TokenState(options.token, clock),
+                 TokenState(options.token, options.token_origin, clock),
                  Backoff(random_seed())},
         locations_(clock) {}
 
@@ -95,16 +93,21 @@ class CurlHubClient final : public HubClient {
   using CallId = std::uint64_t;
   using Answered = std::function<void(Result<MetadataAnswer>)>;
 
-  Url route(const std::string& path_and_query) const;
+  Url route(const std::string& path_and_query) const {
+    return at_route(context_.policy.endpoint, path_and_query);
+  }
+  Asked asked(const char* what, const RepoId& repo) const {
+    return {what + repo.name, route(page_route(repo)).text()};
+  }
   template <typename T>
   bool refuse(const Result<void>& valid, const Done<T>& done);
-  void ask(const Url& url, TimePoint deadline, std::string what, Answered answered);
-  void ask_now(const Url& url, TimePoint deadline, std::string what, Answered answered);
+  void ask(const Url& url, TimePoint deadline, Asked asked, Answered answered);
+  void ask_now(const Url& url, TimePoint deadline, Asked asked, Answered answered);
   void take_tree_page(const std::shared_ptr<TreeListing>& listing, Result<MetadataAnswer> answer);
   Result<std::string> read_tree_page(TreeListing& listing, const MetadataAnswer& answer,
                                      bool& stopped);
   Result<RepoPage> read_repo_page(const MetadataAnswer& answer, RepoType type,
-                                  const std::string& asked);
+                                  const std::string& this_page);
   template <typename T>
   Result<T> checked(Result<T> read, const std::string& what);
   void begin_fetch(FetchId id, FetchRequest& request);
@@ -112,6 +115,7 @@ class CurlHubClient final : public HubClient {
   void end_all();
 
   const bool offline_;
+  const std::string offline_because_;
   const Clock& clock_;
   HubCounters counters_;
   std::atomic<FetchId> next_fetch_{1};
@@ -127,20 +131,11 @@ class CurlHubClient final : public HubClient {
   bool ending_ = false;
 };
 
-Url CurlHubClient::route(const std::string& path_and_query) const {
-  Url url = context_.policy.endpoint;
-  const std::size_t mark = path_and_query.find('?');
-  url.path += path_and_query.substr(0, mark);
-  if (mark != std::string::npos) url.query = path_and_query.substr(mark + 1);
-  return url;
-}
-
 // True when the call ends here; `done` will be told so.
 template <typename T>
 bool CurlHubClient::refuse(const Result<void>& valid, const Done<T>& done) {
   if (valid && !offline_) return false;
-  const Error error = valid ? Error{ErrorCode::kOffline, "offline: nothing was asked of the Hub"}
-                            : valid.error();
+  const Error error = valid ? offline_error(offline_because_) : valid.error();
   engine_->post([done, error] { done(error); });
   return true;
 }
@@ -150,23 +145,22 @@ template <typename T>
 Result<T> CurlHubClient::checked(Result<T> read, const std::string& what) {
   if (read) return read;
   const Error error = read.error().within(what);
-  counters_.note_end(error);
+  counters_.note_end(error, clock_.unix_now());
   context_.log.warning(error.context);
   return error;
 }
 
-void CurlHubClient::ask(const Url& url, TimePoint deadline, std::string what, Answered answered) {
-  engine_->post([this, url, deadline, what = std::move(what), answered = std::move(answered)] {
-    ask_now(url, deadline, what, answered);
+void CurlHubClient::ask(const Url& url, TimePoint deadline, Asked asked, Answered answered) {
+  engine_->post([this, url, deadline, asked = std::move(asked), answered = std::move(answered)] {
+    ask_now(url, deadline, asked, answered);
   });
 }
 
-void CurlHubClient::ask_now(const Url& url, TimePoint deadline, std::string what,
-                            Answered answered) {
-  if (ending_) return answered(Error{ErrorCode::kCancelled, what + ": the client ends"});
+void CurlHubClient::ask_now(const Url& url, TimePoint deadline, Asked asked, Answered answered) {
+  if (ending_) return answered(Error{ErrorCode::kCancelled, asked.what + ": the client ends"});
   const CallId id = next_ask_++;
   auto call = std::make_unique<MetadataCall>(
-      context_, url, deadline, std::move(what),
+      context_, url, deadline, std::move(asked),
       [this, id, answered = std::move(answered)](Result<MetadataAnswer> answer) {
         answered(std::move(answer));
         const auto found = asks_.find(id);
@@ -197,11 +191,12 @@ void CurlHubClient::repo_info(const RepoId& repo, const std::string& revision, T
   if (!is_repo_name(repo.name)) valid = invalid("info: malformed repo id");
   if (!revision.empty() && !is_revision(revision)) valid = invalid("info: malformed revision");
   if (refuse(valid, done)) return;
-  const std::string what = "info of " + repo.name + (revision.empty() ? "" : "@" + revision);
-  ask(route(info_route(repo, revision)), deadline, what,
-      [this, type = repo.type, done = std::move(done), what](Result<MetadataAnswer> answer) {
+  Asked about = asked("info of ", repo);
+  if (!revision.empty()) about.what += "@" + revision;
+  ask(route(info_route(repo, revision)), deadline, about,
+      [this, type = repo.type, done = std::move(done), about](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
-        done(checked(parse_repo_info(answer->body, type), what));
+        done(checked(parse_repo_info(answer->body, type), about.what));
       });
 }
 
@@ -209,11 +204,11 @@ void CurlHubClient::list_refs(const RepoId& repo, TimePoint deadline, Done<RepoR
   Result<void> valid;
   if (!is_repo_name(repo.name)) valid = invalid("refs: malformed repo id");
   if (refuse(valid, done)) return;
-  const std::string what = "refs of " + repo.name;
-  ask(route(refs_route(repo)), deadline, what,
-      [this, done = std::move(done), what](Result<MetadataAnswer> answer) {
+  const Asked about = asked("refs of ", repo);
+  ask(route(refs_route(repo)), deadline, about,
+      [this, done = std::move(done), about](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
-        done(checked(parse_repo_refs(answer->body), what));
+        done(checked(parse_repo_refs(answer->body), about.what));
       });
 }
 
@@ -226,35 +221,27 @@ void CurlHubClient::list_tree(const RepoId& repo, const std::string& commit,
   if (!is_commit_id(commit)) valid = invalid("tree: malformed commit id");
   if (!directory.empty() && !is_repo_path(directory)) valid = invalid("tree: malformed path");
   if (refuse(valid, done)) return;
-  auto listing = std::make_shared<TreeListing>();
-  listing->repo = repo;
-  listing->allowance = deadline - clock_.now();
-  listing->on_page = std::move(on_page);
-  listing->done = std::move(done);
   const Url url = route(tree_route(repo, commit, directory, recursive));
-  listing->seen.insert(url.text());
-  ask(url, deadline, "tree of " + repo.name,
-      [this, listing](Result<MetadataAnswer> answer) { take_tree_page(listing, std::move(answer)); });
+  auto listing = std::make_shared<TreeListing>(
+      TreeListing{asked("tree of ", repo), deadline - clock_.now(), std::move(on_page),
+                  std::move(done), ListingBounds(url.text())});
+  ask(url, deadline, listing->asked, [this, listing](Result<MetadataAnswer> answer) {
+    take_tree_page(listing, std::move(answer));
+  });
 }
 
 // Reads one page and passes it on. Gives the next page's URL, "" after the last or when stopped.
 Result<std::string> CurlHubClient::read_tree_page(TreeListing& listing,
                                                   const MetadataAnswer& answer, bool& stopped) {
-  const auto bad = [&](const char* why) {
-    return Error{ErrorCode::kBadAnswer, why};
-  };
   auto entries = parse_tree_page(answer.body);
   if (!entries) return entries.error();
-  listing.entries += entries->size();
-  listing.bytes += answer.body.size();
-  if (listing.entries > kMaxListingEntries) return bad("more than 1,000,000 entries");
-  if (listing.bytes > kMaxListingBytes) return bad("more than 256 MiB of JSON");
+  const auto taken = listing.bounds.take(entries->size(), answer.body.size());
+  if (!taken) return taken.error();
   auto next = next_page(answer, context_.policy.endpoint);
   if (!next) return next.error();
   stopped = !listing.on_page(std::move(*entries));
   if (next->empty() || stopped) return std::string();
-  if (!listing.seen.insert(*next).second) return bad("a page leads back to an earlier one");
-  if (listing.seen.size() > kMaxListingPages) return bad("more than 10,000 pages");
+  if (const auto turned = listing.bounds.turn_to(*next); !turned) return turned.error();
   return next;
 }
 
@@ -262,16 +249,16 @@ void CurlHubClient::take_tree_page(const std::shared_ptr<TreeListing>& listing,
                                    Result<MetadataAnswer> answer) {
   if (!answer) return listing->done(answer.error());
   bool stopped = false;
-  const auto next = checked(read_tree_page(*listing, *answer, stopped),
-                            "tree of " + listing->repo.name);
+  const auto next = checked(read_tree_page(*listing, *answer, stopped), listing->asked.what);
   if (!next) return listing->done(next.error());
   // Stopped at the last page, there was no more after all.
   if (stopped) return listing->done(!next_link(answer->link).empty());
   if (next->empty()) return listing->done(false);
   const auto url = parse_url(*next);
   if (!url) return listing->done(url.error());
-  ask_now(*url, clock_.now() + listing->allowance, "tree of " + listing->repo.name,
-          [this, listing](Result<MetadataAnswer> page) { take_tree_page(listing, std::move(page)); });
+  ask_now(
+      *url, clock_.now() + listing->allowance, listing->asked,
+      [this, listing](Result<MetadataAnswer> page) { take_tree_page(listing, std::move(page)); });
 }
 
 void CurlHubClient::list_repos(RepoType type, const std::string& owner, const std::string& next,
@@ -288,22 +275,22 @@ void CurlHubClient::list_repos(RepoType type, const std::string& owner, const st
     }
   }
   if (refuse(valid, done)) return;
-  const std::string what = "list of " + (owner.empty() ? "repos" : owner);
-  ask(url, deadline, what,
-      [this, type, done = std::move(done), what, asked = url.text()](
-          Result<MetadataAnswer> answer) {
+  const Asked about{"list of " + (owner.empty() ? "repos" : owner), ""};
+  ask(url, deadline, about,
+      [this, type, done = std::move(done), about,
+       page = url.text()](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
-        done(checked(read_repo_page(*answer, type, asked), what));
+        done(checked(read_repo_page(*answer, type, page), about.what));
       });
 }
 
 Result<RepoPage> CurlHubClient::read_repo_page(const MetadataAnswer& answer, RepoType type,
-                                               const std::string& asked) {
+                                               const std::string& this_page) {
   auto page = parse_repo_page(answer.body, type);
   if (!page) return page;
   auto next = next_page(answer, context_.policy.endpoint);
   if (!next) return next.error();
-  if (*next == asked) return Error{ErrorCode::kBadAnswer, "a page leads back to itself"};
+  if (*next == this_page) return Error{ErrorCode::kBadAnswer, "a page leads back to itself"};
   page->next = std::move(*next);
   return page;
 }
@@ -320,9 +307,7 @@ void CurlHubClient::begin_fetch(FetchId id, FetchRequest& request) {
   if (ending_) return request.on_done(Error{ErrorCode::kCancelled, "the Hub client ends"});
   if (const auto valid = check_fetch(request); !valid) return request.on_done(valid);
   if (request.range.empty()) return request.on_done({});  // never a Range of nothing (D.3)
-  if (offline_) {
-    return request.on_done(Error{ErrorCode::kOffline, "offline: nothing was asked of the Hub"});
-  }
+  if (offline_) return request.on_done(offline_error(offline_because_));
   auto call = std::make_unique<FileFetch>(context_, locations_, std::move(request), [this, id] {
     const auto found = fetches_.find(id);
     std::unique_ptr<HttpCall> ended = std::move(found->second);

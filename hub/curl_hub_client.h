@@ -17,10 +17,13 @@ struct HubClientOptions {
   std::string endpoint = "https://huggingface.co";  // http only for a loopback or listed endpoint
   // Asked before each request that may carry it; "" for none. Called on the client's thread.
   std::function<std::string()> token;
-  std::vector<std::string> redirect_hosts;  // if not empty, the only foreign hosts a redirect may go to
+  std::string token_origin;  // whose token it is, for messages: "HF_TOKEN", or a file's path
+  std::vector<std::string>
+      redirect_hosts;  // if not empty, the only foreign hosts a redirect may go to
   std::string user_agent = "hubvfs/" HUBVFS_VERSION;
-  bool offline = false;        // every call ends with kOffline, nothing is sent
-  int max_connections = 16;    // transfers at a time, demand first
+  bool offline = false;         // every call ends with kOffline, nothing is sent
+  std::string offline_because;  // what said so, for messages: "HF_HUB_OFFLINE"
+  int max_connections = 16;     // transfers at a time, demand first
 };
 
 // HubClient on libcurl: one multi handle, one thread, redirects followed by us.

@@ -7,7 +7,6 @@
 #include <memory>
 
 #include "base/text.h"
-#include "hub/address_class.h"
 
 namespace hubvfs::hub {
 namespace {
@@ -33,6 +32,14 @@ std::string part_of(CURLU* url, CURLUPart part, unsigned flags = 0) {
   return text;
 }
 
+// Also an empty one.
+bool has_part(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  const bool found = curl_url_get(url, part, &text, 0) == CURLUE_OK;
+  curl_free(text);
+  return found;
+}
+
 // Bytes that parsers disagree about, or that could end a request line.
 Result<void> check_bytes(std::string_view text) {
   if (text.empty() || text.size() > kMaxUrl) return bad("URL empty or too long");
@@ -54,7 +61,7 @@ Result<Url> parts_of(CURLU* handle) {
   if (url.scheme != "https" && url.scheme != "http") {
     return bad("URL of scheme " + escape_for_log(url.scheme, 16));
   }
-  if (!part_of(handle, CURLUPART_USER).empty() || !part_of(handle, CURLUPART_PASSWORD).empty()) {
+  if (has_part(handle, CURLUPART_USER) || has_part(handle, CURLUPART_PASSWORD)) {
     return bad("URL with userinfo");
   }
   if (url.host.size() > 2 && url.host.front() == '[') {
@@ -79,7 +86,9 @@ bool host_matches(const std::string& host, const std::string& pattern) {
 Result<void> check_foreign(const RedirectPolicy& policy, const Url& target) {
   const std::string where = "redirect to " + target.for_log();
   const bool own_host = target.host == policy.endpoint.host;
-  const AddressClass from = host_class(policy.endpoint.host);
+  const AddressClass from = policy.endpoint_class != AddressClass::kNone
+                                ? policy.endpoint_class
+                                : host_class(policy.endpoint.host);
   const AddressClass to = host_class(target.host);
   if (!target.is_secure()) {
     const bool local = own_host || to == AddressClass::kLoopback;
@@ -90,6 +99,10 @@ Result<void> check_foreign(const RedirectPolicy& policy, const Url& target) {
   bool listed = false;
   for (const std::string& host : policy.hosts) listed = listed || host_matches(target.host, host);
   if (!policy.hosts.empty() && !listed) return bad(where + " is refused: not in redirect_hosts");
+  // What a person takes for another name. Content hosts have plain ones.
+  const bool idn =
+      target.host.starts_with("xn--") || target.host.find(".xn--") != std::string::npos;
+  if (idn && !listed) return bad(where + " is refused: an internationalised name");
   const bool local = from == AddressClass::kLoopback && to == AddressClass::kLoopback;
   if (target.port != 443 && !listed && !local) {
     return bad(where + " is refused: port " + std::to_string(target.port));
@@ -97,9 +110,17 @@ Result<void> check_foreign(const RedirectPolicy& policy, const Url& target) {
   return {};
 }
 
-bool is_exception(const std::string& host, const std::string& exception) {
-  if (exception == "*") return true;
-  return host == exception || host.ends_with("." + exception);
+// `exception`: "*", a host, a domain, an address or network, each but the last perhaps with a port.
+bool is_exception(const Url& url, const std::string& exception) {
+  if (exception == "*" || is_in_network(url.host, exception)) return true;
+  std::string host = exception;
+  const std::size_t colon = exception.rfind(':');
+  const bool one_colon = colon != std::string::npos && exception.find(':') == colon;
+  if (one_colon || (colon != std::string::npos && colon > 0 && exception[colon - 1] == ']')) {
+    if (parse_decimal(exception.substr(colon + 1)) != url.port) return false;
+    host.resize(colon);
+  }
+  return url.host == host || "[" + url.host + "]" == host || url.host.ends_with("." + host);
 }
 
 }  // namespace
@@ -136,14 +157,21 @@ Result<Url> resolve_url(const Url& base, std::string_view reference) {
   if (const auto checked = check_bytes(reference); !checked) return checked.error();
   const CurlUrl handle(curl_url());
   if (!handle) return Error{ErrorCode::kOutOfMemory, "URL parser"};
-  CURLUcode code =
-      curl_url_set(handle.get(), CURLUPART_URL, base.text().c_str(), CURLU_PATH_AS_IS);
+  CURLUcode code = curl_url_set(handle.get(), CURLUPART_URL, base.text().c_str(), CURLU_PATH_AS_IS);
   if (code == CURLUE_OK) {
     code = curl_url_set(handle.get(), CURLUPART_URL, std::string(reference).c_str(),
                         CURLU_PATH_AS_IS | CURLU_NON_SUPPORT_SCHEME);
   }
   if (code != CURLUE_OK) return bad(std::string("malformed Location: ") + curl_url_strerror(code));
   return parts_of(handle.get());
+}
+
+Url at_route(const Url& endpoint, const std::string& route) {
+  Url url = endpoint;
+  const std::size_t mark = route.find('?');
+  url.path += route.substr(0, mark);
+  if (mark != std::string::npos) url.query = route.substr(mark + 1);
+  return url;
 }
 
 Result<void> check_redirect(const RedirectPolicy& policy, const Url& target) {
@@ -158,6 +186,7 @@ ProxySettings::ProxySettings(std::string proxy, const std::string& no_proxy)
     if (c == ' ') c = ',';
   }
   for (std::string_view part : split(list, ',')) {
+    if (part.starts_with("*.")) part.remove_prefix(1);
     if (part.starts_with('.')) part.remove_prefix(1);
     if (!part.empty()) exceptions_.push_back(to_lower(part));
   }
@@ -178,7 +207,7 @@ ProxySettings ProxySettings::from_environment() {
 const std::string& ProxySettings::proxy_for(const Url& url) const {
   if (!url.is_secure() || host_class(url.host) == AddressClass::kLoopback) return none_;
   for (const std::string& exception : exceptions_) {
-    if (is_exception(url.host, exception)) return none_;
+    if (is_exception(url, exception)) return none_;
   }
   return proxy_;
 }

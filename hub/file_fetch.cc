@@ -19,14 +19,15 @@ std::string key_of(const FileRef& file) {
          file.path;
 }
 
-std::string name_of(const FileRef& file) {
-  return "fetch of " + file.repo.name + "/" + escape_for_log(file.path, 200);
+Asked asked_of(const Url& endpoint, const FileRef& file) {
+  return {"fetch of " + file.repo.name + "/" + escape_for_log(file.path, 200),
+          at_route(endpoint, page_route(file.repo)).text()};
 }
 
-Url resolve_url_of(const Url& endpoint, const FileRef& file) {
-  Url url = endpoint;
-  url.path += resolve_route(file.repo, file.commit, file.path);
-  return url;
+// "X-Repo-Commit is A, not B".
+std::string differs(const char* field, const std::string& said, const std::string& expected) {
+  return std::string(field) + " is " + (said.empty() ? "missing" : escape_for_log(said, 80)) +
+         ", not " + expected;
 }
 
 // Errors that the next to ask would get as well.
@@ -52,7 +53,8 @@ Result<void> check_fetch(const FetchRequest& request) {
 
 FileFetch::FileFetch(CallContext& context, Locations& locations, FetchRequest request,
                      std::function<void()> ended)
-    : HttpCall(context, Kind::kFile, request.priority, request.deadline, name_of(request.file)),
+    : HttpCall(context, Kind::kFile, request.priority, request.deadline,
+               asked_of(context.policy.endpoint, request.file)),
       locations_(locations),
       request_(std::move(request)),
       ended_callback_(std::move(ended)),
@@ -76,7 +78,7 @@ void FileFetch::raise(Priority priority) {
 
 void FileFetch::restart() {
   if (trickles_ <= kMaxTrickles) return look_up();
-  conclude({ErrorCode::kTimedOut, name_of(request_.file) + ": it comes in by drops only"});
+  conclude({ErrorCode::kTimedOut, what() + ": it comes in by drops only: check the network"});
 }
 
 void FileFetch::location_ready() {
@@ -112,7 +114,8 @@ void FileFetch::resolve() {
   location_ = {};
   resolving_ = true;
   commit_seen_ = content_seen_ = false;
-  start_chain(resolve_url_of(context_.policy.endpoint, request_.file));
+  const FileRef& file = request_.file;
+  start_chain(at_route(context_.policy.endpoint, resolve_route(file.repo, file.commit, file.path)));
 }
 
 std::string FileFetch::range() const {
@@ -124,17 +127,20 @@ std::string FileFetch::range() const {
 Result<void> FileFetch::check_identity(const HttpHead& head) {
   const FileRef& file = request_.file;
   if (!head.repo_commit.empty()) {
-    if (head.repo_commit != file.commit) return bad_answer("X-Repo-Commit is another commit");
+    if (head.repo_commit != file.commit) {
+      return bad_answer(differs("X-Repo-Commit", head.repo_commit, file.commit));
+    }
     commit_seen_ = true;
   }
   if (!head.linked_etag.empty()) {
     if (normalize_etag(head.linked_etag) != file.content.hex()) {
-      return bad_answer("X-Linked-ETag is not the content's id");
+      return bad_answer(differs("X-Linked-ETag", head.linked_etag, file.content.hex()));
     }
     content_seen_ = true;
   }
   if (!head.linked_size.empty() && parse_decimal(head.linked_size) != file.content.size()) {
-    return bad_answer("X-Linked-Size is not the file's size");
+    return bad_answer(
+        differs("X-Linked-Size", head.linked_size, std::to_string(file.content.size())));
   }
   return {};
 }
@@ -164,7 +170,7 @@ Result<void> FileFetch::check_range(const HttpHead& head) const {
   } else {
     const auto range = parse_content_range(head.content_range);
     if (!range || range->range != ByteRange{next_, request_.range.end}) {
-      return bad_answer("Content-Range is not what was asked for");
+      return bad_answer(differs("Content-Range", head.content_range, "bytes " + this->range()));
     }
     if (range->total != size) return bad_answer("Content-Range names another file size");
   }
@@ -192,7 +198,7 @@ Result<void> FileFetch::check_success(const HttpHead& head) {
   if (!commit_seen_) return bad_answer("no X-Repo-Commit");
   if (!head.etag.empty() || head.linked_etag.empty()) {
     if (normalize_etag(head.etag) != request_.file.content.hex()) {
-      return bad_answer("ETag is not the content's id");
+      return bad_answer(differs("ETag", head.etag, request_.file.content.hex()));
     }
   }
   if (resolving_ && location_.serial == 0) publish(url());
@@ -201,8 +207,7 @@ Result<void> FileFetch::check_success(const HttpHead& head) {
 
 void FileFetch::publish(const Url& target) {
   location_.url = target;
-  location_.expires =
-      Locations::expiry(target, context_.clock.now(), context_.clock.unix_now());
+  location_.expires = Locations::expiry(target, context_.clock.now(), context_.clock.unix_now());
   leading_ = false;
   location_.serial = locations_.put(key_, location_);
 }
@@ -249,10 +254,7 @@ bool FileFetch::recover(const HttpHead& head, const Error& error) {
     return true;
   }
   if (at_endpoint() || error.code == ErrorCode::kBadAnswer || head.status == 0) return false;
-  // A content host knows no repos: its "not found" is no word on the file.
-  const bool denied = head.status == 401 || head.status == 403;
-  conclude({denied ? ErrorCode::kPermissionDenied : ErrorCode::kBadAnswer,
-            error.context + " from the content host, with a fresh URL"});
+  conclude(error_of_content_host(head, asked(), url()));
   return true;
 }
 

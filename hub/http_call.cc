@@ -4,13 +4,20 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "hub/hub_answers.h"
 
 namespace hubvfs::hub {
 namespace {
 
 constexpr int kMaxHops = 5;
 constexpr std::uint64_t kMaxUnwanted = 64u << 10;  // body bytes of a redirect or an error
+
+// A gateway that echoes what it was sent must not bring the token into our log.
+void hide(const std::string& secret, std::string& text) {
+  if (secret.empty()) return;
+  for (std::size_t at = 0; (at = text.find(secret, at)) != std::string::npos;) {
+    text.replace(at, secret.size(), "[token]");
+  }
+}
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -19,13 +26,13 @@ bool is_redirect(int status) {
 }  // namespace
 
 HttpCall::HttpCall(CallContext& context, Kind kind, Priority priority, TimePoint deadline,
-                   std::string what)
+                   Asked asked)
     : context_(context),
       priority_(priority),
       kind_(kind),
-      what_(std::move(what)),
-      deadline_(deadline),
+      asked_(std::move(asked)),
       allowance_(std::max(Duration::zero(), deadline - context.clock.now())),
+      deadline_(context.clock.awake() + allowance_),
       patience_(patience_for(allowance_)),
       answers_before_(context.outage.answers()) {}
 
@@ -40,7 +47,7 @@ void HttpCall::stop_timer(TimerId& timer) {
 }
 
 Error HttpCall::bad_answer(const std::string& why) const {
-  return {ErrorCode::kBadAnswer, what_ + ": " + why};
+  return {ErrorCode::kBadAnswer, what() + ": " + why};
 }
 
 bool HttpCall::refuse(Error error) {
@@ -53,15 +60,14 @@ void HttpCall::raise_priority(Priority priority) {
   context_.engine.raise_priority(transfer_, priority_);
 }
 
-void HttpCall::move_deadline() { deadline_ = context_.clock.now() + allowance_; }
+void HttpCall::move_deadline() { deadline_ = context_.clock.awake() + allowance_; }
 
 void HttpCall::arm_deadline() {
-  deadline_timer_ = context_.engine.after(deadline_, [this] {
+  deadline_timer_ = context_.engine.after(context_.clock.now() + time_left(), [this] {
     deadline_timer_ = 0;
-    if (context_.clock.now() < deadline_) return arm_deadline();  // it has moved on
-    std::string why = what_ + ": no progress before the deadline";
-    if (last_error_) why += "; before that: " + last_error_->context;
-    conclude({ErrorCode::kTimedOut, why});
+    if (time_left() > Duration::zero()) return arm_deadline();  // it has moved on
+    const Error late{ErrorCode::kTimedOut, what() + ": no progress before the deadline"};
+    conclude(last_error_ ? last_error_->within(late.context + "; before that") : late);
   });
 }
 
@@ -73,8 +79,8 @@ void HttpCall::conclude(Result<void> result) {
   for (TimerId* timer : {&deadline_timer_, &pace_timer_, &wait_timer_}) stop_timer(*timer);
   if (!result) {
     const Error& error = result.error();
-    context_.counters.note_end(error);
-    if (error.code == ErrorCode::kBadAnswer) context_.log.warning(error.context);
+    context_.counters.note_end(error, context_.clock.unix_now());
+    log_failure(error);
     note_outage(error);
   }
   concluded(std::move(result));
@@ -87,11 +93,21 @@ void HttpCall::start_chain(const Url& url) {
   send();
 }
 
+void HttpCall::log_failure(const Error& error) {
+  if (error.code == ErrorCode::kCancelled) return;
+  if (kind_ == Kind::kFile && error.code != ErrorCode::kBadAnswer) return;
+  if (kind_ == Kind::kMetadata && (!admitted_ || probe_)) return context_.log.debug(error.context);
+  if (error.code == ErrorCode::kNotFound) return context_.log.info(error.context);
+  context_.log.warning(error.context);
+}
+
 // A 429 holds back the requests that the same quota counts, not only the one it answered.
 bool HttpCall::held_back() {
-  const TimePoint until = context_.hold_until[static_cast<std::size_t>(quota())];
-  if (!at_endpoint() || until <= context_.clock.now()) return false;
-  wait_until(until, {ErrorCode::kRateLimited, what_ + ": the Hub's rate limit is exhausted"});
+  if (!at_endpoint()) return false;
+  const Hold& hold = context_.holds[static_cast<std::size_t>(quota())];
+  const Duration left = hold.until - context_.clock.now();
+  if (left <= Duration::zero() || hold.token_changes != context_.token.changes()) return false;
+  wait_until(hold.until, error_of_limit(asked_, hold.limit, left, !token_.empty()));
   return true;
 }
 
@@ -103,7 +119,7 @@ bool HttpCall::given_up() {
   probe_ = verdict == Outage::Verdict::kProbe;
   admitted_ = verdict != Outage::Verdict::kDoNotAsk;
   if (admitted_) return false;
-  conclude(context_.outage.error().within(what_ + ": not asked, the Hub cannot be reached"));
+  conclude(context_.outage.error().within(what() + ": not asked, the Hub cannot be reached"));
   return true;
 }
 
@@ -111,9 +127,12 @@ void HttpCall::note_outage(const Error& error) {
   if (!admitted_ || context_.outage.answers() != answers_before_) return;
   if (error.code != ErrorCode::kUnavailable && error.code != ErrorCode::kTimedOut) return;
   if (context_.outage.note_failure(error, heard_5xx_, context_.clock.now())) {
-    context_.log.warning("the Hub cannot be reached: " + error.context +
-                         "; what is cached goes on, and it is asked again every 5 s");
+    context_.log.warning(
+        "the Hub cannot be reached: what is cached goes on, and it is asked again every 5 s");
   }
+  if (!context_.outage.is_on()) return;
+  context_.counters.note_outage(error, context_.clock.unix_now(),
+                                context_.unix_of(context_.outage.next_probe()));
 }
 
 TransferSpec HttpCall::make_spec() {
@@ -125,18 +144,15 @@ TransferSpec HttpCall::make_spec() {
   spec.priority = priority_;
   spec.continues = hops_ > 0;
   spec.connect_timeout = patience_.connect;
-  bearer_.clear();
-  if (at_endpoint()) {
-    std::string token = context_.token.ask();
-    token_set_ = !token.empty();
-    if (!anonymous_ && !context_.token.is_useless(token)) bearer_ = std::move(token);
-  }
   spec.bearer = bearer_;
   return spec;
 }
 
 void HttpCall::send() {
-  if (ended_ || held_back() || given_up()) return;
+  if (ended_) return;
+  token_ = at_endpoint() ? context_.token.ask() : std::string();
+  bearer_ = refused_ || context_.token.is_useless(token_) ? std::string() : token_;
+  if (held_back() || given_up()) return;
   has_head_ = false;
   takes_body_ = false;
   cut_off_ = false;
@@ -172,20 +188,22 @@ void HttpCall::check_pace() {
   context_.engine.cancel(transfer_);
   transfer_ = 0;
   if (takes_body_ && body_is_whole()) return completed(head_);
-  retry_later({ErrorCode::kTimedOut, what_ + (has_head_ ? ": stalled" : ": no answer")},
+  retry_later({ErrorCode::kTimedOut, what() + ": " + url_.origin() +
+                                         (has_head_ ? " stalled" : " does not answer") +
+                                         ": check the network, or ask again later"},
               made_progress());
 }
 
 bool HttpCall::may_send_to(std::string_view address) {
-  const AddressClass kind = address_class(address);
-  if (at_endpoint()) {
-    context_.endpoint_class = kind;
-    return true;
-  }
   // Through a proxy the peer is the proxy; names are then its to judge.
   if (!context_.proxies.proxy_for(url_).empty()) return true;
+  const AddressClass kind = address_class(address);
+  if (at_endpoint()) {
+    context_.policy.endpoint_class = kind;
+    return true;
+  }
   const bool own_host = url_.host == context_.policy.endpoint.host;
-  if (own_host || may_redirect_to(context_.endpoint_class, kind)) return true;
+  if (own_host || may_redirect_to(context_.policy.endpoint_class, kind)) return true;
   return refuse(bad_answer("redirect to " + url_.for_log() + " is refused: it is at " +
                            std::string(address)));
 }
@@ -193,9 +211,16 @@ bool HttpCall::may_send_to(std::string_view address) {
 bool HttpCall::on_head(const HttpHead& head) {
   head_ = head;
   has_head_ = true;
-  if (at_endpoint() && head.status >= 500) heard_5xx_ = true;
-  if (at_endpoint() && head.status < 500 && context_.outage.note_answer()) {
-    context_.log.info("the Hub answers again");
+  for (std::string* text : {&head_.error_code, &head_.error_message, &head_.warning}) {
+    hide(bearer_, *text);
+  }
+  if (at_endpoint()) {
+    if (!head_.warning.empty()) context_.tell_warning(head_.warning);
+    if (head.status >= 500) heard_5xx_ = true;
+    if (head.status < 500 && context_.outage.note_answer()) {
+      context_.counters.note_reachable();
+      context_.log.info("the Hub answers again");
+    }
   }
   if (head.status != 200 && head.status != 206) return true;
   const auto checked = check_success(head);
@@ -226,9 +251,9 @@ void HttpCall::on_transfer_end(const TransferEnd& end) {
 }
 
 void HttpCall::judge_broken(const TransferEnd& end) {
-  if (end.refused) return conclude({ErrorCode::kOutOfMemory, what_});
-  const Error error{end.bad_answer ? ErrorCode::kBadAnswer : ErrorCode::kUnavailable,
-                    what_ + " at " + url_.origin() + ": " + end.failure};
+  if (end.suspended) return restart();
+  if (end.refused) return conclude({ErrorCode::kOutOfMemory, what()});
+  const Error error = error_of_transfer(end, asked_, url_, context_.proxies.proxy_for(url_));
   if (end.bad_answer || end.untrusted) return conclude(error);
   retry_later(error, made_progress());
 }
@@ -236,24 +261,32 @@ void HttpCall::judge_broken(const TransferEnd& end) {
 void HttpCall::judge_status() {
   const int status = head_.status;
   if (takes_body_ || is_redirect(status)) {
-    if (anonymous_ && !suspect_.empty() && at_endpoint()) context_.token.note_useless(suspect_);
-    if (takes_body_) return completed(head_);
-    return follow();
+    if (at_endpoint()) note_taken();
+    return takes_body_ ? completed(head_) : follow();
   }
   if (status == 429) return judge_limit();
-  const Error error = error_of_answer(head_, token_set_, what_);
-  if (is_transient_status(status)) return retry_later(error, false);
   if (at_endpoint() && (status == 401 || status == 403)) return judge_refusal();
+  const Error error = error_of_answer(head_, asked_, url_, context_.token.name());
+  if (is_transient_status(status)) return retry_later(error, false);
   if (!recover(head_, error)) conclude(error);
+}
+
+// The endpoint gave what was asked for, with the token or without one that it had refused.
+void HttpCall::note_taken() {
+  if (!bearer_.empty() || token_.empty()) return context_.counters.note_refused_token("");
+  if (!refused_) return;
+  context_.counters.note_refused_token(context_.token.origin());
+  if (suspect_.empty() || !context_.token.note_useless(suspect_)) return;
+  context_.log.warning(refused_->context + "; public repos go on without it");
 }
 
 void HttpCall::follow() {
   if (head_.location.empty()) return conclude(bad_answer("redirect without a Location"));
   if (++hops_ > kMaxHops) return conclude(bad_answer("more than 5 redirects"));
   const auto target = resolve_url(url_, head_.location);
-  if (!target) return conclude(target.error().within(what_));
+  if (!target) return conclude(target.error().within(what()));
   if (const auto checked = check_redirect(context_.policy, *target); !checked) {
-    return conclude(checked.error().within(what_));
+    return conclude(checked.error().within(what()));
   }
   if (kind_ == Kind::kMetadata && !target->same_origin(context_.policy.endpoint)) {
     return conclude(bad_answer("redirect to " + target->origin() +
@@ -271,36 +304,43 @@ void HttpCall::follow() {
 // 401 or 403 of the endpoint. An expired token spoils public repos too (hub-protocol F), so what
 // it may not have is asked for once more without it.
 void HttpCall::judge_refusal() {
-  const bool gated = head_.error_code == "GatedRepo";
-  if (gated || bearer_.empty()) {
-    const Error error = error_of_answer(head_, token_set_, what_);
-    if (!recover(head_, error)) conclude(error);
-    return;
+  const Error error = error_of_answer(head_, asked_, url_, context_.token.name());
+  const bool gated = error.code == ErrorCode::kGated;
+  if (!gated && !bearer_.empty()) {
+    if (head_.status == 401) suspect_ = bearer_;
+    refused_ = error;
+    ++context_.counters.retries;
+    return restart();
   }
-  if (head_.status == 401) suspect_ = bearer_;
-  anonymous_ = true;
-  ++context_.counters.retries;
-  restart();
+  // What is wrong is what the token was told, not that nobody else may have it.
+  const Error& told = refused_ && !gated ? *refused_ : error;
+  if (recover(head_, told)) return;
+  if (told.code == ErrorCode::kPermissionDenied && !token_.empty()) {
+    context_.counters.note_refused_token(context_.token.origin());
+  }
+  conclude(told);
 }
 
 void HttpCall::judge_limit() {
   const auto told = told_wait(head_, context_.clock.unix_now());
-  const Error error = error_of_answer(head_, token_set_, what_);
-  if (!told) return retry_later(error, false);
+  if (!told) {
+    return retry_later(error_of_answer(head_, asked_, url_, context_.token.name()), false);
+  }
   const TimePoint until = context_.clock.now() + *told;
-  const auto limit = parse_rate_limit(head_.rate_limit);
-  if (at_endpoint() && limit && limit->remaining == 0) {
-    context_.hold_until[static_cast<std::size_t>(quota())] = until;
-    context_.log.warning("the Hub's rate limit is exhausted for " +
-                         std::to_string(std::chrono::ceil<std::chrono::seconds>(*told).count()) +
-                         " s (" + what_ + ")");
+  const std::string limit = limit_of(head_);
+  const Error error = error_of_limit(asked_, limit, *told, !token_.empty());
+  const auto left = parse_rate_limit(head_.rate_limit);
+  if (at_endpoint() && left && left->remaining == 0) {
+    context_.holds[static_cast<std::size_t>(quota())] = {until, limit, context_.token.changes()};
+    context_.counters.note_limit(context_.unix_of(until));
+    if (*told < time_left()) context_.log.warning(error.context);
   }
   ++context_.counters.retries;
   wait_until(until, error);
 }
 
 void HttpCall::wait_until(TimePoint when, const Error& if_too_late) {
-  if (when >= deadline_) return conclude(if_too_late);
+  if (when - context_.clock.now() >= time_left()) return conclude(if_too_late);
   last_error_ = if_too_late;
   stop_timer(wait_timer_);
   wait_timer_ = context_.engine.after(when, [this] {
@@ -315,7 +355,7 @@ void HttpCall::retry_later(Error error, bool at_once) {
   failures_ = at_once ? 0 : failures_ + 1;
   const Duration wait = at_once ? Duration::zero() : context_.backoff.wait(failures_);
   const TimePoint when = context_.clock.now() + wait;
-  if (when < deadline_) {
+  if (wait < time_left()) {
     ++context_.counters.retries;
     context_.log.debug(error.context + "; asked again");
   }

@@ -7,12 +7,14 @@
 
 #include "base/result.h"
 #include "hub/call_context.h"
+#include "hub/hub_errors.h"
 
 namespace hubvfs::hub {
 
 // One thing asked of the Hub, however many requests it takes: redirects followed by us, the token
 // sent to the endpoint's origin only, refusals asked again without it, waits that the Hub orders,
-// and retries, all within a deadline.
+// and retries, all within a deadline. Failures of metadata are logged here, those of a file's bytes
+// by whoever wanted them.
 //
 // Lives on the engine's thread. It ends by concluded(), once; its owner then destroys it, not from
 // within that call. Destroying it earlier ends it silently.
@@ -28,9 +30,7 @@ class HttpCall : public TransferObserver {
 
  protected:
   enum class Kind { kMetadata, kFile };
-  // `what` names the call in errors and log lines: no secrets.
-  HttpCall(CallContext& context, Kind kind, Priority priority, TimePoint deadline,
-           std::string what);
+  HttpCall(CallContext& context, Kind kind, Priority priority, TimePoint deadline, Asked asked);
 
   // --- for the call itself ---
   void arm_deadline();
@@ -42,6 +42,8 @@ class HttpCall : public TransferObserver {
   const Url& url() const { return url_; }
   bool at_endpoint() const { return url_.same_origin(context_.policy.endpoint); }
   Error bad_answer(const std::string& why) const;
+  const Asked& asked() const { return asked_; }
+  const std::string& what() const { return asked_.what; }
   bool ended() const { return ended_; }
 
   // --- what the kinds of call differ in ---
@@ -75,11 +77,14 @@ class HttpCall : public TransferObserver {
   bool held_back();
   bool given_up();
   void note_outage(const Error& error);
+  void log_failure(const Error& error);
+  Duration time_left() const { return deadline_ - context_.clock.awake(); }
   void judge_broken(const TransferEnd& end);
   void judge_status();
   void follow();
   void judge_refusal();
   void judge_limit();
+  void note_taken();
   void wait_until(TimePoint when, const Error& if_too_late);
   void watch_pace(Duration window);
   void check_pace();
@@ -87,9 +92,9 @@ class HttpCall : public TransferObserver {
   Quota quota() const { return kind_ == Kind::kMetadata ? Quota::kApi : Quota::kResolvers; }
 
   const Kind kind_;
-  const std::string what_;
-  TimePoint deadline_;
+  const Asked asked_;
   Duration allowance_;
+  TimePoint deadline_;  // on Clock::awake(): nothing can be done in a suspend
   Patience patience_;
 
   Url url_;  // of the hop under way
@@ -101,18 +106,18 @@ class HttpCall : public TransferObserver {
   bool cut_off_ = false;  // a body that nobody wants was too long
   std::optional<Error> refusal_;
   std::optional<Error> last_error_;
-  std::uint64_t received_ = 0;     // in this attempt
-  std::uint64_t pace_mark_ = 0;    // `received_` at the start of the window
+  std::uint64_t received_ = 0;   // in this attempt
+  std::uint64_t pace_mark_ = 0;  // `received_` at the start of the window
   int failures_ = 0;
-  bool admitted_ = false;         // past the check for an outage
-  bool probe_ = false;            // of an outage: one attempt only
+  bool admitted_ = false;  // past the check for an outage
+  bool probe_ = false;     // of an outage: one attempt only
   bool heard_5xx_ = false;
   std::uint64_t answers_before_;  // of the endpoint, when this call began
 
-  bool anonymous_ = false;   // the token was refused: go on without
-  std::string suspect_;      // a token refused by a 401
-  std::string bearer_;       // sent with the hop under way
-  bool token_set_ = false;
+  std::string token_;             // configured, when the hop under way goes to the endpoint
+  std::string bearer_;            // sent with it
+  std::optional<Error> refused_;  // what the token brought us: go on without
+  std::string suspect_;           // a token refused by a 401
 
   TransferId transfer_ = 0;
   TimerId deadline_timer_ = 0;

@@ -45,8 +45,8 @@ int month_number(std::string_view name) {
 // "20260302T101112Z", the date of older presigned URLs.
 std::optional<UnixSeconds> parse_amz_date(std::string_view v) {
   if (v.size() != 16 || v[8] != 'T' || v[15] != 'Z') return {};
-  return from_fields(number_at(v, 0, 4), number_at(v, 4, 2), number_at(v, 6, 2),
-                     number_at(v, 9, 2), number_at(v, 11, 2), number_at(v, 13, 2));
+  return from_fields(number_at(v, 0, 4), number_at(v, 4, 2), number_at(v, 6, 2), number_at(v, 9, 2),
+                     number_at(v, 11, 2), number_at(v, 13, 2));
 }
 
 std::string_view unquote(std::string_view text) {
@@ -54,6 +54,15 @@ std::string_view unquote(std::string_view text) {
     return text.substr(1, text.size() - 2);
   }
   return text;
+}
+
+// The number of the parameter `name` of `"api";r=497;t=168`.
+std::optional<std::uint64_t> number_of(std::string_view value, char name) {
+  for (std::string_view part : split(value, ';')) {
+    part = trim(part);
+    if (part.size() > 2 && part[0] == name && part[1] == '=') return parse_decimal(part.substr(2));
+  }
+  return {};
 }
 
 // Whether the parameters of a link (`; rel="next"; x=y`) name the relation `next`.
@@ -74,8 +83,8 @@ struct Field {
   std::string HttpHead::*member;
 };
 
-// All of these are single: two different values are a broken or a hostile answer.
-constexpr std::array<Field, 14> kFields = {{
+// All but Link and X-HF-Warning are single: two different values are a broken or a hostile answer.
+constexpr std::array<Field, 16> kFields = {{
     {"location", &HttpHead::location},
     {"link", &HttpHead::link},
     {"etag", &HttpHead::etag},
@@ -89,7 +98,9 @@ constexpr std::array<Field, 14> kFields = {{
     {"content-encoding", &HttpHead::content_encoding},
     {"content-type", &HttpHead::content_type},
     {"ratelimit", &HttpHead::rate_limit},
+    {"ratelimit-policy", &HttpHead::rate_policy},
     {"retry-after", &HttpHead::retry_after},
+    {"x-hf-warning", &HttpHead::warning},
 }};
 
 }  // namespace
@@ -131,26 +142,17 @@ std::string normalize_etag(std::string_view value) {
 }
 
 std::optional<RateLimit> parse_rate_limit(std::string_view value) {
-  const auto parts = split(value, ';');
-  RateLimit limit;
-  limit.quota = unquote(trim(parts[0]));
-  bool remaining = false;
-  bool reset = false;
-  for (std::string_view part : parts) {
-    part = trim(part);
-    if (part.size() < 3 || part[1] != '=') continue;
-    const auto number = parse_decimal(part.substr(2));
-    if (!number) continue;
-    if (part[0] == 'r') {
-      limit.remaining = *number;
-      remaining = true;
-    } else if (part[0] == 't') {
-      limit.reset_seconds = *number;
-      reset = true;
-    }
-  }
+  const auto remaining = number_of(value, 'r');
+  const auto reset = number_of(value, 't');
   if (!remaining || !reset) return {};
-  return limit;
+  return RateLimit{std::string(unquote(trim(split(value, ';')[0]))), *remaining, *reset};
+}
+
+std::optional<RatePolicy> parse_rate_policy(std::string_view value) {
+  const auto requests = number_of(value, 'q');
+  const auto window = number_of(value, 'w');
+  if (!requests || !window) return {};
+  return RatePolicy{*requests, *window};
 }
 
 std::optional<UnixSeconds> parse_http_date(std::string_view v) {
@@ -163,8 +165,8 @@ std::optional<UnixSeconds> parse_http_date(std::string_view v) {
 }
 
 std::optional<UnixSeconds> parse_iso_date(std::string_view v) {
-  if (v.size() < 20 || v[4] != '-' || v[7] != '-' || v[10] != 'T' || v[13] != ':' ||
-      v[16] != ':' || v.back() != 'Z') {
+  if (v.size() < 20 || v[4] != '-' || v[7] != '-' || v[10] != 'T' || v[13] != ':' || v[16] != ':' ||
+      v.back() != 'Z') {
     return {};
   }
   return from_fields(number_at(v, 0, 4), number_at(v, 5, 2), number_at(v, 8, 2),
@@ -215,8 +217,8 @@ bool HttpHead::add_line(std::string_view line) {
     if (field.name != name) continue;
     std::string& member = this->*field.member;
     const std::string_view value = trim(line.substr(colon + 1));
-    // Link is a list: a second line goes on where the first ended.
-    if (name == "link" && !member.empty()) {
+    // A list: a second line goes on where the first ended.
+    if ((name == "link" || name == "x-hf-warning") && !member.empty()) {
       member += ", ";
       member += value;
       return true;

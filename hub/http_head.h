@@ -34,6 +34,12 @@ struct RateLimit {
   std::uint64_t reset_seconds = 0;
 };
 std::optional<RateLimit> parse_rate_limit(std::string_view value);
+// `RateLimit-Policy: "fixed window";"api";q=500;w=300`: so many requests in so many seconds.
+struct RatePolicy {
+  std::uint64_t requests = 0;
+  std::uint64_t window_seconds = 0;
+};
+std::optional<RatePolicy> parse_rate_policy(std::string_view value);
 
 // "Tue, 24 Nov 2026 02:00:00 GMT" (RFC 9110's preferred form); none otherwise.
 std::optional<UnixSeconds> parse_http_date(std::string_view value);
@@ -69,7 +75,9 @@ class HttpHead {
   std::string content_encoding;
   std::string content_type;
   std::string rate_limit;
+  std::string rate_policy;
   std::string retry_after;
+  std::string warning;  // X-HF-Warning
 
  private:
   std::size_t bytes_ = 0;

@@ -5,6 +5,8 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "hub/http_head.h"
+#include "hub/listing_bounds.h"
 #include "hub/names.h"
 
 namespace hubvfs::hub {
@@ -81,7 +83,7 @@ class RefsVisitor final : public JsonVisitor {
     if (is_revision(ref_.name) && is_revision(ref_.ref) && is_commit_id(ref_.commit)) {
       list->push_back(ref_);
     }
-    return ++seen_ <= kMaxListingEntries;
+    return ++seen_ <= ListingBounds::kMaxEntries;
   }
   RepoRefs refs;
 
@@ -170,14 +172,13 @@ class TreeVisitor final : public ItemsVisitor {
       if (!size) return false;
       entry.is_lfs = item_.is_lfs;
       entry.size = *size;
-      const auto id = item_.is_lfs ? ContentId::create(ContentId::Algorithm::kSha256,
-                                                       item_.lfs_oid, entry.size)
-                                   : ContentId::create(ContentId::Algorithm::kGitSha1, item_.oid,
-                                                       entry.size);
+      const auto id =
+          item_.is_lfs ? ContentId::create(ContentId::Algorithm::kSha256, item_.lfs_oid, entry.size)
+                       : ContentId::create(ContentId::Algorithm::kGitSha1, item_.oid, entry.size);
       if (id) entry.content = *id;
     }
     entries.push_back(std::move(entry));
-    return entries.size() <= kMaxListingEntries;
+    return entries.size() <= ListingBounds::kMaxEntries;
   }
   Item item_;
 };
@@ -199,7 +200,7 @@ class RepoPageVisitor final : public ItemsVisitor {
   }
   bool end_item() override {
     if (is_repo_name(item_.id.name)) page.repos.push_back(item_);
-    return page.repos.size() <= kMaxListingEntries;
+    return page.repos.size() <= ListingBounds::kMaxEntries;
   }
   RepoType type_;
   RepoSummary item_;
@@ -231,30 +232,6 @@ Result<RepoPage> parse_repo_page(std::string_view text, RepoType type) {
   RepoPageVisitor visitor(type);
   if (const auto parsed = parse_json(text, visitor, page_limits()); !parsed) return parsed.error();
   return std::move(visitor.page);
-}
-
-Error error_of_answer(const HttpHead& head, bool token_set, const std::string& what) {
-  std::string why = what + ": HTTP " + std::to_string(head.status);
-  if (!head.error_code.empty()) why += " " + escape_for_log(head.error_code, 64);
-  if (!head.error_message.empty()) why += ", " + escape_for_log(head.error_message, 200);
-  const bool gated = head.error_code == "GatedRepo";
-  switch (head.status) {
-    case 401:
-      if (gated) return {ErrorCode::kGated, why};
-      if (token_set) return {ErrorCode::kPermissionDenied, why + " (the token was refused)"};
-      return {ErrorCode::kNotFound, why + " (missing, or private and no token is set)"};
-    case 403:
-      return {gated ? ErrorCode::kGated : ErrorCode::kPermissionDenied, why};
-    case 404:
-      if (!head.error_code.empty()) return {ErrorCode::kNotFound, why};
-      return {ErrorCode::kBadAnswer, why + " without X-Error-Code: is this endpoint a Hub?"};
-    case 408:
-      return {ErrorCode::kUnavailable, why};
-    case 429:
-      return {ErrorCode::kRateLimited, why};
-    default:
-      return {head.status >= 500 ? ErrorCode::kUnavailable : ErrorCode::kBadAnswer, why};
-  }
 }
 
 }  // namespace hubvfs::hub

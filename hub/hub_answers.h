@@ -10,15 +10,11 @@
 #include <vector>
 
 #include "base/result.h"
-#include "hub/http_head.h"
 #include "hub/types.h"
 
 namespace hubvfs::hub {
 
 inline constexpr std::size_t kMaxPageBytes = 32u << 20;
-inline constexpr std::size_t kMaxListingBytes = 256u << 20;
-inline constexpr std::size_t kMaxListingEntries = 1'000'000;
-inline constexpr std::size_t kMaxListingPages = 10'000;
 inline constexpr std::uint64_t kMaxFileSize = std::uint64_t{1} << 44;  // ext4's limit
 
 // One repo. `type` is what was asked for: the answer does not say. A repo without the word
@@ -30,9 +26,5 @@ Result<RepoRefs> parse_repo_refs(std::string_view text);
 Result<std::vector<TreeEntry>> parse_tree_page(std::string_view text);
 // One page of a list of repos; `next` is not filled in. Names not of the right form are left out.
 Result<RepoPage> parse_repo_page(std::string_view text, RepoType type);
-
-// What a status other than success means to the caller (hub_client.h). `token_set`: a token is
-// configured, so that a 401 means that it was refused. `what` names the request, without secrets.
-Error error_of_answer(const HttpHead& head, bool token_set, const std::string& what);
 
 }  // namespace hubvfs::hub

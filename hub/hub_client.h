@@ -16,15 +16,26 @@ namespace hubvfs::hub {
 // What is fetched first when not everything can be (design, section 5).
 enum class Priority { kDemand, kReadAhead, kPrefetch, kVerify };
 
+// How the endpoint does, for `status`. Times are the wall clock's, 0 for none.
+struct HubHealth {
+  std::string outage;  // why it cannot be reached; "" while it can
+  UnixSeconds outage_since = 0;
+  UnixSeconds next_probe = 0;     // until then lookups fail unasked
+  UnixSeconds limited_until = 0;  // a 429 holds requests back
+  std::string refused_token;  // whose token it refused last (never the token); "" once it took one
+};
+
 // Counted since the client was made.
 struct HubStats {
-  std::uint64_t requests = 0;        // HTTP requests sent, redirect hops and retries included
+  std::uint64_t requests = 0;           // HTTP requests sent, redirect hops and retries included
   std::uint64_t metadata_requests = 0;  // of these: info, refs, tree, lists
   std::uint64_t resolve_requests = 0;   // of these: first hops to /resolve/
   std::uint64_t retries = 0;
   std::uint64_t bytes_received = 0;  // response body bytes, whatever became of them
-  std::uint64_t failures = 0;        // calls that ended in an error other than kNotFound, kCancelled
-  std::string last_failure;          // for `status`; "" when none
+  std::uint64_t failures = 0;  // calls that ended in an error other than kNotFound, kCancelled
+  std::string last_failure;    // "" when none
+  UnixSeconds last_failure_at = 0;
+  HubHealth health;
 };
 
 using FetchId = std::uint64_t;
@@ -53,9 +64,11 @@ using Done = std::function<void(Result<T>)>;
 // Thread-safe. When the client is destroyed, what is under way ends with kCancelled.
 //
 // Errors of all calls: kNotFound (404 with a code, 401 without one: missing or not visible),
-// kGated, kPermissionDenied (403, token rejected), kRateLimited, kUnavailable, kOffline, kTimedOut,
-// kBadAnswer, kCancelled, kInvalidArgument (a name that must not be sent; nothing was).
-// Retries (hub-protocol E.5, honouring RateLimit and Retry-After) happen inside, within `deadline`.
+// kGated, kPermissionDenied (403, token rejected, and not to be had without it either),
+// kRateLimited, kUnavailable, kOffline, kTimedOut, kBadAnswer, kCancelled, kInvalidArgument (a name
+// that must not be sent; nothing was). Each says in one line what failed, why and what to do next.
+// Retries (hub-protocol E.5, honouring RateLimit and Retry-After) happen inside, within `deadline`,
+// which a suspend of the machine does not use up.
 class HubClient {
  public:
   virtual ~HubClient() = default;

@@ -42,8 +42,11 @@ std::string list_route(RepoType type, const std::string& owner) {
 }
 
 std::string resolve_route(const RepoId& repo, const std::string& commit, const std::string& path) {
-  return std::string("/") + route_prefix(repo.type) + percent_encode(repo.name, true) +
-         "/resolve/" + percent_encode(commit) + "/" + percent_encode(path, true);
+  return page_route(repo) + "/resolve/" + percent_encode(commit) + "/" + percent_encode(path, true);
+}
+
+std::string page_route(const RepoId& repo) {
+  return std::string("/") + route_prefix(repo.type) + percent_encode(repo.name, true);
 }
 
 }  // namespace hubvfs::hub

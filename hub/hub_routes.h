@@ -16,5 +16,7 @@ std::string tree_route(const RepoId& repo, const std::string& commit, const std:
                        bool recursive);
 std::string list_route(RepoType type, const std::string& owner);
 std::string resolve_route(const RepoId& repo, const std::string& commit, const std::string& path);
+// The page of a repo for people.
+std::string page_route(const RepoId& repo);
 
 }  // namespace hubvfs::hub

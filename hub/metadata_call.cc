@@ -6,9 +6,9 @@
 
 namespace hubvfs::hub {
 
-MetadataCall::MetadataCall(CallContext& context, const Url& url, TimePoint deadline,
-                           std::string what, std::function<void(Result<MetadataAnswer>)> done)
-    : HttpCall(context, Kind::kMetadata, Priority::kDemand, deadline, std::move(what)),
+MetadataCall::MetadataCall(CallContext& context, const Url& url, TimePoint deadline, Asked asked,
+                           std::function<void(Result<MetadataAnswer>)> done)
+    : HttpCall(context, Kind::kMetadata, Priority::kDemand, deadline, std::move(asked)),
       first_url_(url),
       done_(std::move(done)) {}
 

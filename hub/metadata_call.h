@@ -19,7 +19,7 @@ struct MetadataAnswer {
 class MetadataCall final : public HttpCall {
  public:
   // `done` is called once, last; the call may then be destroyed, after that call has returned.
-  MetadataCall(CallContext& context, const Url& url, TimePoint deadline, std::string what,
+  MetadataCall(CallContext& context, const Url& url, TimePoint deadline, Asked asked,
                std::function<void(Result<MetadataAnswer>)> done);
   void begin();
 

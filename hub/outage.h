@@ -20,13 +20,15 @@ class Outage {
 
   // The endpoint gave an answer that is no 5xx. True: that ended an outage.
   bool note_answer();
+  bool is_on() const { return error_.has_value(); }
   // A call had its time and failed. `answered`: with 5xx. True: an outage begins.
   bool note_failure(const Error& error, bool answered, TimePoint now);
 
   enum class Verdict { kAsk, kProbe, kDoNotAsk };
   // May a new call go out? kProbe: for one attempt.
   Verdict admit(TimePoint now);
-  const Error& error() const { return *error_; }  // during an outage only
+  const Error& error() const { return *error_; }      // during an outage only
+  TimePoint next_probe() const { return probe_at_; }  // the same
   // Counts up with each answer: what a call compares to know whether one came while it ran.
   std::uint64_t answers() const { return answers_; }
 

@@ -305,8 +305,8 @@ void tell_user(const Mounting& mounting, const Io& io) {
     io.err << "hubvfs: took away a dead mount at " << shown(mounting.point.path) << "\n";
   }
   for (const std::string& note : mounting.resolved.notes) io.err << "hubvfs: " << note << "\n";
-  if (!mounting.resolved.offline_reason.empty()) {
-    io.err << "hubvfs: offline because of " << mounting.resolved.offline_reason << "\n";
+  if (mounting.resolved.worker.offline) {
+    io.err << "hubvfs: offline because of " << mounting.resolved.worker.offline_because << "\n";
   }
 }
 

@@ -134,10 +134,10 @@ TEST(Options, ASharedMountCarriesNoToken) {
 }
 
 TEST(Options, OfflineSaysWhy) {
-  EXPECT_EQ(resolve({}, {}, true)->offline_reason, "--offline");
-  EXPECT_EQ(resolve({}, {{"HUBVFS_OFFLINE", "1"}})->offline_reason, "HUBVFS_OFFLINE");
-  EXPECT_EQ(resolve({}, {{"HF_HUB_OFFLINE", "yes"}})->offline_reason, "HF_HUB_OFFLINE");
-  EXPECT_EQ(resolve({}, {{"HF_HUB_OFFLINE", "0"}})->offline_reason, "");
+  EXPECT_EQ(resolve({}, {}, true)->worker.offline_because, "--offline");
+  EXPECT_EQ(resolve({}, {{"HUBVFS_OFFLINE", "1"}})->worker.offline_because, "HUBVFS_OFFLINE");
+  EXPECT_EQ(resolve({}, {{"HF_HUB_OFFLINE", "yes"}})->worker.offline_because, "HF_HUB_OFFLINE");
+  EXPECT_EQ(resolve({}, {{"HF_HUB_OFFLINE", "0"}})->worker.offline_because, "");
   EXPECT_FALSE(resolve({}, {{"HF_HUB_OFFLINE", "0"}})->worker.offline);
   EXPECT_TRUE(resolve({}, {}, true)->worker.offline);
 }
@@ -214,6 +214,7 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   WorkerSettings s;
   s.endpoint = "https://e";
   s.offline = true;
+  s.offline_because = "--offline";
   s.cache_path = "/c";
   s.cache_size = 1;
   s.block_size = 2;
@@ -229,6 +230,7 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   auto back = WorkerSettings::decode(bytes);
   ASSERT_TRUE(back) << back.error().context;
   EXPECT_EQ(back->encode(), bytes);
+  EXPECT_EQ(back->offline_because, "--offline");
   EXPECT_EQ(back->log_level, LogLevel::kError);
   EXPECT_EQ(back->hugging_face_hub_token, "t2");
 }

@@ -166,6 +166,18 @@ TEST_F(ReaderTest, AReadThatNobodyAnswersEndsAtItsDeadline) {
   EXPECT_EQ(answer.get().error().code, ErrorCode::kTimedOut);
 }
 
+TEST_F(ReaderTest, ASuspendIsNoReasonToEndARead) {
+  hub_->hold_fetches(true);
+  Answer<std::string> answer;
+  reader_->read(open("model.bin"), {0, 100}, into(answer));
+  clock_.suspend(std::chrono::hours(8));
+  reader_->expire();
+  EXPECT_FALSE(answer.has_come());
+  clock_.advance(std::chrono::seconds(130));
+  reader_->expire();
+  EXPECT_TRUE(answer.has_come());
+}
+
 TEST_F(ReaderTest, SequentialReadingNeedsFarFewerRequestsThanBlocks) {
   content_ = random_bytes(64 * kBlock, 9);
   commit_ = hub_->commit(repo_, {{"big.bin", {content_, true}}});

@@ -9,7 +9,8 @@ namespace {
 using enum AddressClass;
 
 TEST(AddressClassTest, OfEveryKindOfNetwork) {
-  for (const char* a : {"8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1", "2001:4860::8888"}) {
+  for (const char* a :
+       {"8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1", "2001:4860::8888"}) {
     EXPECT_EQ(address_class(a), kPublic) << a;
   }
   for (const char* a : {"10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",
@@ -36,6 +37,20 @@ TEST(AddressClassTest, LooksIntoIpv6ForIpv4) {
   EXPECT_EQ(address_class("::ffff:8.8.8.8"), kPublic);
 }
 
+TEST(AddressClassTest, ANetworkIsAPrefix) {
+  EXPECT_TRUE(is_in_network("10.1.2.3", "10.0.0.0/8"));
+  EXPECT_TRUE(is_in_network("192.168.1.129", "192.168.1.128/25"));
+  EXPECT_FALSE(is_in_network("192.168.1.127", "192.168.1.128/25"));
+  EXPECT_TRUE(is_in_network("8.8.8.8", "0.0.0.0/0"));
+  EXPECT_TRUE(is_in_network("fd00:1::1", "fd00::/8"));
+  EXPECT_TRUE(is_in_network("::1", "0:0::1"));
+  for (const char* none :
+       {"", "10.0.0.0/33", "10.0.0.0/x", "10.0.0.0/", "::/0", "10.1.2.4", "name"}) {
+    EXPECT_FALSE(is_in_network("10.1.2.3", none)) << none;
+  }
+  EXPECT_FALSE(is_in_network("name", "0.0.0.0/0"));
+}
+
 TEST(AddressClassTest, NamesAreNone) {
   for (const char* name : {"", "example.org", "127.1", "0x7f.0.0.1", "1.2.3", "1.2.3.4.5"}) {
     EXPECT_EQ(address_class(name), kNone) << name;
@@ -43,6 +58,7 @@ TEST(AddressClassTest, NamesAreNone) {
   EXPECT_EQ(host_class("localhost"), kLoopback);
   EXPECT_EQ(host_class("LocalHost."), kLoopback);
   EXPECT_EQ(host_class("x.localhost"), kLoopback);
+  EXPECT_EQ(host_class("127.0.0.1."), kLoopback);
   EXPECT_EQ(host_class("notlocalhost"), kNone);
 }
 

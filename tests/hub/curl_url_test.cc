@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/hub/redirect_targets.h"
+
 namespace hubvfs::hub {
 namespace {
 
@@ -28,12 +30,27 @@ TEST(UrlTest, TheQueryIsNeverLogged) {
 }
 
 TEST(UrlTest, WhatParsersDisagreeAboutIsRefused) {
-  for (const char* bad :
-       {"", "/a", "huggingface.co/x", "ftp://h/x", "file:///etc/passwd", "gopher://h/", "https://",
-        "https://user@h/x", "https://user:pw@h/x", "https://huggingface.co\\@evil.com/",
-        "https://h/a b", "https://h/a\r\nX: y", "https://h/\x01", "https://h/\x7f", "https://h:0/",
-        "https://h:99999/", "https://h:x/", "https://[fe80::1%25eth0]/", "https://\xc3\xa4.org/",
-        "data:text/plain,x", "dict://h:11211/x"}) {
+  for (const char* bad : {"",
+                          "/a",
+                          "huggingface.co/x",
+                          "ftp://h/x",
+                          "file:///etc/passwd",
+                          "gopher://h/",
+                          "https://",
+                          "https://user@h/x",
+                          "https://user:pw@h/x",
+                          "https://huggingface.co\\@evil.com/",
+                          "https://h/a b",
+                          "https://h/a\r\nX: y",
+                          "https://h/\x01",
+                          "https://h/\x7f",
+                          "https://h:0/",
+                          "https://h:99999/",
+                          "https://h:x/",
+                          "https://[fe80::1%25eth0]/",
+                          "https://\xc3\xa4.org/",
+                          "data:text/plain,x",
+                          "dict://h:11211/x"}) {
     EXPECT_FALSE(parse_url(bad)) << bad;
   }
   EXPECT_FALSE(parse_url("https://h/" + std::string(20'000, 'a')));
@@ -59,7 +76,7 @@ TEST(UrlTest, ReferencesAreResolved) {
 
 bool allowed(const std::string& endpoint, const std::string& target,
              std::vector<std::string> hosts = {}) {
-  return check_redirect({url(endpoint), std::move(hosts)}, url(target)).has_value();
+  return check_redirect({url(endpoint), std::move(hosts), {}}, url(target)).has_value();
 }
 
 TEST(RedirectPolicyTest, APublicHubMaySendToAnyPublicHttpsHost) {
@@ -73,6 +90,28 @@ TEST(RedirectPolicyTest, APublicHubMaySendToAnyPublicHttpsHost) {
         "http://169.254.169.254/", "https://0.0.0.0/"}) {
     EXPECT_FALSE(allowed(hub, bad)) << bad;
   }
+}
+
+TEST(RedirectPolicyTest, NoHostileTargetPasses) {
+  const RedirectPolicy policy{url("https://hub.example.org"), {}, {}};
+  EXPECT_GE(kHostileTargets.size(), 60u);
+  for (const char* target : kHostileTargets) {
+    const auto resolved = resolve_url(url("https://hub.example.org/a/b"), target);
+    EXPECT_FALSE(resolved && check_redirect(policy, *resolved)) << target;
+  }
+  EXPECT_TRUE(check_redirect(policy, url("https://cdn.example.org./x")));
+}
+
+TEST(RedirectPolicyTest, AHubFoundInsideMaySendInside) {
+  RedirectPolicy policy{url("https://hub.corp"), {}, {}};
+  EXPECT_FALSE(check_redirect(policy, url("https://10.0.0.2/")));
+  policy.endpoint_class = AddressClass::kPrivate;
+  EXPECT_TRUE(check_redirect(policy, url("https://10.0.0.2/")));
+  EXPECT_FALSE(check_redirect(policy, url("https://127.0.0.1/")));
+  EXPECT_FALSE(check_redirect(policy, url("https://169.254.169.254/")));
+  // And one that goes by a public address may not, whatever its name.
+  policy = {url("https://10.0.0.1"), {}, AddressClass::kPublic};
+  EXPECT_FALSE(check_redirect(policy, url("https://10.0.0.2/")));
 }
 
 TEST(RedirectPolicyTest, APlainLoopbackHubMaySendToLoopbackOnly) {
@@ -114,6 +153,15 @@ TEST(ProxySettingsTest, ExceptionsAreHostsAndDomains) {
     EXPECT_EQ(proxies.proxy_for(url(std::string("https://") + host + "/")), "") << host;
   }
   EXPECT_NE(proxies.proxy_for(url("https://nothub.lan/")), "");
+  const ProxySettings odd("http://proxy:3128",
+                          "*.corp.example,hub.lan:8443,10.0.0.0/8,fd00::/8,[2001:db8::1]");
+  for (const char* free : {"https://x.corp.example/", "https://hub.lan:8443/", "https://10.1.2.3/",
+                           "https://[fd00::9]/", "https://[2001:db8::1]/"}) {
+    EXPECT_EQ(odd.proxy_for(url(free)), "") << free;
+  }
+  for (const char* proxied : {"https://hub.lan/", "https://11.0.0.1/", "https://[fe80::9]/"}) {
+    EXPECT_NE(odd.proxy_for(url(proxied)), "") << proxied;
+  }
   EXPECT_EQ(ProxySettings("http://p", "*").proxy_for(url("https://x.org/")), "");
 }
 

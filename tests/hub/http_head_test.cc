@@ -6,7 +6,7 @@
 namespace hubvfs::hub {
 namespace {
 
-TEST(ContentRange, OneRangeOfAKnownSize) {
+TEST(HubProtocolD4, AContentRangeIsOneRangeOfAKnownSize) {
   const auto range = parse_content_range("bytes 100-199/760003");
   ASSERT_TRUE(range);
   EXPECT_EQ(range->range, (ByteRange{100, 200}));
@@ -14,39 +14,39 @@ TEST(ContentRange, OneRangeOfAKnownSize) {
   EXPECT_TRUE(parse_content_range("bytes 0-0/1"));
 }
 
-TEST(ContentRange, AnythingElseIsNone) {
+TEST(HubProtocolD4, AnyOtherContentRangeIsNone) {
   for (const char* bad :
        {"", "bytes", "bytes */100", "bytes 0-9/*", "bytes 9-0/100", "bytes 0-100/100",
         "bytes -1-5/100", "bytes +0-5/100", "bytes 0 -5/100", "bytes 0-5/100 x", "bytes 0-5",
         "octets 0-5/100", "bytes 0-5,7-9/100", "bytes 0x0-5/100",
-        "bytes 18446744073709551616-18446744073709551617/18446744073709551618",
-        "bytes 5/10-100"}) {
+        "bytes 18446744073709551616-18446744073709551617/18446744073709551618", "bytes 5/10-100"}) {
     EXPECT_FALSE(parse_content_range(bad)) << bad;
   }
 }
 
-TEST(NextLink, IsFoundAmongOthers) {
-  EXPECT_EQ(next_link("<https://h/a?cursor=x%3D&b=1>; rel=\"next\""), "https://h/a?cursor=x%3D&b=1");
+TEST(HubProtocolC1, TheNextLinkIsFoundAmongOthers) {
+  EXPECT_EQ(next_link("<https://h/a?cursor=x%3D&b=1>; rel=\"next\""),
+            "https://h/a?cursor=x%3D&b=1");
   EXPECT_EQ(next_link("<https://h/p>; rel=\"prev\", <https://h/n>; rel=\"next\""), "https://h/n");
   EXPECT_EQ(next_link("<https://h/n,1>;rel=next"), "https://h/n,1");
   EXPECT_EQ(next_link("<https://h/n>; title=\"x\"; REL=\"last next\""), "https://h/n");
 }
 
-TEST(NextLink, IsEmptyWhereThereIsNone) {
+TEST(HubProtocolC1, OtherLinksLeadNowhere) {
   for (const char* none : {"", "https://h/n; rel=next", "<https://h/n", "<https://h/n>",
                            "<https://h/n>; rel=\"nextish\"", "<https://h/x>; rel=\"xet-auth\""}) {
     EXPECT_EQ(next_link(none), "") << none;
   }
 }
 
-TEST(Etag, IsStrippedOfQuotesAndWeakness) {
+TEST(HubProtocolD6, AnEtagIsStrippedOfQuotesAndWeakness) {
   EXPECT_EQ(normalize_etag("\"abc\""), "abc");
   EXPECT_EQ(normalize_etag("W/\"abc\""), "abc");
   EXPECT_EQ(normalize_etag("abc"), "abc");
   EXPECT_EQ(normalize_etag(""), "");
 }
 
-TEST(RateLimitField, IsRead) {
+TEST(HubProtocolE4, RateLimitIsRead) {
   const auto limit = parse_rate_limit("\"api\";r=497;t=168");
   ASSERT_TRUE(limit);
   EXPECT_EQ(limit->quota, "api");
@@ -71,7 +71,7 @@ TEST(Dates, AreReadInTheirOneForm) {
   }
 }
 
-TEST(RetryAfter, IsANumberOrADate) {
+TEST(HubProtocolE5, RetryAfterIsANumberOrADate) {
   constexpr UnixSeconds kNow = 1'772'446'200;
   EXPECT_EQ(parse_retry_after("7", kNow), 7u);
   EXPECT_EQ(parse_retry_after("Mon, 02 Mar 2026 10:11:12 GMT", kNow), 72u);
@@ -81,7 +81,7 @@ TEST(RetryAfter, IsANumberOrADate) {
   EXPECT_FALSE(parse_retry_after("", kNow));
 }
 
-TEST(UrlExpiry, IsReadFromBothKindsOfSignedUrl) {
+TEST(HubProtocolD4, TheExpiryIsReadFromBothKindsOfSignedUrl) {
   EXPECT_EQ(url_expiry("a=b&Expires=1772447400&Signature=x"), 1'772'447'400);
   EXPECT_EQ(url_expiry("X-Amz-Date=20260302T101112Z&X-Amz-Expires=3600"), 1'772'449'872);
   EXPECT_FALSE(url_expiry(""));
@@ -126,6 +126,29 @@ TEST(HttpHeadTest, ItsSizeIsBounded) {
     taken = head.add_line(line) && head.add_line("HTTP/1.1 100 Continue\r\n");
   }
   EXPECT_FALSE(taken);
+}
+
+TEST(HubProtocolD5, XetLinksAreNoNextPage) {
+  EXPECT_EQ(next_link("<https://h/api/models/a/b/xet-read-token/x>; rel=\"xet-auth\", "
+                      "<https://cas/v1/reconstructions/y>; rel=\"xet-reconstruction-info\""),
+            "");
+}
+
+TEST(HubProtocolE4, ThePolicyIsRead) {
+  const auto policy = parse_rate_policy("\"fixed window\";\"api\";q=500;w=300");
+  ASSERT_TRUE(policy);
+  EXPECT_EQ(policy->requests, 500u);
+  EXPECT_EQ(policy->window_seconds, 300u);
+  for (const char* bad : {"", "\"api\";q=500", "\"api\";q=-1;w=300", "\"api\";w=x;q=1"}) {
+    EXPECT_FALSE(parse_rate_policy(bad)) << bad;
+  }
+}
+
+TEST(HubProtocolE1, WarningsAreNoContradiction) {
+  HttpHead head;
+  EXPECT_TRUE(head.add_line("X-HF-Warning: unauthenticated; log in\r\n"));
+  EXPECT_TRUE(head.add_line("X-HF-Warning: deprecated; use another\r\n"));
+  EXPECT_TRUE(head.warning.starts_with("unauthenticated; log in"));
 }
 
 TEST(HttpHeadTest, LinkLinesAreJoined) {

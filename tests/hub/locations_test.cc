@@ -26,7 +26,7 @@ Location location(const ManualClock& clock, const std::string& query) {
   return made;
 }
 
-TEST(LocationsTest, ASignedUrlIsUsedUntilShortlyBeforeItsEnd) {
+TEST(HubProtocolD4, ASignedUrlIsUsedUntilShortlyBeforeItsEnd) {
   ManualClock clock;
   Locations locations(clock);
   locations.put("f", location(clock, "Expires=" + std::to_string(clock.unix_now() + 100)));
@@ -36,7 +36,7 @@ TEST(LocationsTest, ASignedUrlIsUsedUntilShortlyBeforeItsEnd) {
   EXPECT_FALSE(locations.find("f"));
 }
 
-TEST(LocationsTest, AnUnknownEndIsOneHour) {
+TEST(HubProtocolD4, AnUnknownEndIsOneHour) {
   ManualClock clock;
   Locations locations(clock);
   locations.put("f", location(clock, "x=y"));
@@ -46,7 +46,7 @@ TEST(LocationsTest, AnUnknownEndIsOneHour) {
   EXPECT_FALSE(locations.find("f"));
 }
 
-TEST(LocationsTest, AnExpiredOneIsNeverUsed) {
+TEST(HubProtocolD4, AnExpiredOneIsNeverUsed) {
   ManualClock clock;
   Locations locations(clock);
   locations.put("f", location(clock, "Expires=5"));
@@ -64,7 +64,7 @@ TEST(LocationsTest, DroppingAnOldOneKeepsItsSuccessor) {
   EXPECT_FALSE(locations.find("f"));
 }
 
-TEST(LocationsTest, AnotherTokenForgetsThemAll) {
+TEST(HubProtocolF, AnotherTokenForgetsThemAll) {
   ManualClock clock;
   Locations locations(clock);
   locations.belong_to(1);

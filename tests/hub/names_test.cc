@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include "base/text.h"
+
 namespace hubvfs::hub {
 namespace {
 
-TEST(Names, RepoNamesAsTheHubMakesThem) {
+TEST(HubProtocolA1, RepoNamesAsTheHubMakesThem) {
   for (const char* name : {"gpt2", "acme/tiny-llm", "a/b", "THUDM/Open-AutoGLM", "x_y/z.1", "_a/_b",
                            "google-bert/bert-base-uncased"}) {
     EXPECT_TRUE(is_repo_name(name)) << name;
@@ -14,23 +16,24 @@ TEST(Names, RepoNamesAsTheHubMakesThem) {
   EXPECT_TRUE(is_repo_name(std::string(47, 'a') + "/" + std::string(48, 'b')));
 }
 
-TEST(Names, OtherRepoNamesAreRefused) {
+TEST(HubProtocolA1, OtherRepoNamesAreRefused) {
   for (const char* name :
-       {"", "/", "a/", "/a", "a/b/c", "a--b", "a/b--c", "a..b", "-a", "a-", ".a", "a.", "a/.b", "a/-b",
-        "a-/b", "a/b.git", "a b", "a/b?c", "a#b", "a%2fb", "a\\b", "a@b", "ä/b", "a\nb", "..", "."}) {
+       {"",    "/",     "a/",   "/a",   "a/b/c", "a--b", "a/b--c",  "a..b", "-a",
+        "a-",  ".a",    "a.",   "a/.b", "a/-b",  "a-/b", "a/b.git", "a b",  "a/b?c",
+        "a#b", "a%2fb", "a\\b", "a@b",  "ä/b",   "a\nb", "..",      "."}) {
     EXPECT_FALSE(is_repo_name(name)) << name;
   }
   EXPECT_FALSE(is_repo_name(std::string_view("a\0b", 3)));
   EXPECT_FALSE(is_repo_name(std::string(48, 'a') + "/" + std::string(48, 'b')));
 }
 
-TEST(Names, AnOwnerIsOnePart) {
+TEST(HubProtocolA1, AnOwnerIsOnePart) {
   EXPECT_TRUE(is_repo_name_part("acme"));
   EXPECT_FALSE(is_repo_name_part("acme/x"));
   EXPECT_FALSE(is_repo_name_part(""));
 }
 
-TEST(Names, RevisionsAsGitAllowsThem) {
+TEST(HubProtocolB, RevisionsAsGitAllowsThem) {
   for (const char* revision : {"main", "v1.0", "refs/pr/1", "feat/x-y_z", ".hidden",
                                "28061c75e6a9e6e5d8a8b96182cf09a937444067"}) {
     EXPECT_TRUE(is_revision(revision)) << revision;
@@ -38,13 +41,21 @@ TEST(Names, RevisionsAsGitAllowsThem) {
   EXPECT_TRUE(is_revision(std::string(255, 'a')));
 }
 
-TEST(Names, OtherRevisionsAreRefused) {
-  for (const char* revision : {"", "-x", "/x", "x/", "a//b", "a..b", "..", ".", "a/./b", "./a", "a/.",
-                               "main?x", "a#b", "a b", "a%2fb", "a\r\nb", "a@b", "ä"}) {
+TEST(HubProtocolB, OtherRevisionsAreRefused) {
+  for (const char* revision : {"", "-x", "/x", "x/", "a//b", "a..b", "..", ".", "a/./b", "./a",
+                               "a/.", "main?x", "a#b", "a b", "a%2fb", "a\r\nb", "a@b", "ä"}) {
     EXPECT_FALSE(is_revision(revision)) << revision;
   }
   EXPECT_FALSE(is_revision(std::string(256, 'a')));
   EXPECT_FALSE(is_revision(std::string_view("a\0b", 3)));
+}
+
+TEST(HubProtocolB, OnlyFortyHexDigitsAreACommit) {
+  EXPECT_TRUE(is_commit_id("28061c75e6a9e6e5d8a8b96182cf09a937444067"));
+  for (const char* name : {"", "28061c7", "main", "28061C75E6A9E6E5D8A8B96182CF09A937444067",
+                           "28061c75e6a9e6e5d8a8b96182cf09a9374440670", "refs/pr/1"}) {
+    EXPECT_FALSE(is_commit_id(name)) << name;
+  }
 }
 
 TEST(Names, ComponentsMayHoldAnyByteButSlashAndNul) {
@@ -52,7 +63,8 @@ TEST(Names, ComponentsMayHoldAnyByteButSlashAndNul) {
     EXPECT_TRUE(is_path_component(name)) << name;
   }
   EXPECT_TRUE(is_path_component(std::string(255, 'x')));
-  for (const char* name : {"", ".", "..", "a/b", "/"}) EXPECT_FALSE(is_path_component(name)) << name;
+  for (const char* name : {"", ".", "..", "a/b", "/"})
+    EXPECT_FALSE(is_path_component(name)) << name;
   EXPECT_FALSE(is_path_component(std::string(256, 'x')));
   EXPECT_FALSE(is_path_component(std::string_view("a\0b", 3)));
 }

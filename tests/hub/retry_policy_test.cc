@@ -9,14 +9,14 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-TEST(RetryPolicy, TransientAre408And5xx) {
+TEST(HubProtocolE5, TransientAre408And5xx) {
   for (int status : {408, 500, 502, 503, 504, 520}) EXPECT_TRUE(is_transient_status(status));
   for (int status : {200, 206, 302, 400, 401, 403, 404, 416, 429}) {
     EXPECT_FALSE(is_transient_status(status));
   }
 }
 
-TEST(RetryPolicy, TheBoundDoublesTo8Seconds) {
+TEST(HubProtocolE5, TheBoundDoublesTo8Seconds) {
   EXPECT_EQ(Backoff::bound(1), milliseconds(250));
   EXPECT_EQ(Backoff::bound(2), milliseconds(500));
   EXPECT_EQ(Backoff::bound(6), seconds(8));
@@ -38,14 +38,14 @@ TEST(RetryPolicy, WaitsAreSpreadOverTheWholeBound) {
   EXPECT_TRUE(long_one);
 }
 
-TEST(RetryPolicy, AnExhaustedQuotaSaysHowLong) {
+TEST(HubProtocolE4, AnExhaustedQuotaSaysHowLong) {
   HttpHead head;
   head.rate_limit = "\"api\";r=0;t=42";
   head.retry_after = "7";
   EXPECT_EQ(told_wait(head, 0), Duration(seconds(43)));
 }
 
-TEST(RetryPolicy, AQuotaNotExhaustedLeavesItToRetryAfter) {
+TEST(HubProtocolE4, AQuotaNotExhaustedLeavesItToRetryAfter) {
   HttpHead head;
   head.rate_limit = "\"api\";r=12;t=42";
   EXPECT_FALSE(told_wait(head, 0));

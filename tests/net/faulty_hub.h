@@ -15,6 +15,7 @@
 #include "hub/http_head.h"
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/hub_calls.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/scripted_http_server.h"
 #include "tests/support/temp_dir.h"
 
@@ -50,10 +51,26 @@ class FaultyHub : public ::testing::Test {
   using Script = std::function<ScriptedAnswer(const ScriptedRequest&, int nth)>;
 
   void TearDown() override {
+    const hub::HubStats stats = client_ ? client_->stats() : hub::HubStats();
     client_.reset();
-    // Neither the token nor a signature may reach a log line.
-    EXPECT_EQ(log_.text().find(kToken), std::string::npos) << log_.text();
-    EXPECT_EQ(log_.text().find(kSignature), std::string::npos) << log_.text();
+    // Neither the token nor a signature may reach a log line, `status` or another origin.
+    for (const std::string& text : {log_.text(), stats.last_failure, stats.health.outage}) {
+      expect_no_secret(text);
+    }
+    expect_no_token(content_.requests());
+    expect_no_token(elsewhere_.requests());
+  }
+  static void expect_no_secret(const std::string& text) {
+    EXPECT_EQ(text.find(kToken), std::string::npos) << text;
+    EXPECT_EQ(text.find(kSignature), std::string::npos) << text;
+  }
+  static void expect_no_token(const std::vector<ScriptedRequest>& requests) {
+    for (const ScriptedRequest& request : requests) {
+      EXPECT_EQ(request.target.find(kToken), std::string::npos) << request.target;
+      for (const auto& [name, value] : request.headers) {
+        EXPECT_EQ(value.find(kToken), std::string::npos) << name;
+      }
+    }
   }
 
   hub::HubClient& client() {
@@ -69,17 +86,29 @@ class FaultyHub : public ::testing::Test {
   void make_client_with_token(const std::string& token = kToken) {
     hub::HubClientOptions options;
     options.token = [token] { return token; };
+    options.token_origin = "HF_TOKEN";
     make_client(options);
   }
 
   static void script(ScriptedHttpServer& server, Script script) {
     auto nth = std::make_shared<std::atomic<int>>(0);
-    server.set_handler([script, nth](const ScriptedRequest& request) {
-      return script(request, ++*nth);
-    });
+    server.set_handler(
+        [script, nth](const ScriptedRequest& request) { return script(request, ++*nth); });
   }
   void on_hub(Script answers) { script(hub_, std::move(answers)); }
   void on_content(Script answers) { script(content_, std::move(answers)); }
+  // Every fetch is sent on to `location`.
+  void redirect_to(const std::string& location) {
+    on_hub([this, location](const ScriptedRequest&, int) {
+      ScriptedAnswer answer = to_content();
+      answer.headers[0].second = location;
+      return answer.header("Set-Cookie", "session=" + kToken);
+    });
+  }
+  // Every request is refused so.
+  void refuse_all(int status, const std::string& code = "") {
+    on_hub([status, code](const ScriptedRequest&, int) { return refusal(status, code); });
+  }
 
   hub::FileRef lfs_file() const {
     return {kRepo, kCommit, "model.safetensors", true, content_id_of(weights_, true)};
@@ -88,12 +117,33 @@ class FaultyHub : public ::testing::Test {
     return {kRepo, kCommit, "config.json", false, content_id_of(config_, false)};
   }
 
+  static ScriptedAnswer json(const std::string& text) {
+    ScriptedAnswer answer;
+    answer.body = text;
+    return answer.header("Content-Type", "application/json; charset=utf-8");
+  }
+  static std::string info_text() {
+    return R"({"id":"acme/tiny-llm","private":false,"sha":")" + kCommit + "\"}";
+  }
+  static std::string entry(const std::string& path, const std::string& size = "1") {
+    return R"({"type":"file","oid":")" + kCommit + R"(","size":)" + size + R"(,"path":")" + path +
+           "\"}";
+  }
+  static ScriptedAnswer& next(ScriptedAnswer& answer, const std::string& url) {
+    return answer.header("Link", "<" + url + ">; rel=\"next\"");
+  }
+  static ScriptedAnswer refusal(int status, const std::string& code = "") {
+    ScriptedAnswer answer;
+    answer.status = status;
+    if (!code.empty()) answer.header("X-Error-Code", code);
+    return answer.header("X-Error-Message", "Invalid username or password.");
+  }
   // What the real Hub answers.
   ScriptedAnswer to_content(const std::string& path = "/blob") const {
     ScriptedAnswer answer;
     answer.status = 302;
-    answer.header("Location", content_.origin() + path + "?Expires=4000000000&Signature=" +
-                                  kSignature);
+    answer.header("Location",
+                  content_.origin() + path + "?Expires=4000000000&Signature=" + kSignature);
     answer.header("X-Linked-ETag", "\"" + lfs_file().content.hex() + "\"");
     answer.header("X-Linked-Size", std::to_string(weights_.size()));
     answer.header("X-Repo-Commit", kCommit);
@@ -104,9 +154,8 @@ class FaultyHub : public ::testing::Test {
     ScriptedAnswer answer;
     const std::string asked = request.header("range");
     const std::string size = std::to_string(content.size());
-    const auto range =
-        hub::parse_content_range("bytes " + asked.substr(std::min<std::size_t>(6, asked.size())) +
-                                 "/" + size);
+    const auto range = hub::parse_content_range(
+        "bytes " + asked.substr(std::min<std::size_t>(6, asked.size())) + "/" + size);
     if (!range) {
       answer.status = 416;
       return answer;
@@ -125,9 +174,27 @@ class FaultyHub : public ::testing::Test {
         .header("X-Repo-Commit", kCommit);
   }
 
+  // Deadlines are made of real time, and clock_ may be ahead of it.
+  Duration from_now(Duration time) const { return time + clock_.suspended(); }
+  Result<hub::RepoInfo> info(Duration time = kAmple) {
+    return info_of(client(), kRepo, "", from_now(time));
+  }
+  Error info_error(Duration time = kAmple) {
+    const auto answer = info(time);
+    return answer ? Error{ErrorCode::kInternal, "it was answered"} : answer.error();
+  }
+  Listed list(Duration time = kAmple) {
+    return tree_of(client(), kRepo, kCommit, "", true, from_now(time));
+  }
+  std::vector<std::string> authorizations() {
+    std::vector<std::string> all;
+    for (const auto& request : hub_.requests()) all.push_back(request.header("authorization"));
+    return all;
+  }
+
   // Fetches and expects exactly these bytes.
   void expect_bytes(const hub::FileRef& file, ByteRange range, Duration time = kAmple) {
-    Fetching fetching(client(), file, range, time);
+    Fetching fetching(client(), file, range, from_now(time));
     const auto done = fetching.wait();
     ASSERT_TRUE(done) << done.error().context;
     EXPECT_TRUE(fetching.contiguous());
@@ -137,24 +204,28 @@ class FaultyHub : public ::testing::Test {
   // Fetches and expects this error, whose text holds no secret.
   void expect_error(ErrorCode code, const hub::FileRef& file, ByteRange range,
                     Duration time = kAmple) {
-    Fetching fetching(client(), file, range, time);
+    Fetching fetching(client(), file, range, from_now(time));
     const auto done = fetching.wait();
     ASSERT_FALSE(done);
     EXPECT_EQ(to_string(done.error().code), std::string(to_string(code))) << done.error().context;
-    EXPECT_EQ(done.error().context.find(kSignature), std::string::npos);
-    EXPECT_EQ(done.error().context.find(kToken), std::string::npos);
+    expect_no_secret(done.error().context);
     EXPECT_TRUE(fetching.contiguous());
     EXPECT_LE(fetching.bytes().size(), range.size());
     failed_bytes_ = fetching.bytes();
+    failure_ = done.error().context;
   }
 
   const std::string weights_ = random_bytes(500'000, 3);
   const std::string config_ = "{\"model_type\": \"bert\", \"n\": 12}\n";
   std::string failed_bytes_;
+  std::string failure_;
   ListLogger log_;
-  SystemClock clock_;
+  SuspendingClock clock_;
   ScriptedHttpServer content_{
       [this](const ScriptedRequest& request) { return good_content(request); }};
+  // Another host than the hub's.
+  ScriptedHttpServer elsewhere_{
+      [this](const ScriptedRequest& request) { return good_content(request); }, "127.0.0.2"};
   ScriptedHttpServer hub_{[this](const ScriptedRequest&) { return to_content(); }};
   std::unique_ptr<hub::HubClient> client_;
 };

@@ -6,11 +6,13 @@ namespace hubvfs {
 namespace {
 
 using FetchFaults = FaultyHub;
+using HubProtocolD4 = FaultyHub;
+using HubProtocolE5 = FaultyHub;
+using HubProtocolF = FaultyHub;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-
-TEST_F(FetchFaults, AShortBodyIsResumedAtTheNextByte) {
+TEST_F(HubProtocolE5, AShortBodyIsResumedAtTheNextByte) {
   for (const Then then : {Then::kClose, Then::kReset}) {
     on_content([&](const ScriptedRequest& request, int nth) {
       ScriptedAnswer answer = good_content(request);
@@ -93,7 +95,7 @@ TEST_F(FetchFaults, AByteNowAndThenIsNoProgressForEver) {
   expect_error(ErrorCode::kTimedOut, lfs_file(), {0, 400'000}, milliseconds(300));
 }
 
-TEST_F(FetchFaults, ServerErrorsAreRetriedOnBothHops) {
+TEST_F(HubProtocolE5, ServerErrorsAreRetriedOnBothHops) {
   on_hub([&](const ScriptedRequest&, int nth) {
     ScriptedAnswer answer = to_content();
     if (nth == 1) answer.status = 503;
@@ -110,7 +112,7 @@ TEST_F(FetchFaults, ServerErrorsAreRetriedOnBothHops) {
   EXPECT_EQ(client().stats().retries, 2u);
 }
 
-TEST_F(FetchFaults, ServerErrorsUntilTheDeadlineAreUnavailable) {
+TEST_F(HubProtocolE5, ServerErrorsUntilTheDeadlineAreUnavailable) {
   on_hub([&](const ScriptedRequest&, int) {
     ScriptedAnswer answer;
     answer.status = 502;
@@ -132,7 +134,7 @@ TEST_F(FetchFaults, ARefusedConnectionIsUnavailable) {
   EXPECT_NE(client().stats().last_failure, "");
 }
 
-TEST_F(FetchFaults, ASignedUrlIsUsedAgain) {
+TEST_F(HubProtocolD4, ASignedUrlIsUsedAgain) {
   for (std::uint64_t i = 0; i < 5; ++i) expect_bytes(lfs_file(), {i * 10, i * 10 + 10});
   EXPECT_EQ(hub_.requests().size(), 1u);
   EXPECT_EQ(content_.requests().size(), 5u);
@@ -141,7 +143,7 @@ TEST_F(FetchFaults, ASignedUrlIsUsedAgain) {
   EXPECT_EQ(client().stats().requests, 6u);
 }
 
-TEST_F(FetchFaults, AnExpiredUrlIsNotUsedAgain) {
+TEST_F(HubProtocolD4, AnExpiredUrlIsNotUsedAgain) {
   on_hub([&](const ScriptedRequest&, int) {
     ScriptedAnswer answer = to_content();
     answer.headers[0].second = content_.origin() + "/blob?Expires=1000000000";
@@ -152,10 +154,9 @@ TEST_F(FetchFaults, AnExpiredUrlIsNotUsedAgain) {
   EXPECT_EQ(hub_.requests().size(), 2u);
 }
 
-TEST_F(FetchFaults, AUrlThatSays403IsResolvedAgainUnseen) {
-  on_hub([&](const ScriptedRequest&, int nth) {
-    return to_content("/blob" + std::to_string(nth));
-  });
+TEST_F(HubProtocolD4, AUrlThatSays403IsResolvedAgainUnseen) {
+  on_hub(
+      [&](const ScriptedRequest&, int nth) { return to_content("/blob" + std::to_string(nth)); });
   on_content([&](const ScriptedRequest& request, int nth) {
     ScriptedAnswer answer = good_content(request);
     if (nth > 1 && request.target.starts_with("/blob1")) answer.status = 403;
@@ -167,10 +168,9 @@ TEST_F(FetchFaults, AUrlThatSays403IsResolvedAgainUnseen) {
   EXPECT_EQ(content_.count("/blob2"), 1u);
 }
 
-TEST_F(FetchFaults, AUrlThatExpiresMidFileIsResolvedAgainUnseen) {
-  on_hub([&](const ScriptedRequest&, int nth) {
-    return to_content("/blob" + std::to_string(nth));
-  });
+TEST_F(HubProtocolD4, AUrlThatExpiresMidFileIsResolvedAgainUnseen) {
+  on_hub(
+      [&](const ScriptedRequest&, int nth) { return to_content("/blob" + std::to_string(nth)); });
   on_content([&](const ScriptedRequest& request, int nth) {
     ScriptedAnswer answer = good_content(request);
     if (nth == 1) {
@@ -186,7 +186,7 @@ TEST_F(FetchFaults, AUrlThatExpiresMidFileIsResolvedAgainUnseen) {
   EXPECT_EQ(content_.requests().back().header("range"), "bytes=200000-399999");
 }
 
-TEST_F(FetchFaults, AHostThatAlwaysSays403IsAskedTwice) {
+TEST_F(HubProtocolD4, AHostThatAlwaysSays403IsAskedTwice) {
   on_content([&](const ScriptedRequest&, int) {
     ScriptedAnswer answer;
     answer.status = 403;
@@ -197,7 +197,7 @@ TEST_F(FetchFaults, AHostThatAlwaysSays403IsAskedTwice) {
   EXPECT_EQ(content_.requests().size(), 2u);
 }
 
-TEST_F(FetchFaults, AContentHosts404IsNoWordOnTheFile) {
+TEST_F(HubProtocolD4, AContentHosts404IsNoWordOnTheFile) {
   on_content([&](const ScriptedRequest&, int) {
     ScriptedAnswer answer;
     answer.status = 404;
@@ -206,7 +206,7 @@ TEST_F(FetchFaults, AContentHosts404IsNoWordOnTheFile) {
   expect_error(ErrorCode::kBadAnswer, lfs_file(), {0, 10});
 }
 
-TEST_F(FetchFaults, AnotherTokenDoesNotUseTheOldUrls) {
+TEST_F(HubProtocolF, AnotherTokenDoesNotUseTheOldUrls) {
   auto token = std::make_shared<std::atomic<bool>>(false);
   hub::HubClientOptions options;
   options.token = [token] { return *token ? std::string("hf_anotherone") : kToken; };
@@ -222,8 +222,7 @@ TEST_F(FetchFaults, AnotherTokenDoesNotUseTheOldUrls) {
 
 TEST_F(FetchFaults, EveryByteReceivedIsCounted) {
   expect_bytes(lfs_file(), {0, 100'000});
-  EXPECT_EQ(client().stats().bytes_received,
-            100'000 + std::string("Found. Redirecting").size());
+  EXPECT_EQ(client().stats().bytes_received, 100'000 + std::string("Found. Redirecting").size());
 }
 
 }  // namespace

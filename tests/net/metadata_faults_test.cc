@@ -8,30 +8,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-class MetadataFaults : public FaultyHub {
- protected:
-  static ScriptedAnswer json(const std::string& text) {
-    ScriptedAnswer answer;
-    answer.body = text;
-    return answer.header("Content-Type", "application/json; charset=utf-8");
-  }
-  static std::string entry(const std::string& path, const std::string& size = "1") {
-    return R"({"type":"file","oid":")" + kCommit + R"(","size":)" + size + R"(,"path":")" + path +
-           "\"}";
-  }
-  static ScriptedAnswer& next(ScriptedAnswer& answer, const std::string& url) {
-    return answer.header("Link", "<" + url + ">; rel=\"next\"");
-  }
-  Listed list(Duration time = seconds(5)) {
-    return tree_of(client(), kRepo, kCommit, "", true, time);
-  }
-  std::string info_text() const {
-    return R"({"id":"acme/tiny-llm","private":false,"sha":")" + kCommit + "\"}";
-  }
-  ScriptedHttpServer elsewhere_{[](const ScriptedRequest&) { return json("[]"); }, "127.0.0.2"};
-};
+using MetadataFaults = FaultyHub;
+using HubProtocolC1 = FaultyHub;
+using HubProtocolE4 = FaultyHub;
+using HubProtocolE5 = FaultyHub;
+using HubProtocolF = FaultyHub;
 
-TEST_F(MetadataFaults, PagesAreFollowedByAbsoluteAndRelativeLinks) {
+TEST_F(HubProtocolC1, PagesAreFollowedByAbsoluteAndRelativeLinks) {
   on_hub([&](const ScriptedRequest& request, int nth) {
     ScriptedAnswer answer = json("[" + entry("f" + std::to_string(nth)) + "]");
     if (nth == 1) next(answer, hub_.origin() + request.path() + "?cursor=Y3Vyc29y%3D");
@@ -78,10 +61,9 @@ TEST_F(MetadataFaults, AListOfReposThatLeadsBackToItselfIsRefused) {
   const auto page = list_of(client(), hub::RepoType::kModel, "acme");
   ASSERT_FALSE(page);
   EXPECT_EQ(page.error().code, ErrorCode::kBadAnswer);
-  EXPECT_EQ(list_of(client(), hub::RepoType::kModel, "acme", elsewhere_.origin() + "/x")
-                .error()
-                .code,
-            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(
+      list_of(client(), hub::RepoType::kModel, "acme", elsewhere_.origin() + "/x").error().code,
+      ErrorCode::kInvalidArgument);
   EXPECT_EQ(elsewhere_.connections(), 0u);
 }
 
@@ -96,13 +78,29 @@ TEST_F(MetadataFaults, EndlessPagesEnd) {
   EXPECT_EQ(listed.pages, 10'000u);
 }
 
+TEST_F(MetadataFaults, AMillionEntriesEndAListing) {
+  std::string half = "[";
+  for (int i = 0; i < 500'001; ++i) {
+    half += R"({"type":"directory","path":"a"},)";
+  }
+  half.back() = ']';
+  on_hub([&](const ScriptedRequest& request, int nth) {
+    ScriptedAnswer answer = json(half);
+    return next(answer, request.path() + "?cursor=" + std::to_string(nth));
+  });
+  const Listed listed = list(seconds(60));
+  ASSERT_FALSE(listed.more);
+  EXPECT_NE(listed.more.error().context.find("1,000,000 entries"), std::string::npos);
+  EXPECT_EQ(listed.pages, 1u);
+}
+
 TEST_F(MetadataFaults, BombsAreRefused) {
   for (const std::string& bomb :
        {"[" + std::string(200'000, '[') + std::string(200'000, ']') + "]",
-        R"([{"path":)" + std::string(100'000, '{') + "}]", std::string("[{]"), std::string("not JSON"),
-        std::string(), "[" + entry("a", "-1") + "]", "[" + entry("a", "1e3") + "]",
-        "[" + entry("a", "99999999999999999999") + "]", "[" + entry("a", "17592186044417") + "]",
-        "[" + entry("a", "\"1\"") + "]"}) {
+        R"([{"path":)" + std::string(100'000, '{') + "}]", std::string("[{]"),
+        std::string("not JSON"), std::string(), "[" + entry("a", "-1") + "]",
+        "[" + entry("a", "1e3") + "]", "[" + entry("a", "99999999999999999999") + "]",
+        "[" + entry("a", "17592186044417") + "]", "[" + entry("a", "\"1\"") + "]"}) {
     on_hub([&](const ScriptedRequest&, int) { return json(bomb); });
     const Listed listed = list();
     ASSERT_FALSE(listed.more) << bomb.substr(0, 60);
@@ -145,7 +143,7 @@ TEST_F(MetadataFaults, ACutAnswerIsAskedForAgainFromTheStart) {
   EXPECT_EQ(hub_.requests().size(), 2u);
 }
 
-TEST_F(MetadataFaults, ServerErrorsAreRetried) {
+TEST_F(HubProtocolE5, ServerErrorsAreRetried) {
   on_hub([&](const ScriptedRequest&, int nth) {
     ScriptedAnswer answer = json(info_text());
     if (nth < 3) answer.status = 500 + nth;
@@ -164,7 +162,7 @@ TEST_F(MetadataFaults, ASilentServerTimesOut) {
   EXPECT_EQ(info_of(client(), kRepo, "", milliseconds(300)).error().code, ErrorCode::kTimedOut);
 }
 
-TEST_F(MetadataFaults, AnExhaustedQuotaIsWaitedFor) {
+TEST_F(HubProtocolE4, AnExhaustedQuotaIsWaitedFor) {
   on_hub([&](const ScriptedRequest&, int nth) {
     ScriptedAnswer answer = json(info_text());
     if (nth > 1) return answer;
@@ -177,7 +175,7 @@ TEST_F(MetadataFaults, AnExhaustedQuotaIsWaitedFor) {
   EXPECT_EQ(hub_.requests().size(), 2u);
 }
 
-TEST_F(MetadataFaults, RetryAfterIsWaitedFor) {
+TEST_F(HubProtocolE5, RetryAfterIsWaitedFor) {
   on_hub([&](const ScriptedRequest&, int nth) {
     ScriptedAnswer answer = json(info_text());
     if (nth > 1) return answer;
@@ -189,7 +187,7 @@ TEST_F(MetadataFaults, RetryAfterIsWaitedFor) {
   EXPECT_GE(clock_.now() - start, Duration(seconds(1)));
 }
 
-TEST_F(MetadataFaults, AWaitBeyondTheDeadlineFailsAtOnceAndHoldsBackItsQuota) {
+TEST_F(HubProtocolE4, AWaitBeyondTheDeadlineFailsAtOnceAndHoldsBackItsQuota) {
   on_hub([&](const ScriptedRequest& request, int) {
     if (request.target.find("/resolve/") != std::string::npos) return to_content();
     ScriptedAnswer answer;
@@ -202,7 +200,7 @@ TEST_F(MetadataFaults, AWaitBeyondTheDeadlineFailsAtOnceAndHoldsBackItsQuota) {
   expect_bytes(lfs_file(), {0, 10});  // resolvers are counted apart
 }
 
-TEST_F(MetadataFaults, AnAbsurdRetryAfterIsNotObeyedForEver) {
+TEST_F(HubProtocolE5, AnAbsurdRetryAfterIsNotObeyedForEver) {
   for (const char* after : {"99999999999", "Fri, 01 Jan 2100 00:00:00 GMT"}) {
     on_hub([&](const ScriptedRequest&, int) {
       ScriptedAnswer answer;
@@ -215,7 +213,7 @@ TEST_F(MetadataFaults, AnAbsurdRetryAfterIsNotObeyedForEver) {
   EXPECT_TRUE(info_of(client(), kRepo, "", seconds(10)));
 }
 
-TEST_F(MetadataFaults, AnEndpointMayHaveAPath) {
+TEST_F(HubProtocolF, AnEndpointMayHaveAPath) {
   hub::HubClientOptions options;
   options.endpoint = hub_.origin() + "/artifactory/hf/";
   make_client(options);
@@ -235,7 +233,8 @@ TEST_F(MetadataFaults, AMalformedEndpointIsRefused) {
 }
 
 TEST_F(MetadataFaults, ASilentHubIsNotAskedForEachNameAnew) {
-  auto dead = std::make_unique<ScriptedHttpServer>([](const ScriptedRequest&) { return json("[]"); });
+  auto dead =
+      std::make_unique<ScriptedHttpServer>([](const ScriptedRequest&) { return json("[]"); });
   const std::string origin = dead->origin();
   dead.reset();
   hub::HubClientOptions options;
@@ -246,7 +245,8 @@ TEST_F(MetadataFaults, ASilentHubIsNotAskedForEachNameAnew) {
   const std::uint64_t before = client().stats().requests;
   EXPECT_GE(before, 1u);
   for (int i = 0; i < 20; ++i) {
-    const auto next = info_of(client(), kRepo, kCommit, seconds(60));  // or this test runs for 20 minutes
+    const auto next =
+        info_of(client(), kRepo, kCommit, seconds(60));  // or this test runs for 20 minutes
     ASSERT_FALSE(next);
     EXPECT_EQ(next.error().code, first.error().code);
     EXPECT_NE(next.error().context.find("the Hub cannot be reached"), std::string::npos);

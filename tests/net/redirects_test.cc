@@ -7,22 +7,11 @@
 namespace hubvfs {
 namespace {
 
-class Redirects : public FaultyHub {
- protected:
-  // The hub sends every fetch to `location`.
-  void redirect_to(const std::string& location) {
-    on_hub([this, location](const ScriptedRequest&, int) {
-      ScriptedAnswer answer = to_content();
-      answer.headers[0].second = location;
-      return answer.header("Set-Cookie", "session=" + kToken);
-    });
-  }
-  // A server that counts as another host.
-  ScriptedHttpServer elsewhere_{
-      [this](const ScriptedRequest& request) { return good_content(request); }, "127.0.0.2"};
-};
+using Redirects = FaultyHub;
+using HubProtocolA3 = FaultyHub;
+using HubProtocolD4 = FaultyHub;
 
-TEST_F(Redirects, TheTokenGoesToTheEndpointOnly) {
+TEST_F(HubProtocolD4, TheTokenGoesToTheEndpointOnly) {
   make_client_with_token();
   redirect_to(elsewhere_.origin() + "/blob");
   expect_bytes(lfs_file(), {0, 10});
@@ -37,7 +26,7 @@ TEST_F(Redirects, TheTokenGoesToTheEndpointOnly) {
   }
 }
 
-TEST_F(Redirects, AnotherPortOfTheSameHostIsAnotherOrigin) {
+TEST_F(HubProtocolD4, AnotherPortOfTheSameHostIsAnotherOrigin) {
   make_client_with_token();
   expect_bytes(lfs_file(), {0, 10});
   EXPECT_EQ(content_.requests().at(0).header("authorization"), "");
@@ -53,7 +42,7 @@ TEST_F(Redirects, NoCookieIsKept) {
   for (const auto& request : hub_.requests()) EXPECT_EQ(request.header("cookie"), "");
 }
 
-TEST_F(Redirects, ARelativeRedirectKeepsTheToken) {
+TEST_F(HubProtocolD4, ARelativeRedirectKeepsTheToken) {
   make_client_with_token();
   on_hub([&](const ScriptedRequest& request, int) {
     if (request.target == "/second") return good_regular(request);
@@ -122,7 +111,7 @@ TEST_F(Redirects, ALongBodyOfARedirectIsNotRead) {
   EXPECT_LT(client().stats().bytes_received, 2u << 20);
 }
 
-TEST_F(Redirects, ARenamedReposFileIsFound) {
+TEST_F(HubProtocolA3, ARenamedReposFileIsFound) {
   on_hub([&](const ScriptedRequest& request, int) {
     if (request.target.starts_with("/acme/renamed/")) return to_content();
     ScriptedAnswer answer;
@@ -133,7 +122,7 @@ TEST_F(Redirects, ARenamedReposFileIsFound) {
   EXPECT_EQ(hub_.requests().size(), 2u);
 }
 
-TEST_F(Redirects, AnApiRouteOfARenamedRepoIsFollowed) {
+TEST_F(HubProtocolA3, AnApiRouteOfARenamedRepoIsFollowed) {
   make_client_with_token();
   on_hub([&](const ScriptedRequest& request, int) {
     ScriptedAnswer answer;

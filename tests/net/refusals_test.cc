@@ -5,53 +5,32 @@
 namespace hubvfs {
 namespace {
 
-class Refusals : public FaultyHub {
- protected:
-  static ScriptedAnswer refusal(int status, const std::string& code = "") {
-    ScriptedAnswer answer;
-    answer.status = status;
-    if (!code.empty()) answer.header("X-Error-Code", code);
-    return answer.header("X-Error-Message", "Invalid username or password.");
-  }
-  ScriptedAnswer info() const {
-    ScriptedAnswer answer;
-    answer.body = R"({"id":"acme/tiny-llm","private":false,"sha":")" + kCommit + "\"}";
-    return answer;
-  }
-  // Every request gets this refusal.
-  void refuse_all(int status, const std::string& code = "") {
-    on_hub([status, code](const ScriptedRequest&, int) { return refusal(status, code); });
-  }
-  ErrorCode info_error() { return info_of(client(), kRepo, "", kAmple).error().code; }
-  std::vector<std::string> authorizations() {
-    std::vector<std::string> all;
-    for (const auto& request : hub_.requests()) all.push_back(request.header("authorization"));
-    return all;
-  }
-};
+using HubProtocolD2 = FaultyHub;
+using HubProtocolE2 = FaultyHub;
+using HubProtocolF = FaultyHub;
 
-TEST_F(Refusals, WithoutATokenA401MeansNotFound) {
+TEST_F(HubProtocolE2, WithoutATokenA401MeansNotFound) {
   refuse_all(401);
-  EXPECT_EQ(info_error(), ErrorCode::kNotFound);
+  EXPECT_EQ(info_error().code, ErrorCode::kNotFound);
   expect_error(ErrorCode::kNotFound, lfs_file(), {0, 10});
   EXPECT_EQ(hub_.requests().size(), 2u);
   EXPECT_EQ(client().stats().failures, 0u);
 }
 
-TEST_F(Refusals, WithATokenA401IsAskedOnceMoreWithoutIt) {
+TEST_F(HubProtocolF, WithATokenA401IsAskedOnceMoreWithoutIt) {
   make_client_with_token();
   refuse_all(401);
-  EXPECT_EQ(info_error(), ErrorCode::kPermissionDenied);
+  EXPECT_EQ(info_error().code, ErrorCode::kPermissionDenied);
   EXPECT_EQ(authorizations(), (std::vector<std::string>{"Bearer " + kToken, ""}));
   expect_error(ErrorCode::kPermissionDenied, lfs_file(), {0, 10});
   EXPECT_EQ(hub_.requests().size(), 4u);
 }
 
-TEST_F(Refusals, AStaleTokenDoesNotSpoilPublicRepos) {
+TEST_F(HubProtocolF, AStaleTokenDoesNotSpoilPublicRepos) {
   make_client_with_token();
   on_hub([&](const ScriptedRequest& request, int) {
     if (!request.header("authorization").empty()) return refusal(401);
-    return request.target.starts_with("/api/") ? info() : to_content();
+    return request.target.starts_with("/api/") ? json(info_text()) : to_content();
   });
   EXPECT_TRUE(info_of(client(), kRepo, "", kAmple));
   EXPECT_EQ(hub_.requests().size(), 2u);
@@ -61,7 +40,7 @@ TEST_F(Refusals, AStaleTokenDoesNotSpoilPublicRepos) {
   EXPECT_EQ(authorizations(), (std::vector<std::string>{"Bearer " + kToken, "", "", ""}));
 }
 
-TEST_F(Refusals, AStaleTokensFileIsFetchedWithoutIt) {
+TEST_F(HubProtocolF, AStaleTokensFileIsFetchedWithoutIt) {
   make_client_with_token();
   on_hub([&](const ScriptedRequest& request, int) {
     return request.header("authorization").empty() ? to_content() : refusal(401);
@@ -69,19 +48,19 @@ TEST_F(Refusals, AStaleTokensFileIsFetchedWithoutIt) {
   expect_bytes(lfs_file(), {0, 10});
 }
 
-TEST_F(Refusals, WithATokenA403IsAskedOnceMoreWithoutIt) {
+TEST_F(HubProtocolE2, WithATokenA403IsAskedOnceMoreWithoutIt) {
   make_client_with_token();
   on_hub([&](const ScriptedRequest& request, int) {
-    return request.header("authorization").empty() ? info() : refusal(403);
+    return request.header("authorization").empty() ? json(info_text()) : refusal(403);
   });
   EXPECT_TRUE(info_of(client(), kRepo, "", kAmple));
   refuse_all(403);
-  EXPECT_EQ(info_error(), ErrorCode::kPermissionDenied);
+  EXPECT_EQ(info_error().code, ErrorCode::kPermissionDenied);
   EXPECT_EQ(authorizations(),
             (std::vector<std::string>{"Bearer " + kToken, "", "Bearer " + kToken, ""}));
 }
 
-TEST_F(Refusals, GatedIsGatedAndNotAskedAgain) {
+TEST_F(HubProtocolE2, GatedIsGatedAndNotAskedAgain) {
   make_client_with_token();
   refuse_all(403, "GatedRepo");
   expect_error(ErrorCode::kGated, lfs_file(), {0, 10});
@@ -90,31 +69,31 @@ TEST_F(Refusals, GatedIsGatedAndNotAskedAgain) {
   EXPECT_EQ(hub_.requests().size(), 2u);
 }
 
-TEST_F(Refusals, NotFoundIsNotRetried) {
+TEST_F(HubProtocolE2, NotFoundIsNotRetried) {
   for (const char* code : {"RepoNotFound", "RevisionNotFound", "EntryNotFound"}) {
     refuse_all(404, code);
-    EXPECT_EQ(info_error(), ErrorCode::kNotFound);
+    EXPECT_EQ(info_error().code, ErrorCode::kNotFound);
     expect_error(ErrorCode::kNotFound, lfs_file(), {0, 10});
   }
   EXPECT_EQ(hub_.requests().size(), 6u);
 }
 
-TEST_F(Refusals, A404WithoutACodeIsNoHub) {
+TEST_F(HubProtocolE2, A404WithoutACodeIsNoHub) {
   refuse_all(404);
-  EXPECT_EQ(info_error(), ErrorCode::kBadAnswer);
+  EXPECT_EQ(info_error().code, ErrorCode::kBadAnswer);
 }
 
-TEST_F(Refusals, ABadRequestIsNotRetried) {
+TEST_F(HubProtocolE2, ABadRequestIsNotRetried) {
   refuse_all(400);
-  EXPECT_EQ(info_error(), ErrorCode::kBadAnswer);
+  EXPECT_EQ(info_error().code, ErrorCode::kBadAnswer);
   EXPECT_EQ(hub_.requests().size(), 1u);
 }
 
-TEST_F(Refusals, AMalformedTokenIsNotSent) {
+TEST_F(HubProtocolF, AMalformedTokenIsNotSent) {
   for (const std::string& token : {std::string("hf_x\r\nX-Evil: 1"), std::string("short"),
                                    std::string("hf_with blank"), std::string(600, 'x')}) {
     make_client_with_token(token);
-    on_hub([&](const ScriptedRequest&, int) { return info(); });
+    on_hub([&](const ScriptedRequest&, int) { return json(info_text()); });
     EXPECT_TRUE(info_of(client(), kRepo, "", kAmple));
   }
   for (const auto& request : hub_.requests()) {
@@ -123,7 +102,7 @@ TEST_F(Refusals, AMalformedTokenIsNotSent) {
   }
 }
 
-TEST_F(Refusals, ARefusalOfACachedPlaceIsResolvedAgain) {
+TEST_F(HubProtocolD2, ARefusalOfACachedPlaceIsResolvedAgain) {
   on_hub([&](const ScriptedRequest& request, int nth) {
     if (nth == 3) return refusal(404);  // the cached place has gone
     if (request.target.starts_with("/api/resolve-cache/")) return good_regular(request);

@@ -23,6 +23,7 @@ constexpr std::array kPassed = {
     std::string_view("TMPDIR"),         std::string_view("XDG_CACHE_HOME"),
     std::string_view("XDG_STATE_HOME"), std::string_view("XDG_CONFIG_HOME"),
     std::string_view("HF_HOME"),        std::string_view("HF_TOKEN_PATH"),
+    std::string_view("HF_HUB_DISABLE_IMPLICIT_TOKEN"),
     std::string_view("http_proxy"),     std::string_view("https_proxy"),
     std::string_view("HTTPS_PROXY"),    std::string_view("all_proxy"),
     std::string_view("ALL_PROXY"),      std::string_view("no_proxy"),

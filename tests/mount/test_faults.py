@@ -13,7 +13,7 @@ import support
 from proxy import FaultyProxy
 from support import BLOCK, MIB, MountTestCase, content, drop_caches
 
-SIZE = 24 * MIB + 999
+SIZE = 72 * MIB + 999  # more than is ever read ahead, so that the end of it is not there yet
 GOOD = 4 * MIB  # read while all is well
 DEADLINES = "read.deadline=3s,metadata.deadline=3s"
 

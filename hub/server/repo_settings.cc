@@ -166,7 +166,7 @@ std::string ambiguous_name(const RepoSettings& settings) {
   constexpr std::string_view kTags = "refs/tags/";
   for (const auto& [ref, folder] : settings.refs) {
     if (!ref.starts_with(kTags)) continue;
-    const std::string name = ref.substr(kTags.size());
+    std::string name = ref.substr(kTags.size());
     if (name == "main" || settings.refs.count("refs/heads/" + name) > 0) return name;
   }
   return "";

@@ -128,16 +128,15 @@ TEST_F(HubProtocolB, WhatIsNoRevisionIsRevisionNotFoundOnEveryRoute) {
 
 TEST_F(HubProtocolB, ACursorGoesOnInTheTreeItBeganIn) {
   serve();
-  const HttpReply first = get("/api/models/acme/m/tree/dev?recursive=true&limit=3");
-  Names paths = column(first.body, "path");
+  const HttpReply first = get("/api/models/acme/m/tree/dev?recursive=true&limit=1");
+  EXPECT_EQ(column(first.body, "path"), Names{"sub"});
   settings(R"({"branches": {"dev": "dev-1"}})");
   later();
-  ASSERT_NE(sha("dev"), "");
   EXPECT_EQ(text("dev"), "dev-1");
   const std::string link = first.header("link");
-  const HttpReply second = get(target_of(link.substr(1, link.find('>') - 1)));
-  for (const std::string& path : column(second.body, "path")) paths.push_back(path);
-  EXPECT_EQ(paths, (Names{"sub", "sub/dev-2", ".gitattributes", "f.txt", "w.bin"}));
+  int count = 0;
+  EXPECT_EQ(pages(target_of(link.substr(1, link.find('>') - 1)), "path", count),
+            (Names{"sub/dev-2", ".gitattributes", "f.txt", "w.bin"}));
 }
 
 }  // namespace

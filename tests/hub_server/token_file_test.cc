@@ -93,10 +93,10 @@ TEST_F(Tokens, AWrongVersionChangesNothingAndIsLoggedOnceByItsLine) {
   EXPECT_EQ(complaints(), 1u);
   EXPECT_NE(log_.text().find("line 2 "), std::string::npos);
   EXPECT_EQ(log_.text().find("hf_"), std::string::npos);
-  put("hf_of_bob_ bob\n");
-  EXPECT_EQ(user_a_second_later("hf_of_bob_"), "bob");
+  put("hf_of_bob_ bobby\n");
+  EXPECT_EQ(user_a_second_later("hf_of_bob_"), "bobby");
   put("wrong again\n");
-  EXPECT_EQ(user_a_second_later("hf_of_bob_"), "bob");
+  EXPECT_EQ(user_a_second_later("hf_of_bob_"), "bobby");
   EXPECT_EQ(complaints(), 2u);
 }
 

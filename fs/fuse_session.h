@@ -34,7 +34,8 @@ class FuseSession {
                                                      Logger& log);
   virtual ~FuseSession() = default;
   // Serves until the mount is gone (success) or the descriptor fails. Blocks.
-  // `operations` must outlive the call; requests parked in it may be answered later, harmlessly.
+  // `operations` must outlive the call; requests parked in it may be answered later, harmlessly, for
+  // as long as the session lives: Operations::close() ends that.
   virtual Result<void> run(Operations& operations) = 0;
   // Makes run() return soon. Thread-safe, not for signal handlers.
   virtual void stop() = 0;

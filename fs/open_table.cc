@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::uint64_t kMagic = 0x31'4e'45'50'4f'46'56'48;  // "HVFOPEN1" in memory
 constexpr std::uint32_t kVersion = 1;
-// Handles that found no entry; this many: nobody knows how many.
-constexpr std::uint64_t kUnknown = std::numeric_limits<std::uint64_t>::max();
+// Of handles that found no entry: more than are ever closed.
+constexpr std::uint64_t kUnknown = std::uint64_t{1} << 63;
 
 std::uint64_t owner_of(std::uint32_t mount, std::uint32_t count) {
   return static_cast<std::uint64_t>(mount) << 32 | count;
@@ -144,12 +144,7 @@ void OpenTable::read_slots() {
 
 OpenTable::Slot* OpenTable::find(const Key& key) {
   const auto it = index_.find(key);
-  if (it == index_.end()) return nullptr;
-  Slot& slot = region_->slots[it->second];
-  const std::uint64_t owner = slot.owner;
-  if (slot.node == key.node && mount_of(owner) == key.mount && count_of(owner) > 0) return &slot;
-  index_.erase(it);  // the keeper has forgotten it; read_slots() finds the slot again
-  return nullptr;
+  return it == index_.end() ? nullptr : &region_->slots[it->second];
 }
 
 OpenTable::Slot* OpenTable::take_free_slot() {
@@ -178,8 +173,9 @@ void OpenTable::open(std::uint32_t mount, std::uint64_t node) {
   Slot* slot = take_free_slot();
   if (slot == nullptr) {
     std::atomic<std::uint64_t>& unrecorded = region_->header.unrecorded;
-    if (unrecorded == 0) log_.warning("the table of open files is full: every file counts as open");
-    if (unrecorded != kUnknown) ++unrecorded;
+    if (unrecorded++ == 0) {
+      log_.warning("the table of open files is full: every file counts as open");
+    }
     return;
   }
   slot->node = node;
@@ -194,7 +190,7 @@ std::uint32_t OpenTable::close(std::uint32_t mount, std::uint64_t node) {
   Slot* slot = find(key);
   if (slot == nullptr) {
     std::atomic<std::uint64_t>& unrecorded = region_->header.unrecorded;
-    if (unrecorded != 0 && unrecorded != kUnknown) --unrecorded;
+    if (unrecorded != 0) --unrecorded;
     return 0;
   }
   std::uint64_t owner = slot->owner;

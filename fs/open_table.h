@@ -19,9 +19,9 @@ namespace hubvfs::fs {
 //
 // It lies in memory given by descriptor, which the keeper holds and each worker maps. An OPEN is
 // counted before it is answered and a RELEASE after, and each change is one store, so that whenever
-// the worker is killed no count is too low. It may be one too high for a request that was under way:
-// an OPEN counted and not answered comes again, a RELEASE answered and not counted does not. What is
-// counted too high stays open until its mount is forgotten.
+// the worker is killed no count is too low. It may be one too high for a request that was under
+// way: an OPEN counted and not answered comes again, a RELEASE answered and not counted does not.
+// What is counted too high stays open until its mount is forgotten.
 //
 // open() and close() are for one process at a time, the worker; the rest is for any process, while
 // others write too. No value found in the memory is believed beyond its own meaning: a worker that
@@ -80,8 +80,8 @@ class OpenTable {
   Logger& log_;
 
   mutable Mutex mutex_;
-  // Of this process: where each key is and which slots below used() are free. Whatever is found by
-  // them is looked at again in the region, since the keeper may have forgotten a mount.
+  // Of this process: where each key is, and which slots below used() are free. Where the keeper has
+  // forgotten a mount its keys stay, with a count of zero, until they are closed or room is needed.
   std::unordered_map<Key, std::uint32_t, KeyHash> index_ GUARDED_BY(mutex_);
   std::vector<std::uint32_t> free_ GUARDED_BY(mutex_);
 };

@@ -66,7 +66,7 @@ class RepoRootTest : public testing::Test {
   }
   // A commit that the next look at the root begins to ask about, and the one after it shows.
   std::string move_branch(const FakeHubClient::Files& files) {
-    const std::string second = hub_->commit(repo_, files);
+    std::string second = hub_->commit(repo_, files);
     clock_.advance(minutes(6));
     EXPECT_TRUE(fs_.getattr(kRoot));
     let_checks_end();

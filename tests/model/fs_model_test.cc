@@ -31,7 +31,7 @@ class FsModel {
   ~FsModel() { stop(); }
 
   void step() {
-    switch (pick(12)) {
+    switch (pick(13)) {
       case 0:
         return new_commit();
       case 1:
@@ -46,6 +46,8 @@ class FsModel {
       case 5:
       case 6:
         return check_listing();
+      case 7:
+        return check_repo_mount();
       default:
         return check_read();
     }
@@ -75,7 +77,7 @@ class FsModel {
     options.endpoint = "http://hub";
     options.memory_budget = (1 + pick(20)) * kBlock;
     backend_ = *Backend::create(options, {*hub_, *hub_}, store_, meta_, log_, clock_);
-    fs_ = *backend_->mount({}, notifier_);
+    fs_ = *backend_->mount({hub::RepoType::kModel, false, {}, 1}, notifier_);
   }
   void stop() {
     backend_->close();
@@ -86,16 +88,17 @@ class FsModel {
   const std::pair<const std::string, Files>& some_commit() {
     return *std::next(commits_.begin(), static_cast<std::ptrdiff_t>(pick(commits_.size())));
   }
-  Result<Entry> lookup(NodeId parent, const std::string& name) {
+  static Result<Entry> lookup(Operations& mount, NodeId parent, const std::string& name) {
     Answer<Entry> answer;
-    fs_->lookup(parent, name, answer.callback());
+    mount.lookup(parent, name, answer.callback());
     return answer.get();
   }
-  NodeId walk(const std::string& path) {
+  NodeId walk(const std::string& path) { return walk(*fs_, path); }
+  static NodeId walk(Operations& mount, const std::string& path) {
     NodeId node{false, 0, kRootEntry};
     for (std::size_t at = 0; at < path.size();) {
       const std::size_t end = std::min(path.find('/', at), path.size());
-      const auto entry = lookup(node, path.substr(at, end - at));
+      const auto entry = lookup(mount, node, path.substr(at, end - at));
       EXPECT_TRUE(entry && entry->exists) << path;
       if (!entry || !entry->exists) return {};
       node = entry->attributes.node;
@@ -106,20 +109,48 @@ class FsModel {
 
   void check_read() {
     const auto& [place, files] = some_commit();
-    const auto& [path, content] =
-        *std::next(files.begin(), static_cast<std::ptrdiff_t>(pick(files.size())));
+    const auto& [path, content] = some_file(files);
     const NodeId node = walk(place + "/" + path);
-    // Ids never change, restart or not.
-    const auto [known, fresh] = ids_.emplace(place + "/" + path, node.raw());
-    EXPECT_EQ(known->second, node.raw()) << place << "/" << path;
+    check_id(place + "/" + path, node);
+    check_bytes(*fs_, node, place + "/" + path, content);
+  }
+
+  // The same commit at the root of a mount that comes and goes: the same ids, the same bytes.
+  void check_repo_mount() {
+    const auto& [place, files] = some_commit();
+    const auto& [path, content] = some_file(files);
+    const std::size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "" : "/" + path.substr(0, slash);
+    MountOptions options;
+    options.repo = *RepoScope::parse("hf://" + place + (pick(2) == 0 ? "" : folder));
+    options.number = 2;
+    const auto mount = *backend_->mount(options, notifier_);
+    const NodeId node =
+        walk(*mount, options.repo->sub.empty() ? path : path.substr(options.repo->sub.size() + 1));
+    check_id(place + "/" + path, node);
+    check_bytes(*mount, node, place + "/" + path, content);
+    mount->close();
+  }
+
+  const std::pair<const std::string, std::string>& some_file(const Files& files) {
+    return *std::next(files.begin(), static_cast<std::ptrdiff_t>(pick(files.size())));
+  }
+  // Ids never change, restart or not.
+  void check_id(const std::string& path, NodeId node) {
+    const auto [known, fresh] = ids_.emplace(path, node.raw());
+    EXPECT_EQ(known->second, node.raw()) << path;
+  }
+
+  void check_bytes(Operations& mount, NodeId node, const std::string& path,
+                   const std::string& content) {
     const std::uint64_t offset = pick(content.size() + 2);
     const std::size_t size = pick(2 * kBlock) + 1;
     Answer<std::string> answer;
-    fs_->read(node, offset, size,
-              [callback = answer.callback()](const Result<ByteView>& bytes) {
-                if (!bytes) return callback(bytes.error());
-                callback(std::string(as_text(*bytes)));
-              });
+    mount.read(node, offset, size,
+               [callback = answer.callback()](const Result<ByteView>& bytes) {
+                 if (!bytes) return callback(bytes.error());
+                 callback(std::string(as_text(*bytes)));
+               });
     const auto got = answer.get();
     if (!got) {
       // Only a fetch that was made to fail, never fewer bytes.
@@ -128,11 +159,11 @@ class FsModel {
       return;
     }
     EXPECT_TRUE(*got == (offset >= content.size() ? "" : content.substr(offset, size)))
-        << place << "/" << path << " at " << offset << " for " << size;
+        << path << " at " << offset << " for " << size;
   }
 
   void check_absent() {
-    const auto entry = lookup(walk(some_commit().first), "no such name");
+    const auto entry = lookup(*fs_, walk(some_commit().first), "no such name");
     ASSERT_TRUE(entry);
     EXPECT_FALSE(entry->exists);
   }

@@ -107,7 +107,7 @@ bool HttpCall::held_back() {
   const Hold& hold = context_.holds[static_cast<std::size_t>(quota())];
   const Duration left = hold.until - context_.clock.now();
   if (left <= Duration::zero() || hold.token_changes != context_.token.changes()) return false;
-  wait_until(hold.until, error_of_limit(asked_, hold.limit, left, !token_.empty()));
+  wait_until(hold.until, error_of_limit(asked_, url_, hold.limit, left, token_.empty()));
   return true;
 }
 
@@ -328,7 +328,7 @@ void HttpCall::judge_limit() {
   }
   const TimePoint until = context_.clock.now() + *told;
   const std::string limit = limit_of(head_);
-  const Error error = error_of_limit(asked_, limit, *told, !token_.empty());
+  const Error error = error_of_limit(asked_, url_, limit, *told, at_endpoint() && token_.empty());
   const auto left = parse_rate_limit(head_.rate_limit);
   if (at_endpoint() && left && left->remaining == 0) {
     context_.holds[static_cast<std::size_t>(quota())] = {until, limit, context_.token.changes()};

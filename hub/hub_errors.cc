@@ -87,10 +87,11 @@ std::string limit_of(const HttpHead& head) {
   return text + " is used up";
 }
 
-Error error_of_limit(const Asked& asked, const std::string& limit, Duration reset, bool token_set) {
-  return {ErrorCode::kRateLimited, asked.what + ": HTTP 429, " + limit + ": wait " +
-                                       seconds_of(reset) + " for its reset" +
-                                       (token_set ? "" : ", or set HF_TOKEN for a higher one")};
+Error error_of_limit(const Asked& asked, const Url& url, const std::string& limit, Duration reset,
+                     bool token_helps) {
+  return {ErrorCode::kRateLimited, asked.what + ": HTTP 429 from " + url.origin() + ", " + limit +
+                                       ": wait " + seconds_of(reset) + " for its reset" +
+                                       (token_helps ? ", or set HF_TOKEN for a higher one" : "")};
 }
 
 Error error_of_transfer(const TransferEnd& end, const Asked& asked, const Url& url,

@@ -26,8 +26,9 @@ Error error_of_answer(const HttpHead& head, const Asked& asked, const Url& url,
 // The same of a content host: it knows no repos and no tokens, and its URL was a fresh one.
 Error error_of_content_host(const HttpHead& head, const Asked& asked, const Url& url);
 
-// A 429, its limit and its reset. `limit` is limit_of()'s.
-Error error_of_limit(const Asked& asked, const std::string& limit, Duration reset, bool token_set);
+// A 429, its limit and its reset. `limit` is limit_of()'s; `token_helps`: a token has a higher one.
+Error error_of_limit(const Asked& asked, const Url& url, const std::string& limit, Duration reset,
+                     bool token_helps);
 // `the limit of 500 "api" requests in 300 s is used up`, as far as the answer tells.
 std::string limit_of(const HttpHead& head);
 

@@ -95,11 +95,11 @@ TEST(HubProtocolE4, ALimitIsToldWithItsReset) {
   head.rate_limit = "\"api\";r=0;t=42";
   head.rate_policy = "\"fixed window\";\"api\";q=500;w=300";
   EXPECT_EQ(limit_of(head), "the limit of 500 \"api\" requests in 300 s is used up");
-  const Error error = error_of_limit(kAsked, limit_of(head), seconds(43), false);
+  const Error error = error_of_limit(kAsked, kUrl, limit_of(head), seconds(43), true);
   EXPECT_EQ(error.code, ErrorCode::kRateLimited);
-  expect_has(error, {"info of acme/x", "HTTP 429", "500 \"api\" requests in 300 s",
-                     "wait 43 s for its reset", "set HF_TOKEN"});
-  EXPECT_EQ(error_of_limit(kAsked, "x", seconds(1), true).context.find("HF_TOKEN"),
+  expect_has(error, {"info of acme/x", "HTTP 429 from https://hub.org:443",
+                     "500 \"api\" requests in 300 s", "wait 43 s for its reset", "set HF_TOKEN"});
+  EXPECT_EQ(error_of_limit(kAsked, kUrl, "x", seconds(1), false).context.find("HF_TOKEN"),
             std::string::npos);
   EXPECT_EQ(limit_of(head_of(429)), "the limit of requests is used up");
 }

@@ -200,6 +200,20 @@ TEST_F(HubProtocolE4, A429WithAQuotaLeftHoldsNobodyElseBack) {
   EXPECT_TRUE(info());
 }
 
+TEST_F(HubProtocolE4, AContentHostsLimitIsItsOwn) {
+  on_content([&](const ScriptedRequest& request, int nth) {
+    ScriptedAnswer answer = good_content(request);
+    if (nth > 1) return answer;
+    answer.status = 429;
+    return answer.header("RateLimit", "\"api\";r=0;t=200");
+  });
+  expect_error(ErrorCode::kRateLimited, lfs_file(), {0, 10});
+  EXPECT_NE(failure_.find("HTTP 429 from " + content_.origin()), std::string::npos) << failure_;
+  EXPECT_EQ(failure_.find("HF_TOKEN"), std::string::npos) << failure_;
+  expect_bytes(lfs_file(), {0, 10});
+  EXPECT_EQ(client().stats().health.limited_until, 0);
+}
+
 TEST_F(HubProtocolE4, AnotherTokenHasAQuotaOfItsOwn) {
   auto token = std::make_shared<std::atomic<bool>>(false);
   hub::HubClientOptions options;

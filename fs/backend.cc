@@ -78,13 +78,17 @@ void Backend::close() {
   {
     MutexLock lock(mutex_);
     closed_ = true;
-    stopping_cv_.notify_all();
     for (const auto& weak : mounts_) {
       if (auto mount = weak.lock()) mounts.push_back(std::move(mount));
     }
     for (const auto& [key, catalog] : catalogs_) {
       if (catalog) catalogs.push_back(catalog);
     }
+  }
+  {
+    MutexLock lock(tick_mutex_);
+    stopping_ = true;
+    tick_cv_.notify_all();
   }
   if (housekeeper_.joinable()) housekeeper_.join();
   for (const auto& mount : mounts) mount->close();
@@ -96,9 +100,9 @@ void Backend::close() {
 void Backend::housekeeping() {
   for (;;) {
     {
-      MutexLock lock(mutex_);
-      if (!closed_) stopping_cv_.wait_for(mutex_, kTick);
-      if (closed_) return;
+      MutexLock lock(tick_mutex_);
+      if (!stopping_) tick_cv_.wait_for(tick_mutex_, kTick);
+      if (stopping_) return;
     }
     reader_->expire();
   }

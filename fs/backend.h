@@ -56,7 +56,7 @@ struct BackendHubs {
 
 // What all mounts of one worker share: one Reader, so that a block is fetched once and memory is
 // bounded once, and a Catalog for each type and namespace. Thread-safe: mounts come and go while
-// others are served. Lock rank 0.
+// others are served.
 //
 // To end: close(), destroy the hubs, let go of the mounts and of this, then the store and meta.
 class Backend {
@@ -81,7 +81,7 @@ class Backend {
   Backend(const BackendOptions& options, BackendHubs hubs, cache::BlobStore& store,
           cache::MetaStore& meta, Logger& log, const Clock& clock);
   Result<std::shared_ptr<Catalog>> catalog_of(hub::RepoType type, bool shared) REQUIRES(mutex_);
-  void housekeeping() EXCLUDES(mutex_);
+  void housekeeping() EXCLUDES(tick_mutex_);
 
   const BackendOptions options_;
   const BackendHubs hubs_;
@@ -93,11 +93,15 @@ class Backend {
   std::shared_ptr<OpenTable> own_table_;  // where none was given
   OpenTable* table_ = nullptr;
 
+  // Rank 0. Only mount() and close() wait for it: it is held while a catalog is read from the disk.
   Mutex mutex_;
-  CondVar stopping_cv_;
   std::map<std::pair<hub::RepoType, bool>, std::shared_ptr<Catalog>> catalogs_ GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<Operations>> mounts_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;
+
+  Mutex tick_mutex_;  // leaf
+  CondVar tick_cv_;
+  bool stopping_ GUARDED_BY(tick_mutex_) = false;
   std::thread housekeeper_;
 };
 

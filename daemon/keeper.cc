@@ -133,6 +133,7 @@ Keeper::HeldIt Keeper::let_go(HeldIt held) {
         send_message(supervisor_->current().link.get(), MessageKind::kStopMount, number.bytes())
             .has_value());
   }
+  supervisor_->forget_mount(held->number);
   log_.info(shown(held->order.dir) + " is not served any more");
   if (mounts_.size() == 1) {
     done_ = true;

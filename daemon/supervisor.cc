@@ -11,7 +11,6 @@
 #include <csignal>
 
 #include "daemon/control_socket.h"
-#include "fs/open_table.h"
 
 namespace hubvfs::daemon {
 namespace {
@@ -57,6 +56,9 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(Bytes settings, std::stri
   auto table = fs::OpenTable::create_memfd();
   if (!table) return table.error();
   made->open_table_fd_ = std::move(*table);
+  auto opened = fs::OpenTable::map(made->open_table_fd_.get(), log);
+  if (!opened) return opened.error();
+  made->open_table_ = std::move(*opened);
   made->start_at_ = clock.now();
   return made;
 }

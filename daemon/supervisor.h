@@ -15,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "daemon/messages.h"
 #include "daemon/worker_process.h"
+#include "fs/open_table.h"
 #include "fs/request_journal.h"
 
 namespace hubvfs::daemon {
@@ -54,6 +55,9 @@ class Supervisor {
   // For poll: become readable when a fenced worker dies.
   std::vector<int> fenced_fds() const;
 
+  // The mount's connection is gone: nothing of it is open any more.
+  void forget_mount(std::uint32_t number) { open_table_->forget_mount(number); }
+
   // Whether it makes no sense to go on: five died within 10 s, and none of them answered anything
   // that it was asked.
   bool hopeless() const { return fruitless_.size() >= kMostFruitless; }
@@ -81,6 +85,7 @@ class Supervisor {
   UniqueFd journal_fd_;
   UniqueFd open_table_fd_;
   std::unique_ptr<fs::RequestJournal> journal_;
+  std::unique_ptr<fs::OpenTable> open_table_;
 
   WorkerProcess current_;  // pid 0: none just now
   bool current_ready_ = false;

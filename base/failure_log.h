@@ -15,8 +15,8 @@
 
 namespace hubvfs {
 
-// Tells failures in the log without letting one that goes on fill it: after an error the kernel asks
-// again page by page, and programs loop.
+// Tells failures in the log without letting one that goes on fill it: after an error the kernel
+// asks again page by page, and programs loop.
 //
 // The first failure of a kind is a line at once. Those that follow are counted, and told once a
 // minute for as long as they come. A level has kMostKinds kinds at a time; what is beyond is only

@@ -15,8 +15,7 @@ using std::chrono::seconds;
 
 class FailureLogTest : public testing::Test {
  protected:
-  void fail(const std::string& kind, const std::string& line,
-            LogLevel level = LogLevel::kWarning) {
+  void fail(const std::string& kind, const std::string& line, LogLevel level = LogLevel::kWarning) {
     failures_->note(level, kind, line);
   }
   void expect_lines(const std::vector<std::string>& expected) {
@@ -42,8 +41,8 @@ TEST_F(FailureLogTest, AHundredOfAKindAreOneLineAndOneMoreEachMinute) {
   for (int i = 0; i < 100; ++i) fail("gate", "gated, later");
   clock_.advance(seconds(60));
   failures_->tick();
-  expect_lines({"gated, 0", "again, 99 times in 60 s: gated, 99",
-                "again, 100 times in 60 s: gated, later"});
+  expect_lines(
+      {"gated, 0", "again, 99 times in 60 s: gated, 99", "again, 100 times in 60 s: gated, later"});
 }
 
 TEST_F(FailureLogTest, EachKindIsTold) {

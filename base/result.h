@@ -47,9 +47,11 @@ const char* to_string(ErrorCode code);
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string context;  // what failed, why and, where it helps, what to do next; never a secret
+  // For logs, where many things fail of one cause: that, without what was asked. "" for none.
+  std::string cause = {};
 
   // The same error seen from one level up: "CONTEXT: what it was".
-  Error within(const std::string& outer) const { return {code, outer + ": " + context}; }
+  Error within(const std::string& outer) const { return {code, outer + ": " + context, cause}; }
 };
 
 template <typename T>

@@ -147,7 +147,6 @@ void BlobVerifier::judge(const EntryPtr& entry, Progress progress) {
     }
     writer_.drop(entry, std::move(*dropped));
     verdict = wrong_hash(content, found);
-    context_.log.error("cache: " + verdict.error().context);
   }
   std::shared_ptr<const BlobStore::OnVerdict> callback;
   {

@@ -20,9 +20,10 @@ Backend::Backend(const BackendOptions& options, BackendHubs hubs, cache::BlobSto
       meta_(meta),
       log_(log),
       clock_(clock),
+      failures_(std::make_shared<FailureLog>(log, clock)),
       reader_(std::make_shared<Reader>(
-          ReaderOptions{options.endpoint, options.read_deadline, options.memory_budget}, store, log,
-          clock)) {}
+          ReaderOptions{options.endpoint, options.read_deadline, options.memory_budget}, store,
+          failures_, clock)) {}
 
 Result<std::unique_ptr<Backend>> Backend::create(const BackendOptions& options, BackendHubs hubs,
                                                  cache::BlobStore& store, cache::MetaStore& meta,
@@ -35,6 +36,7 @@ Result<std::unique_ptr<Backend>> Backend::create(const BackendOptions& options, 
     backend->own_table_ = std::move(*table);
     backend->table_ = backend->own_table_.get();
   }
+  hubs.own.on_token_change([raw = backend.get()] { raw->forget_denials(); });
   backend->housekeeper_ = std::thread([raw = backend.get()] { raw->housekeeping(); });
   return backend;
 }
@@ -51,7 +53,8 @@ Result<std::shared_ptr<Catalog>> Backend::catalog_of(hub::RepoType type, bool sh
   options.offline = options_.offline;
   options.metadata_ttl = options_.metadata_ttl;
   options.metadata_deadline = options_.metadata_deadline;
-  auto made = Catalog::create(options, shared ? hubs_.anonymous : hubs_.own, meta_, log_, clock_);
+  auto made = Catalog::create(options, shared ? hubs_.anonymous : hubs_.own, meta_, log_, failures_,
+                              clock_);
   if (!made) return made.error();
   known = *made;
   return known;
@@ -63,10 +66,11 @@ Result<std::shared_ptr<Operations>> Backend::mount(const MountOptions& options,
   if (closed_) return {ErrorCode::kCancelled, "the daemon is stopping"};
   const auto catalog = catalog_of(options.repo ? options.repo->type : options.type, options.shared);
   if (!catalog) return catalog.error();
-  const MountParts parts{*catalog, reader_, options.shared ? hubs_.anonymous : hubs_.own,
-                         store_,   *table_, own_table_,
-                         log_,     clock_};
+  const MountParts parts{*catalog, reader_,   options.shared ? hubs_.anonymous : hubs_.own,
+                         store_,   *table_,   own_table_,
+                         log_,     failures_, clock_};
   std::shared_ptr<Operations> made = HubFilesystem::create(options_, options, parts, notifier);
+  reader_->forget_wrong();  // as the log advises
   std::erase_if(mounts_, [](const auto& known) { return known.expired(); });
   mounts_.push_back(made);
   return made;
@@ -77,6 +81,7 @@ void Backend::close() {
   std::vector<std::shared_ptr<Catalog>> catalogs;
   {
     MutexLock lock(mutex_);
+    if (!closed_) hubs_.own.on_token_change({});  // else the hubs may be gone
     closed_ = true;
     for (const auto& weak : mounts_) {
       if (auto mount = weak.lock()) mounts.push_back(std::move(mount));
@@ -105,7 +110,21 @@ void Backend::housekeeping() {
       if (stopping_) return;
     }
     reader_->expire();
+    failures_->tick();
   }
+}
+
+// What everybody sees is asked for without a token.
+void Backend::forget_denials() {
+  std::vector<std::shared_ptr<Catalog>> catalogs;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [key, catalog] : catalogs_) {
+      if (catalog && !catalog->shared()) catalogs.push_back(catalog);
+    }
+  }
+  for (const auto& catalog : catalogs) catalog->forget_denials();
+  reader_->forget_denials();
 }
 
 }  // namespace hubvfs::fs

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/failure_log.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/result.h"
@@ -82,6 +83,7 @@ class Backend {
           cache::MetaStore& meta, Logger& log, const Clock& clock);
   Result<std::shared_ptr<Catalog>> catalog_of(hub::RepoType type, bool shared) REQUIRES(mutex_);
   void housekeeping() EXCLUDES(tick_mutex_);
+  void forget_denials() EXCLUDES(mutex_);
 
   const BackendOptions options_;
   const BackendHubs hubs_;
@@ -89,6 +91,7 @@ class Backend {
   cache::MetaStore& meta_;
   Logger& log_;
   const Clock& clock_;
+  const std::shared_ptr<FailureLog> failures_;
   const std::shared_ptr<Reader> reader_;
   std::shared_ptr<OpenTable> own_table_;  // where none was given
   OpenTable* table_ = nullptr;

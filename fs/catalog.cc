@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "fs/failure_lines.h"
 #include "fs/node_id.h"
 #include "hub/names.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 constexpr Duration kSettle = std::chrono::seconds(60);  // metadata.settle
 constexpr Duration kLatestSwitch = std::chrono::minutes(15);
-constexpr std::size_t kRefusedNames = 100'000;
+constexpr Duration kDeniedFor = std::chrono::seconds(10);  // as a masked listing
 
 // Placed record: place, info and namespace. The serial is in the key.
 Bytes encode(const Placed& placed) {
@@ -52,13 +53,20 @@ std::string number_key(std::uint32_t number) {
 }  // namespace
 
 Catalog::Catalog(const CatalogOptions& options, hub::HubClient& hub, cache::MetaStore& meta,
-                 Logger& log, const Clock& clock)
-    : options_(options), hub_(hub), meta_(meta), log_(log), clock_(clock) {}
+                 Logger& log, std::shared_ptr<FailureLog> failures, const Clock& clock)
+    : options_(options),
+      hub_(hub),
+      meta_(meta),
+      log_(log),
+      failures_(std::move(failures)),
+      clock_(clock) {}
 
 Result<std::shared_ptr<Catalog>> Catalog::create(const CatalogOptions& options, hub::HubClient& hub,
                                                  cache::MetaStore& meta, Logger& log,
+                                                 std::shared_ptr<FailureLog> failures,
                                                  const Clock& clock) {
-  std::shared_ptr<Catalog> catalog(new Catalog(options, hub, meta, log, clock));
+  std::shared_ptr<Catalog> catalog(
+      new Catalog(options, hub, meta, log, std::move(failures), clock));
   auto loaded = catalog->load(catalog);
   if (!loaded) return loaded.error();
   return catalog;
@@ -181,24 +189,43 @@ void Catalog::resolve(const Place& place, Done<Resolved> done) {
 
 void Catalog::ask(const Place& place) {
   const auto deadline = clock_.now() + options_.metadata_deadline;
+  std::uint64_t forgotten = 0;
+  {
+    MutexLock lock(mutex_);
+    forgotten = denials_forgotten_;
+  }
   hub_.repo_info({options_.type, place.repo}, place.revision, deadline,
-                 [weak = self_, place](const Result<hub::RepoInfo>& answer) {
+                 [weak = self_, place, forgotten](const Result<hub::RepoInfo>& answer) {
                    const auto self = weak.lock();
                    if (!self) return;
-                   self->resolving_.finish(place.text(), self->take_answer(place, answer));
+                   self->resolving_.finish(place.text(),
+                                           self->take_answer(place, forgotten, answer));
                  });
 }
 
-Result<Catalog::Resolved> Catalog::take_answer(const Place& place,
+// A denial of a token that was changed meanwhile is not remembered: `denials_forgotten` is what it
+// was when the question was put.
+Result<Catalog::Resolved> Catalog::take_answer(const Place& place, std::uint64_t denials_forgotten,
                                                const Result<hub::RepoInfo>& answer) {
+  const auto remember_refusal = [&](const Error& error, Duration kept) {
+    {
+      MutexLock lock(mutex_);
+      if (denials_forgotten != denials_forgotten_) return;
+    }
+    note_refusal(place, error, kept);
+  };
   if (!answer) {
-    const Error error = answer.error().within(place.text());
-    if (error.code == ErrorCode::kNotFound) note_refusal(place.text(), error);
-    return error;
+    const ErrorCode code = answer.error().code;
+    if (code == ErrorCode::kNotFound) {
+      remember_refusal(answer.error(), options_.metadata_ttl);
+    } else if (code == ErrorCode::kGated || code == ErrorCode::kPermissionDenied) {
+      remember_refusal(answer.error(), std::min(kDeniedFor, options_.metadata_ttl));
+    }
+    return answer.error();
   }
   const hub::RepoInfo& info = *answer;
   if (auto refused = refused_by_kind(info)) {
-    note_refusal(place.text(), *refused);
+    remember_refusal(*refused, options_.metadata_ttl);
     return *refused;
   }
   // Another case of the same id is served under the name asked for only if the Hub did not rename.
@@ -223,10 +250,8 @@ Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo&
     made->serial = next_serial_++;
     placed_[made->serial] = made;
   }
-  auto stored = meta_.put(options_.own, key("serial", number_key(made->serial)), encode(*made));
-  if (!stored) {
-    log_.warning("a listing will be asked again after a restart: " + stored.error().context);
-  }
+  note_unkept(meta_.put(options_.own, key("serial", number_key(made->serial)), encode(*made)),
+              "a listing will be asked again after a restart");
   return PlacedPtr(made);
 }
 
@@ -243,11 +268,8 @@ void Catalog::show(const Place& place, const PlacedPtr& placed) {
   ByteWriter value;
   value.integer(placed->serial);
   value.integer(static_cast<std::uint64_t>(now));
-  auto stored = meta_.put(options_.own, key("ref", place.text()), value.bytes());
-  if (!stored) {
-    log_.warning("what " + place.text() +
-                 " shows will be asked again after a restart: " + stored.error().context);
-  }
+  note_unkept(meta_.put(options_.own, key("ref", place.text()), value.bytes()),
+              "what a branch shows will be asked again after a restart");
   if (!place.revision.empty()) return;
   // A repo that was entered is listed from now on, the Hub reachable or not.
   NameTable::Name name;
@@ -260,7 +282,13 @@ void Catalog::show(const Place& place, const PlacedPtr& placed) {
   }
   name.name = place.name();
   name.modified = placed->info.last_modified;
-  if (const auto put = names_->put(name); !put) log_.warning(put.error().context);
+  const auto put = names_->put(name);
+  note_unkept(put ? Result<void>() : put.error(), "a name is not listed");
+}
+
+void Catalog::note_unkept(const Result<void>& stored, const std::string& consequence) {
+  if (stored) return;
+  failures_->note(LogLevel::kWarning, consequence, consequence + ": " + stored.error().context);
 }
 
 void Catalog::check(const Place& place, const PlacedPtr& shown) {
@@ -274,7 +302,7 @@ void Catalog::check(const Place& place, const PlacedPtr& shown) {
 void Catalog::take_check(const Place& place, const Result<hub::RepoInfo>& answer) {
   std::optional<Error> refused;
   if (!answer && answer.error().code == ErrorCode::kNotFound) {
-    refused = answer.error().within(place.text());
+    refused = answer.error();
   } else if (answer) {
     refused = refused_by_kind(*answer);
   }
@@ -301,16 +329,16 @@ void Catalog::take_check(const Place& place, const Result<hub::RepoInfo>& answer
   }
   if (refused) return drop(place, shown, *refused);
   if (unchanged) show(place, shown);
-  if (answer) switch_if_settled(place);
+  if (answer) return switch_if_settled(place);
+  note_stale(*failures_, place.text(), answer.error());
 }
 
 // The Hub no longer shows it, or no longer to everybody.
 void Catalog::drop(const Place& place, const PlacedPtr& shown, const Error& why) {
   log_.info("no longer shown: " + why.context);
-  note_refusal(place.text(), why);
-  if (auto erased = meta_.erase(options_.own, key("ref", place.text())); !erased) {
-    log_.warning(erased.error().context);
-  }
+  note_refusal(place, why, options_.metadata_ttl);
+  note_unkept(meta_.erase(options_.own, key("ref", place.text())),
+              "what is gone will be shown again after a restart");
   tell_listeners(place, shown);
 }
 
@@ -351,32 +379,6 @@ void Catalog::tell_listeners(const Place& place, const PlacedPtr& before) {
   for (const auto& weak : listeners) {
     if (const auto listener = weak.lock()) listener->place_changed(place, before);
   }
-}
-
-void Catalog::note_refusal(const std::string& text, const Error& error) {
-  MutexLock lock(mutex_);
-  if (refused_.size() >= kRefusedNames) refused_.clear();
-  refused_[text] = {error, clock_.now() + options_.metadata_ttl};
-}
-
-std::optional<Error> Catalog::refusal(const std::string& text) const {
-  MutexLock lock(mutex_);
-  const auto it = refused_.find(text);
-  if (it == refused_.end() || it->second.until <= clock_.now()) return {};
-  return it->second.error;
-}
-
-void Catalog::forget_refusal(const Place& place) {
-  MutexLock lock(mutex_);
-  refused_.erase(place.text());
-}
-
-Duration Catalog::absent_for(const std::string& text) const {
-  MutexLock lock(mutex_);
-  const auto it = refused_.find(text);
-  if (it == refused_.end() || it->second.error.code != ErrorCode::kNotFound)
-    return Duration::zero();
-  return std::max(it->second.until - clock_.now(), Duration::zero());
 }
 
 void Catalog::close() {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/failure_log.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "cache/meta_store.h"
@@ -49,8 +50,9 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;
 class PlaceListener {
  public:
   virtual ~PlaceListener() = default;
-  // `place` showed `before`; it shows another commit from now on, or is no longer to be seen.
-  // Called with no lock held; must not block.
+  // `place` showed `before`; it shows another commit from now on, or is no longer to be seen. Null:
+  // it was said not to be there, or not to be had, and may be now. Called with no lock held; must
+  // not block.
   virtual void place_changed(const Place& place, const PlacedPtr& before) = 0;
 };
 
@@ -69,6 +71,7 @@ class Catalog {
   // `hub` and `meta` must outlive every callback of `hub`.
   static Result<std::shared_ptr<Catalog>> create(const CatalogOptions& options, hub::HubClient& hub,
                                                  cache::MetaStore& meta, Logger& log,
+                                                 std::shared_ptr<FailureLog> failures,
                                                  const Clock& clock);
 
   NameTable& names() { return *names_; }
@@ -79,9 +82,10 @@ class Catalog {
 
   // The commit a place shows now, if it was ever resolved; may start a check of the branch.
   PlacedPtr known(const Place& place);
-  // The same, asking the Hub where needed. kNotFound, and where shared kGated and kPermissionDenied
-  // for a private repo, are remembered for metadata.ttl; else the errors of HubClient::repo_info.
-  // Where the id was renamed: success with none, and `renamed` tells the canonical id.
+  // The same, asking the Hub where needed. kNotFound, and where shared that a repo is private or
+  // gated, are remembered for metadata.ttl, other denials for 10 s; else the errors of
+  // HubClient::repo_info. Where the id was renamed: success with none, and `renamed` tells the
+  // canonical id.
   struct Resolved {
     PlacedPtr placed;
     std::string renamed;
@@ -89,6 +93,8 @@ class Catalog {
   void resolve(const Place& place, Done<Resolved> done);
   // What was remembered of its refusal is asked again.
   void forget_refusal(const Place& place);
+  // The user has another token: what was denied, or hidden, is asked again, and kernels are told.
+  void forget_denials();
   // None: never given, or its record is lost.
   PlacedPtr placed(std::uint32_t serial) const;
   // A file of it was opened: its place stays on this commit for a while (metadata.settle).
@@ -128,24 +134,26 @@ class Catalog {
   };
   struct Listed {  // a snapshot in memory
     SnapshotPtr snapshot;
-    TimePoint asked;
+    std::optional<TimePoint> asked;  // none: with another token, or by an earlier worker
     std::list<std::uint32_t>::iterator used;
   };
 
   struct Refusal {
+    Place place;
     Error error;
     TimePoint until;
   };
 
   Catalog(const CatalogOptions& options, hub::HubClient& hub, cache::MetaStore& meta, Logger& log,
-          const Clock& clock);
+          std::shared_ptr<FailureLog> failures, const Clock& clock);
   Result<void> load(const std::shared_ptr<Catalog>& self);
   std::string key(std::string_view kind, std::string_view rest) const;
   cache::Namespace space_of(const hub::RepoInfo& info) const;
   std::optional<Error> refused_by_kind(const hub::RepoInfo& info) const;
 
   void ask(const Place& place);
-  Result<Resolved> take_answer(const Place& place, const Result<hub::RepoInfo>& answer);
+  Result<Resolved> take_answer(const Place& place, std::uint64_t denials_forgotten,
+                               const Result<hub::RepoInfo>& answer);
   Result<PlacedPtr> place_commit(const Place& place, const hub::RepoInfo& info);
   void show(const Place& place, const PlacedPtr& placed);
   void check(const Place& place, const PlacedPtr& shown);
@@ -155,7 +163,7 @@ class Catalog {
   void tell_listeners(const Place& place, const PlacedPtr& before);
 
   SnapshotPtr load_snapshot(const PlacedPtr& placed);
-  SnapshotPtr remember(const PlacedPtr& placed, Snapshot snapshot);
+  SnapshotPtr remember(const PlacedPtr& placed, Snapshot snapshot, std::optional<TimePoint> asked);
   void ask_listing(const PlacedPtr& placed, const std::string& question);
   std::string listing_key(const Placed& placed) const;
 
@@ -164,20 +172,21 @@ class Catalog {
                       const Result<hub::RepoPage>& answer);
   void add_names(RepoListing& listing, const hub::RepoPage& page);
   void note_listed(const std::string& question);
-  void end_repo_list(const RepoListing& listing, const Result<bool>& answer);
   void list(const std::string& question, std::uint32_t parent, const std::string& owner,
             Duration ttl, Done<bool> done);
   Result<NameTable::Name> ensure_owner(const std::string& owner);
   void take_root_name(const std::string& name, const Result<hub::RepoPage>& answer);
 
   std::optional<UnixSeconds> time_of(const std::string& kind, const std::string& rest) const;
-  void note_refusal(const std::string& text, const Error& error);
+  void note_refusal(const Place& place, const Error& error, Duration kept);
+  void note_unkept(const Result<void>& stored, const std::string& consequence);
   std::optional<Error> refusal(const std::string& text) const;
 
   const CatalogOptions options_;
   hub::HubClient& hub_;
   cache::MetaStore& meta_;
   Logger& log_;
+  const std::shared_ptr<FailureLog> failures_;
   const Clock& clock_;
   std::unique_ptr<NameTable> names_;
   std::weak_ptr<Catalog> self_;
@@ -195,7 +204,9 @@ class Catalog {
   std::unordered_map<std::uint32_t, Listed> snapshots_ GUARDED_BY(mutex_);
   std::list<std::uint32_t> snapshot_order_ GUARDED_BY(mutex_);  // most recent first
   std::uint64_t snapshot_entries_ GUARDED_BY(mutex_) = 0;
-  std::unordered_map<std::string, Refusal> refused_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Refusal> refused_ GUARDED_BY(mutex_);  // by Place::text()
+  std::uint64_t denials_forgotten_ GUARDED_BY(mutex_) = 0;               // how often
+  std::optional<UnixSeconds> token_changed_ GUARDED_BY(mutex_);
   std::vector<std::weak_ptr<PlaceListener>> listeners_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;
 };

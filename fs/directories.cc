@@ -7,7 +7,7 @@
 namespace hubvfs::fs {
 
 void HubFilesystem::opendir(NodeId node, Reply<OpenFlags> reply) {
-  reply = pending_.hold<OpenFlags>(std::move(reply));
+  reply = hold<OpenFlags>("list", node, std::move(reply));
   if (!reply) return;
   const auto listed = [reply](const Result<bool>& done) {
     if (!done) return reply(done.error());
@@ -92,7 +92,7 @@ void HubFilesystem::fill_control(std::uint64_t cookie, const Fill& fill) const {
 
 // Nothing is filled in once the mount is closed: what `fill` writes to is gone with the reply.
 void HubFilesystem::readdir(NodeId node, std::uint64_t cookie, Fill fill, Done reply) {
-  const auto owed = pending_.owe<void>(std::move(reply));
+  const auto owed = pending_.owe<void>(telling<void>("list", node, std::move(reply)));
   if (!owed) return;
   const auto give = [owed, self = shared_from_this(), node, cookie,
                      fill = std::move(fill)](const auto& fill_items) {

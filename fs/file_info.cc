@@ -31,7 +31,7 @@ std::string HubFilesystem::blob_xattr(const Located& at, const std::string& name
 }
 
 void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::string> reply) {
-  reply = pending_.hold<std::string>(std::move(reply));
+  reply = hold<std::string>("getxattr", node, std::move(reply));
   if (!reply) return;
   const Error none{ErrorCode::kNoAttribute, "no such attribute"};
   if (!name.starts_with(kPrefix)) return reply(none);
@@ -64,7 +64,7 @@ void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::st
 }
 
 void HubFilesystem::listxattr(NodeId node, Reply<std::vector<std::string>> reply) {
-  reply = pending_.hold<std::vector<std::string>>(std::move(reply));
+  reply = hold<std::vector<std::string>>("listxattr", node, std::move(reply));
   if (!reply) return;
   // No question about a repo that was only listed: `ls -l` asks this of everything.
   std::vector<std::string> names;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "fs/failure_lines.h"
+
 namespace hubvfs::fs {
 namespace {
 
@@ -53,6 +55,26 @@ void HubFilesystem::place_changed(const Place& place, const PlacedPtr& before) {
   }
   MutexLock lock(notifier_mutex_);
   if (notifier_ != nullptr) notifier_->invalidate_entry(parent, place.name());
+}
+
+// ---- what failed
+
+// The repo, or what might be one.
+std::string HubFilesystem::subject_of(NodeId node, const std::string& name) const {
+  if (mount_.repo) return place_.text();
+  if (node.serial != 0) {
+    const PlacedPtr placed = parts_.catalog->placed(node.serial);
+    return placed ? placed->place.text() : "";
+  }
+  const auto known = parts_.catalog->names().at(node.entry);
+  if (!known) return name;  // the root's
+  if (known->kind == NameTable::Kind::kRepo) return place_of(*known).text();
+  return name.empty() ? known->name : known->name + "/" + name;
+}
+
+void HubFilesystem::tell(const char* operation, const std::string& subject,
+                         const Error& error) const {
+  note_failure(*parts_.failures, operation, subject, error);
 }
 
 // ---- nodes
@@ -171,7 +193,7 @@ Entry HubFilesystem::snapshot_entry(const Located& at) const {
 // ---- lookup
 
 void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> reply) {
-  reply = pending_.hold<Entry>(std::move(reply));
+  reply = hold<Entry>("lookup", parent, std::move(reply), name);
   if (!reply) return;
   if (name.size() > 255) return reply(Error{ErrorCode::kNameTooLong, "a name over 255 bytes"});
   if (in_tree(parent)) {
@@ -208,6 +230,7 @@ void HubFilesystem::lookup_at_root(const std::string& name, Reply<Entry> reply) 
                                            const Result<NameTable::Name>& found) {
     if (found) return reply(self->name_entry(*found));
     if (found.error().code != ErrorCode::kNotFound) return reply(found.error());
+    self->tell("lookup", name, found.error());
     reply(self->absent(self->parts_.catalog->absent_for(name)));
   });
 }
@@ -238,12 +261,15 @@ void HubFilesystem::take_repo(const NameTable::Name& owner, const std::string& n
                               const Reply<Entry>& reply) {
   if (!answer) {
     const ErrorCode code = answer.error().code;
-    if (code == ErrorCode::kNotFound)
+    if (code == ErrorCode::kNotFound) {
+      tell("lookup", place.text(), answer.error());
       return reply(absent(parts_.catalog->absent_for(place.text())));
+    }
     const bool refused = code == ErrorCode::kGated || code == ErrorCode::kPermissionDenied;
     const auto known = parts_.catalog->names().find(owner.number, name);
-    if (!refused && known && known->listed) return reply(name_entry(*known));  // the Hub is away
-    return reply(answer.error());
+    if (refused || !known || !known->listed) return reply(answer.error());
+    note_stale(*parts_.failures, place.text(), answer.error());
+    return reply(name_entry(*known));
   }
   if (answer->placed) return reply(placed_entry(answer->placed));
   Place target = place;
@@ -259,7 +285,7 @@ void HubFilesystem::take_repo(const NameTable::Name& owner, const std::string& n
 }
 
 void HubFilesystem::getattr(NodeId node, Reply<Entry> reply) {
-  reply = pending_.hold<Entry>(std::move(reply));
+  reply = hold<Entry>("stat", node, std::move(reply));
   if (!reply) return;
   if (is_repo_root(node)) return reply(repo_root_entry());
   if (in_tree(node)) {
@@ -285,7 +311,7 @@ void HubFilesystem::getattr(NodeId node, Reply<Entry> reply) {
 }
 
 void HubFilesystem::readlink(NodeId node, Reply<std::string> reply) {
-  reply = pending_.hold<std::string>(std::move(reply));
+  reply = hold<std::string>("readlink", node, std::move(reply));
   if (!reply) return;
   const auto name = in_tree(node) ? parts_.catalog->names().at(node.entry) : std::nullopt;
   if (!name || name->kind != NameTable::Kind::kSymlink) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "base/failure_log.h"
 #include "base/mutex.h"
 #include "fs/backend.h"
 #include "fs/catalog.h"
@@ -29,6 +30,7 @@ struct MountParts {
   OpenTable& table;
   std::shared_ptr<OpenTable> keeps_table;  // null where the keeper's is borrowed
   Logger& log;
+  std::shared_ptr<FailureLog> failures;
   const Clock& clock;
 };
 
@@ -88,6 +90,23 @@ class HubFilesystem final : public Operations,
   void locate_in(const PlacedPtr& placed, std::uint32_t number, Reply<Located> reply);
   void locate_root(Reply<Located> reply);
 
+  // The reply of `operation` on `node` (a lookup: of `name` in it), which tells the log when it is
+  // an error. No reply runs once close() has returned: this outlives it.
+  template <typename T>
+  Reply<T> telling(const char* operation, NodeId node, Reply<T> reply, std::string name = {}) {
+    return [this, operation, node, name = std::move(name),
+            reply = std::move(reply)](const Result<T>& result) {
+      if (!result) tell(operation, subject_of(node, name), result.error());
+      reply(result);
+    };
+  }
+  template <typename T>
+  Reply<T> hold(const char* operation, NodeId node, Reply<T> reply, const std::string& name = {}) {
+    return pending_.hold<T>(telling<T>(operation, node, std::move(reply), name));
+  }
+  void tell(const char* operation, const std::string& subject, const Error& error) const;
+  std::string subject_of(NodeId node, const std::string& name) const;
+
   static constexpr const char* kControlDir = ".hubvfs";
   static Error stale();
   // A node of the whole tree above its repos.
@@ -133,7 +152,8 @@ class HubFilesystem final : public Operations,
   void open_located(NodeId node, const Located& at, bool asked_again, const OpenReply& reply);
   Result<std::shared_ptr<OpenBlob>> open_blob(const Located& at);
   void keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, bool opened);
-  static Error gated(const Located& at);
+  bool pages_are_good(NodeId node, const OpenBlob& blob);
+  Error gated(const Located& at) const;
   std::string blob_xattr(const Located& at, const std::string& name) const;
 
   const BackendOptions options_;
@@ -146,6 +166,8 @@ class HubFilesystem final : public Operations,
 
   mutable Mutex mutex_;                                                        // rank 1
   std::unordered_map<std::uint64_t, OpenFile> open_files_ GUARDED_BY(mutex_);  // by raw node id
+  // Of nodes whose content came wrong: how often it had when the kernel last let go of its pages.
+  std::unordered_map<std::uint64_t, std::uint64_t> flushed_ GUARDED_BY(mutex_);
 
   Mutex notifier_mutex_;  // rank 5: held while the notifier queues, so that close() ends its use
   KernelNotifier* notifier_ GUARDED_BY(notifier_mutex_);

@@ -23,12 +23,14 @@ void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<Snapsho
     if (it != snapshots_.end()) {
       snapshot_order_.splice(snapshot_order_.begin(), snapshot_order_, it->second.used);
       found = it->second.snapshot;
-      again = want_unmasked && found->masked() && clock_.now() - it->second.asked >= kMaskedTtl;
+      const auto& asked = it->second.asked;
+      again = want_unmasked && found->masked() && (!asked || clock_.now() - *asked >= kMaskedTtl);
     }
   }
   if (found && !again) return done(found);
   if (!again) {
-    if (auto stored = load_snapshot(placed)) return done(stored);
+    const auto stored = load_snapshot(placed);
+    if (stored && !(want_unmasked && stored->masked())) return done(stored);
   }
   const std::string question = std::to_string(placed->serial);
   if (listing_.join(question, std::move(done))) ask_listing(placed, question);
@@ -38,7 +40,7 @@ SnapshotPtr Catalog::load_snapshot(const PlacedPtr& placed) {
   auto stored = meta_.get(placed->space, listing_key(*placed));
   if (!stored || !*stored) return nullptr;
   auto decoded = Snapshot::decode(**stored);
-  if (decoded) return remember(placed, std::move(*decoded));
+  if (decoded) return remember(placed, std::move(*decoded), {});
   log_.warning(placed->place.text() + ": " + decoded.error().context + ", asked again");
   return nullptr;
 }
@@ -64,22 +66,22 @@ void Catalog::ask_listing(const PlacedPtr& placed, const std::string& question) 
       [weak = self_, placed, question, entries](const Result<bool>& answer) {
         const auto self = weak.lock();
         if (!self) return;
-        if (!answer) {
-          return self->listing_.finish(question, answer.error().within(placed->place.text()));
-        }
+        if (!answer) return self->listing_.finish(question, answer.error());
         Snapshot made = Snapshot::build(*entries);
         entries->clear();
         if (made.hidden_total() > 0) {
           self->log_.warning(placed->place.text() + ": " + std::to_string(made.hidden_total()) +
                              " names that no directory may hold were left out");
         }
-        auto stored = self->meta_.put(placed->space, self->listing_key(*placed), made.encode());
-        if (!stored) self->log_.warning(stored.error().context);
-        self->listing_.finish(question, self->remember(placed, std::move(made)));
+        self->note_unkept(self->meta_.put(placed->space, self->listing_key(*placed), made.encode()),
+                          "a listing will be asked again after a restart");
+        self->listing_.finish(question,
+                              self->remember(placed, std::move(made), self->clock_.now()));
       });
 }
 
-SnapshotPtr Catalog::remember(const PlacedPtr& placed, Snapshot snapshot) {
+SnapshotPtr Catalog::remember(const PlacedPtr& placed, Snapshot snapshot,
+                              std::optional<TimePoint> asked) {
   auto made = std::make_shared<const Snapshot>(std::move(snapshot));
   MutexLock lock(mutex_);
   const auto it = snapshots_.find(placed->serial);
@@ -89,7 +91,7 @@ SnapshotPtr Catalog::remember(const PlacedPtr& placed, Snapshot snapshot) {
     snapshots_.erase(it);
   }
   snapshot_order_.push_front(placed->serial);
-  snapshots_[placed->serial] = {made, clock_.now(), snapshot_order_.begin()};
+  snapshots_[placed->serial] = {made, asked, snapshot_order_.begin()};
   snapshot_entries_ += made->size();
   while (snapshot_entries_ > kSnapshotEntriesInMemory && snapshot_order_.size() > 1) {
     const auto oldest = snapshots_.find(snapshot_order_.back());

@@ -11,12 +11,18 @@ constexpr std::size_t kUncountedOpenFiles = 4096;
 
 }  // namespace
 
-Error HubFilesystem::gated(const Located& at) {
-  return {ErrorCode::kGated, at.placed->info.id.name + " is gated and not granted"};
+// What its listing masks is not to be had.
+Error HubFilesystem::gated(const Located& at) const {
+  const hub::RepoId& repo = at.placed->info.id;
+  return {ErrorCode::kGated,
+          repo.name + " is gated, and this user has no access to its files: ask for access at " +
+              options_.endpoint + "/" + hub::route_prefix(repo.type) + repo.name +
+              ", signed in (HF_TOKEN), or wait until it is granted"};
 }
 
 void HubFilesystem::open(NodeId node, Reply<OpenFlags> reply) {
-  const OpenReply owed = pending_.owe<OpenFlags>(std::move(reply));
+  const OpenReply owed =
+      pending_.owe<OpenFlags>(telling<OpenFlags>("open", node, std::move(reply)));
   if (!owed) return;
   if (node.passthrough) return owed->give(stale());  // looked up again, as the node that is read
   if (control_text(node)) {
@@ -54,7 +60,7 @@ void HubFilesystem::open_located(NodeId node, const Located& at, bool asked_agai
     reply->run([&](const Reply<OpenFlags>& answer) {
       self->keep_open(node, blob, true);
       OpenFlags flags;
-      flags.keep_cache = true;
+      flags.keep_cache = self->pages_are_good(node, *blob);
       answer(flags);
     });
   };
@@ -86,6 +92,18 @@ void HubFilesystem::keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob
   file.counted |= counted;
 }
 
+// Not so where the content came wrong since the kernel last let go of its pages, which it does at
+// an open that does not keep them.
+bool HubFilesystem::pages_are_good(NodeId node, const OpenBlob& blob) {
+  const std::uint64_t wrong = parts_.reader->times_wrong(blob);
+  if (wrong == 0) return true;
+  MutexLock lock(mutex_);
+  std::uint64_t& flushed = flushed_[node.raw()];
+  if (flushed == wrong) return true;
+  flushed = wrong;
+  return false;
+}
+
 void HubFilesystem::release(NodeId node) {
   if (node.serial == 0) return;  // of .hubvfs, not counted
   OpenFile last;                 // let go after the lock
@@ -99,7 +117,7 @@ void HubFilesystem::release(NodeId node) {
 
 void HubFilesystem::read(NodeId node, std::uint64_t offset, std::size_t size,
                          std::function<void(const Result<ByteView>&)> reply) {
-  reply = pending_.hold<ByteView>(std::move(reply));
+  reply = hold<ByteView>("read", node, std::move(reply));
   if (!reply) return;
   reads_.fetch_add(1, std::memory_order_relaxed);
   if (node.serial == 0) {

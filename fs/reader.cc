@@ -12,7 +12,9 @@
 
 #include "base/digest.h"
 #include "base/mutex.h"
-#include "fs/read_ahead.h"
+#include "base/text.h"
+#include "cache/names.h"
+#include "fs/open_blob.h"
 
 namespace hubvfs::fs {
 namespace {
@@ -20,67 +22,12 @@ namespace {
 constexpr std::uint64_t kMaxPart = 8u << 20;  // bytes of one read-ahead request
 constexpr Duration kFirstBackoff = std::chrono::seconds(1);
 constexpr Duration kMaxBackoff = std::chrono::seconds(30);
+constexpr Duration kMaxDenial = std::chrono::seconds(10);  // a grant comes without notice
+constexpr Duration kNoVerdict = std::chrono::seconds(2);   // of content that is not whole any more
+constexpr Duration kLateVerdict = std::chrono::seconds(10);
 constexpr Duration kExpiryGrace = std::chrono::seconds(2);
 constexpr std::size_t kRememberedMismatches = 1024;
-
-// One read that could not be answered at once.
-struct ReadJob {
-  ReadJob(ByteRange asked, std::size_t pieces, Reader::Done callback)
-      : range(asked), out(asked.size()), outstanding(pieces), done(std::move(callback)) {}
-
-  void piece_arrived() {
-    if (outstanding.fetch_sub(1) == 1 && !answered.exchange(true)) done(ByteView(out));
-  }
-  void fail(const Error& error) {
-    if (!answered.exchange(true)) done(error);
-  }
-
-  const ByteRange range;
-  Bytes out;  // each piece writes its own part of it
-  std::atomic<std::size_t> outstanding;
-  std::atomic<bool> answered{false};
-  const Reader::Done done;
-};
-using JobPtr = std::shared_ptr<ReadJob>;
-
-struct Waiter {
-  JobPtr job;
-  ByteRange range;  // within the block
-  std::uint64_t out_offset = 0;
-  TimePoint since;
-};
-
-struct Part;
-
-// A block on its way. All but `data` is guarded by the blob's mutex. Bytes of `data` below `filled`
-// never change; those above are written by the fetch's thread alone.
-struct BlockFetch {
-  std::uint64_t block = 0;
-  std::shared_ptr<Bytes> data;
-  std::size_t filled = 0;
-  std::vector<Waiter> waiters;
-  std::shared_ptr<Part> part;
-};
-using BlockFetchPtr = std::shared_ptr<BlockFetch>;
-
-// One ranged request for neighbouring blocks. `id` and `progress` are guarded by the blob's mutex,
-// the rest but `priority` is constant once it is queued.
-struct Part {
-  std::shared_ptr<OpenBlob> blob;
-  std::vector<BlockFetchPtr> blocks;
-  std::uint64_t bytes = 0;
-  std::atomic<hub::Priority> priority{hub::Priority::kDemand};
-  std::optional<hub::FetchId> id;
-  TimePoint progress;
-};
-using PartPtr = std::shared_ptr<Part>;
-using Parts = std::vector<PartPtr>;
-
-struct Failure {
-  Error error;
-  TimePoint until;
-  Duration backoff;
-};
+constexpr std::size_t kRememberedFailures = 256;
 
 // Copies what has arrived to whoever waited for it. No lock may be held.
 void deliver(const Bytes& data, const std::vector<Waiter>& waiters) {
@@ -91,47 +38,22 @@ void deliver(const Bytes& data, const std::vector<Waiter>& waiters) {
   }
 }
 
+bool is_denial(ErrorCode code) {
+  return code == ErrorCode::kNotFound || code == ErrorCode::kGated ||
+         code == ErrorCode::kPermissionDenied;
+}
+
+std::string name_of(const hub::FileRef& file) {
+  return file.repo.name + "/" + escape_for_log(file.path, 200);
+}
+
 }  // namespace
-
-class OpenBlob {
- public:
-  OpenBlob(std::shared_ptr<cache::Blob> stored_blob, hub::FileRef file_ref,
-           hub::HubClient& fetched_by, std::uint64_t block)
-      : stored(std::move(stored_blob)),
-        file(std::move(file_ref)),
-        hub(fetched_by),
-        size(file.content.size()),
-        block_size(block),
-        read_ahead(size, block) {}
-
-  std::uint64_t block_length(std::uint64_t block) const {
-    return std::min(block_size, size - block * block_size);
-  }
-  // Such content is checked against its hash before anybody gets a byte of it.
-  bool one_block() const { return size <= block_size; }
-  ByteRange within_block(ByteRange range, std::uint64_t block) const {
-    const std::uint64_t start = block * block_size;
-    return {std::max(range.begin, start) - start,
-            std::min(range.end, start + block_size) - start};
-  }
-
-  const std::shared_ptr<cache::Blob> stored;
-  const hub::FileRef file;
-  hub::HubClient& hub;
-  const std::uint64_t size;
-  const std::uint64_t block_size;
-
-  Mutex mutex;  // rank 3
-  std::map<std::uint64_t, BlockFetchPtr> fetching GUARDED_BY(mutex);
-  std::map<std::uint64_t, Failure> failed GUARDED_BY(mutex);
-  std::optional<Error> refused GUARDED_BY(mutex);  // its content proved wrong twice
-  ReadAhead read_ahead GUARDED_BY(mutex);
-};
 
 class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
  public:
-  ReaderCore(const ReaderOptions& options, cache::BlobStore& store, Logger& log, const Clock& clock)
-      : options_(options), store_(store), log_(log), clock_(clock) {}
+  ReaderCore(const ReaderOptions& options, cache::BlobStore& store,
+             std::shared_ptr<FailureLog> failures, const Clock& clock)
+      : options_(options), store_(store), failures_(std::move(failures)), clock_(clock) {}
 
   Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
                                          hub::HubClient& hub);
@@ -139,6 +61,10 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   void expire();
   void close();
   void on_verdict(const cache::BlobKey& key, const Result<void>& verdict);
+  int times_wrong_in_a_row(const cache::BlobKey& key) const;
+  std::uint64_t times_wrong(const cache::BlobKey& key) const;
+  void forget_denials();
+  void forget_wrong();
   ReaderStats stats() const;
 
  private:
@@ -163,16 +89,29 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   void on_bytes(Part& part, std::uint64_t offset, ByteView bytes);
   void block_complete(OpenBlob& blob, const BlockFetchPtr& fetch);
   void on_done(Part& part, const Result<void>& result);
-  bool count_mismatch(const cache::BlobKey& key);
+  TimePoint note_failed_block(OpenBlob& blob, std::uint64_t block, const Error& error);
+  void keep_failing(const std::shared_ptr<OpenBlob>& blob, TimePoint until);
+  void let_go_of_failing();
+  JobPtr make_job(ByteRange range, std::size_t pieces, Reader::Done done);
+  void give_doubtful(OpenBlob& blob, ByteRange range, ByteView bytes, const Reader::Done& done);
+  void release_held(OpenBlob& blob, const Result<void>& verdict);
+  static bool waits_in_vain(const OpenBlob& blob, TimePoint now);
+  Error count_mismatch(const cache::BlobKey& key, const OpenBlob* blob, const Error& mismatch);
   void refetch(const std::shared_ptr<OpenBlob>& blob, const BlockFetchPtr& fetch);
   std::shared_ptr<Bytes> reserved_buffer(std::uint64_t size);
   void release(std::uint64_t bytes);
   std::vector<std::shared_ptr<OpenBlob>> live_blobs();
   void fail_waiters(const std::vector<Waiter>& waiters, const Error& error);
 
+  struct Wrong {
+    int in_a_row = 0;
+    std::uint64_t ever = 0;
+    Error last;
+  };
+
   const ReaderOptions options_;
   cache::BlobStore& store_;
-  Logger& log_;
+  const std::shared_ptr<FailureLog> failures_;
   const Clock& clock_;
 
   std::atomic<bool> closed_{false};
@@ -184,7 +123,9 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
 
   mutable Mutex mutex_;  // rank 4
   std::unordered_map<cache::BlobKey, std::weak_ptr<OpenBlob>, KeyHash> blobs_ GUARDED_BY(mutex_);
-  std::unordered_map<cache::BlobKey, int, KeyHash> mismatches_ GUARDED_BY(mutex_);
+  std::unordered_map<cache::BlobKey, Wrong, KeyHash> wrong_ GUARDED_BY(mutex_);
+  // Those that nobody may have open now: whoever opens one again meets its failure again.
+  std::deque<std::pair<std::shared_ptr<OpenBlob>, TimePoint>> failing_ GUARDED_BY(mutex_);
   std::deque<PartPtr> queued_ GUARDED_BY(mutex_);  // demand before the rest
   std::uint64_t reserved_ GUARDED_BY(mutex_) = 0;  // of memory_budget
 };
@@ -192,20 +133,23 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
 Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space,
                                                    const hub::FileRef& file, hub::HubClient& hub) {
   const cache::BlobKey key{space, file.content};
+  std::shared_ptr<OpenBlob> known;
   {
     MutexLock lock(mutex_);
-    const auto wrong = mismatches_.find(key);
-    if (wrong != mismatches_.end() && wrong->second > 1) {
-      return {ErrorCode::kCorrupt, file.content.to_string() + " was refused: it came wrong twice"};
-    }
+    const auto wrong = wrong_.find(key);
+    if (wrong != wrong_.end() && wrong->second.in_a_row > 1) return wrong->second.last;
     const auto it = blobs_.find(key);
-    if (it != blobs_.end()) {
-      if (auto blob = it->second.lock()) return blob;
-    }
+    if (it != blobs_.end()) known = it->second.lock();
+  }
+  if (known) {
+    MutexLock lock(known->mutex);
+    known->refused.reset();  // it came wrong once: whoever opens it now gets it from its start
+    known->doubtful = known->judged_block.has_value();
+    return known;
   }
   auto stored = store_.open(key, options_.endpoint);
   if (!stored) return stored.error();
-  auto blob = std::make_shared<OpenBlob>(*stored, file, hub, store_.block_size());
+  auto blob = std::make_shared<OpenBlob>(*stored, file, hub, store_.block_size(), clock_.awake());
   MutexLock lock(mutex_);
   std::weak_ptr<OpenBlob>& slot = blobs_[key];
   if (auto other = slot.lock()) return other;
@@ -224,17 +168,16 @@ void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Re
   const std::span<std::byte> view(scratch.data(), range.size());
   if (blob->stored->read(range.begin, view)) {
     plan_read_ahead(blob, range, false);
-    return done(ByteView(view));
+    return blob->doubtful ? give_doubtful(*blob, range, view, done) : done(ByteView(view));
   }
   const std::uint64_t first = range.begin / blob->block_size;
   const std::uint64_t last = (range.end - 1) / blob->block_size;
-  waiting_.fetch_add(1, std::memory_order_relaxed);
-  const auto job = std::make_shared<ReadJob>(
-      range, last - first + 1,
-      [self = shared_from_this(), done = std::move(done)](const Result<ByteView>& bytes) {
-        self->waiting_.fetch_sub(1, std::memory_order_relaxed);
-        done(bytes);
-      });
+  const JobPtr job = make_job(range, last - first + 1,
+                              [self = shared_from_this(), blob, range,
+                               done = std::move(done)](const Result<ByteView>& bytes) {
+                                if (!bytes || !blob->doubtful) return done(bytes);
+                                self->give_doubtful(*blob, range, *bytes, done);
+                              });
   Parts parts;
   for (std::uint64_t block = first; block <= last; ++block) {
     if (!piece_from_store(*blob, job, block)) await_block(blob, job, block, parts);
@@ -243,6 +186,34 @@ void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Re
   enqueue(parts);
   plan_read_ahead(blob, range, true);
   if (closed_) job->fail({ErrorCode::kCancelled, "the filesystem is stopping"});
+}
+
+JobPtr ReaderCore::make_job(ByteRange range, std::size_t pieces, Reader::Done done) {
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  return std::make_shared<ReadJob>(
+      range, pieces,
+      [self = shared_from_this(), done = std::move(done)](const Result<ByteView>& bytes) {
+        self->waiting_.fetch_sub(1, std::memory_order_relaxed);
+        done(bytes);
+      });
+}
+
+// Nobody must get the whole of a content before it is known to be right.
+void ReaderCore::give_doubtful(OpenBlob& blob, ByteRange range, ByteView bytes,
+                               const Reader::Done& done) {
+  std::optional<Error> refused;
+  {
+    MutexLock lock(blob.mutex);
+    refused = blob.refused;
+    if (!refused && blob.waits_for_verdict(range)) {
+      const JobPtr job = make_job(range, 1, done);
+      std::copy(bytes.begin(), bytes.end(), job->out.begin());
+      blob.held.push_back(job);
+      return;
+    }
+  }
+  if (refused) return done(*refused);
+  done(bytes);
 }
 
 // A failure is remembered for a moment: after an error the kernel asks again page by page.
@@ -432,9 +403,12 @@ void ReaderCore::on_bytes(Part& part, std::uint64_t offset, ByteView bytes) {
     offset += taken.size();
     bytes = bytes.subspan(taken.size());
     const bool complete = at + taken.size() == length;
+    const bool is_last =
+        complete && !blob.one_block() && blob.stored->cached_bytes() + length == blob.size;
     std::vector<Waiter> served;
     {
       MutexLock lock(blob.mutex);
+      if (is_last) blob.await_verdict(block, clock_.awake());  // before anybody can have its end
       fetch->filled = at + taken.size();
       part.progress = clock_.awake();
       if (!complete && !blob.one_block()) {
@@ -457,9 +431,7 @@ void ReaderCore::block_complete(OpenBlob& blob, const BlockFetchPtr& fetch) {
     digest.update(*fetch->data);
     const std::string found = digest.finish_hex();
     if (found != blob.file.content.hex()) {
-      on_verdict(blob.stored->key(),
-                 {ErrorCode::kCorrupt, blob.file.path + " of " + blob.file.repo.name + " is " +
-                                           blob.file.content.hex() + " by its id, but " + found});
+      on_verdict(blob.stored->key(), cache::wrong_hash(blob.file.content, found));
       return refetch(fetch->part->blob, fetch);
     }
   }
@@ -499,6 +471,7 @@ void ReaderCore::on_done(Part& part, const Result<void>& result) {
   const Error error = result ? Error{ErrorCode::kInternal, "a fetch ended before its last byte"}
                              : result.error();
   std::vector<BlockFetchPtr> ended;  // their buffers are given back after the lock
+  std::optional<TimePoint> failed_until;
   {
     MutexLock lock(blob.mutex);
     for (const BlockFetchPtr& fetch : part.blocks) {
@@ -507,12 +480,7 @@ void ReaderCore::on_done(Part& part, const Result<void>& result) {
       ended.push_back(fetch);
       blob.fetching.erase(it);
       if (!fetch->waiters.empty() && error.code != ErrorCode::kCancelled) {
-        Failure& failure = blob.failed[fetch->block];
-        failure.backoff = failure.backoff.count() == 0
-                              ? kFirstBackoff
-                              : std::min(failure.backoff * 2, kMaxBackoff);
-        failure.error = error;
-        failure.until = clock_.now() + failure.backoff;
+        failed_until = note_failed_block(blob, fetch->block, error);
       }
       std::move(fetch->waiters.begin(), fetch->waiters.end(), std::back_inserter(waiters));
       fetch->waiters.clear();
@@ -523,11 +491,44 @@ void ReaderCore::on_done(Part& part, const Result<void>& result) {
     fetch->data.reset();
   }
   part.blocks.clear();
-  if (!waiters.empty() && !closed_) {
-    log_.warning("read of " + blob.file.path + " of " + blob.file.repo.name + ": " +
-                 to_string(error.code) + ": " + error.context);
-  }
+  if (failed_until) keep_failing(part.blob, *failed_until);
   fail_waiters(waiters, error);
+}
+
+// With the blob's mutex held.
+TimePoint ReaderCore::note_failed_block(OpenBlob& blob, std::uint64_t block,
+                                        const Error& error) NO_THREAD_SAFETY_ANALYSIS {
+  Failure& failure = blob.failed[block];
+  failure.backoff =
+      failure.backoff.count() == 0
+          ? kFirstBackoff
+          : std::min(failure.backoff * 2, is_denial(error.code) ? kMaxDenial : kMaxBackoff);
+  failure.error = error;
+  failure.until = clock_.now() + failure.backoff;
+  return failure.until;
+}
+
+// Beyond its last close: a program that opens, fails and closes again and again asks no more often
+// than one that reads on.
+void ReaderCore::keep_failing(const std::shared_ptr<OpenBlob>& blob, TimePoint until) {
+  std::shared_ptr<OpenBlob> oldest;  // let go after the lock
+  MutexLock lock(mutex_);
+  if (closed_) return;
+  failing_.emplace_back(blob, until);
+  if (failing_.size() <= kRememberedFailures) return;
+  oldest = std::move(failing_.front().first);
+  failing_.pop_front();
+}
+
+void ReaderCore::let_go_of_failing() {
+  std::vector<std::shared_ptr<OpenBlob>> past;
+  MutexLock lock(mutex_);
+  const TimePoint now = clock_.now();
+  std::erase_if(failing_, [&](auto& item) {
+    if (!closed_ && item.second > now) return false;
+    past.push_back(std::move(item.first));
+    return true;
+  });
 }
 
 void ReaderCore::fail_waiters(const std::vector<Waiter>& waiters, const Error& error) {
@@ -535,32 +536,86 @@ void ReaderCore::fail_waiters(const std::vector<Waiter>& waiters, const Error& e
 }
 
 void ReaderCore::on_verdict(const cache::BlobKey& key, const Result<void>& verdict) {
-  if (verdict) {
-    MutexLock lock(mutex_);
-    mismatches_.erase(key);
-    return;
-  }
-  corrupt_.fetch_add(1, std::memory_order_relaxed);
-  const bool refuse = count_mismatch(key);
-  log_.error("content does not match its hash, " +
-             std::string(refuse ? "refused from now on: " : "fetched again: ") +
-             verdict.error().context);
-  if (!refuse) return;
   std::shared_ptr<OpenBlob> blob;
   {
     MutexLock lock(mutex_);
     const auto it = blobs_.find(key);
     if (it != blobs_.end()) blob = it->second.lock();
+    const auto wrong = wrong_.find(key);
+    if (verdict && wrong != wrong_.end()) wrong->second.in_a_row = 0;
   }
-  if (!blob) return;
-  MutexLock lock(blob->mutex);
-  blob->refused = Error{ErrorCode::kCorrupt, verdict.error().context};
+  if (verdict) {
+    if (blob) release_held(*blob, verdict);
+    return;
+  }
+  corrupt_.fetch_add(1, std::memory_order_relaxed);
+  const Error error = count_mismatch(key, blob.get(), verdict.error());
+  failures_->note(LogLevel::kError, "content " + error.cause, error.context);
+  if (blob) release_held(*blob, error);
 }
 
-bool ReaderCore::count_mismatch(const cache::BlobKey& key) {
+// The error for those who read it. A larger file may have given them wrong bytes already, so even
+// the first time is an error for them; the next to open it gets it anew.
+Error ReaderCore::count_mismatch(const cache::BlobKey& key, const OpenBlob* blob,
+                                 const Error& mismatch) {
+  const std::string what = blob != nullptr ? name_of(blob->file) + ": " : "";
   MutexLock lock(mutex_);
-  if (mismatches_.size() >= kRememberedMismatches) mismatches_.clear();
-  return ++mismatches_[key] > 1;
+  if (wrong_.size() >= kRememberedMismatches) wrong_.clear();
+  Wrong& wrong = wrong_[key];
+  ++wrong.ever;
+  const bool refused = ++wrong.in_a_row > 1;
+  const char* next = refused ? ": it came wrong twice and is refused; look for what changes it on "
+                               "its way, then mount anew"
+                             : ": it is fetched again when it is next asked for";
+  wrong.last = {ErrorCode::kCorrupt, what + mismatch.context + next,
+                key.content.hex() + (refused ? " refused" : "")};
+  return wrong.last;
+}
+
+// For those who were held back, and where it is wrong for all who read it.
+void ReaderCore::release_held(OpenBlob& blob, const Result<void>& verdict) {
+  std::vector<JobPtr> held;
+  {
+    MutexLock lock(blob.mutex);
+    blob.judged_block.reset();
+    held.swap(blob.held);
+    // One block was given to nobody: the first time it is just fetched again.
+    if (!verdict && (!blob.one_block() || times_wrong_in_a_row(blob.stored->key()) > 1)) {
+      blob.refused = verdict.error();
+    }
+    blob.doubtful = blob.refused.has_value();
+  }
+  for (const JobPtr& job : held) {
+    if (verdict) {
+      job->piece_arrived();
+    } else {
+      job->fail(verdict.error());
+    }
+  }
+}
+
+int ReaderCore::times_wrong_in_a_row(const cache::BlobKey& key) const {
+  MutexLock lock(mutex_);
+  const auto it = wrong_.find(key);
+  return it == wrong_.end() ? 0 : it->second.in_a_row;
+}
+
+std::uint64_t ReaderCore::times_wrong(const cache::BlobKey& key) const {
+  MutexLock lock(mutex_);
+  const auto it = wrong_.find(key);
+  return it == wrong_.end() ? 0 : it->second.ever;
+}
+
+void ReaderCore::forget_denials() {
+  for (const auto& blob : live_blobs()) {
+    MutexLock lock(blob->mutex);
+    std::erase_if(blob->failed, [](const auto& item) { return is_denial(item.second.error.code); });
+  }
+}
+
+void ReaderCore::forget_wrong() {
+  MutexLock lock(mutex_);
+  for (auto& [key, wrong] : wrong_) wrong.in_a_row = 0;
 }
 
 std::shared_ptr<Bytes> ReaderCore::reserved_buffer(std::uint64_t size) {
@@ -588,12 +643,15 @@ std::vector<std::shared_ptr<OpenBlob>> ReaderCore::live_blobs() {
 }
 
 void ReaderCore::expire() {
+  let_go_of_failing();
   const TimePoint now = clock_.awake();  // after a suspend, parked reads go again
   const Duration limit = options_.read_deadline + kExpiryGrace;
   for (const auto& blob : live_blobs()) {
     std::vector<Waiter> late;
+    bool no_verdict = false;
     {
       MutexLock lock(blob->mutex);
+      no_verdict = blob->judged_block && waits_in_vain(*blob, now);
       for (auto& [block, fetch] : blob->fetching) {
         const TimePoint progress = fetch->part->progress;
         std::erase_if(fetch->waiters, [&](const Waiter& waiter) {
@@ -603,8 +661,21 @@ void ReaderCore::expire() {
         });
       }
     }
-    fail_waiters(late, {ErrorCode::kTimedOut, "no bytes arrived before the read's deadline"});
+    if (no_verdict) release_held(*blob, {});
+    if (late.empty()) continue;
+    const auto waited = std::chrono::duration_cast<std::chrono::seconds>(options_.read_deadline);
+    fail_waiters(late,
+                 {ErrorCode::kTimedOut, "fetch of " + name_of(blob->file) + ": nothing came for " +
+                                            std::to_string(waited.count()) +
+                                            " s: check the network, or raise read.deadline"});
   }
+}
+
+// With the blob's mutex held. No verdict comes of what is not whole any more (the store could not
+// keep it), and a large file that did not come in order takes long to hash.
+bool ReaderCore::waits_in_vain(const OpenBlob& blob, TimePoint now) NO_THREAD_SAFETY_ANALYSIS {
+  const Duration waited = now - blob.judging_since;
+  return waited >= kLateVerdict || (waited >= kNoVerdict && !blob.stored->complete());
 }
 
 void ReaderCore::close() {
@@ -619,9 +690,11 @@ void ReaderCore::close() {
   for (const PartPtr& part : queued) on_done(*part, stopping);
   for (const auto& blob : live_blobs()) {
     std::vector<Waiter> waiters;
+    std::vector<JobPtr> held;
     std::vector<hub::FetchId> ids;
     {
       MutexLock lock(blob->mutex);
+      held.swap(blob->held);
       for (auto& [block, fetch] : blob->fetching) {
         std::move(fetch->waiters.begin(), fetch->waiters.end(), std::back_inserter(waiters));
         fetch->waiters.clear();
@@ -629,8 +702,10 @@ void ReaderCore::close() {
       }
     }
     fail_waiters(waiters, stopping);
+    for (const JobPtr& job : held) job->fail(stopping);
     for (const hub::FetchId id : ids) blob->hub.cancel(id);
   }
+  let_go_of_failing();
 }
 
 ReaderStats ReaderCore::stats() const {
@@ -638,9 +713,9 @@ ReaderStats ReaderCore::stats() const {
   return {reads_, waited_, waiting_, fetched_, reserved_, corrupt_};
 }
 
-Reader::Reader(const ReaderOptions& options, cache::BlobStore& store, Logger& log,
-               const Clock& clock)
-    : core_(std::make_shared<ReaderCore>(options, store, log, clock)) {
+Reader::Reader(const ReaderOptions& options, cache::BlobStore& store,
+               std::shared_ptr<FailureLog> failures, const Clock& clock)
+    : core_(std::make_shared<ReaderCore>(options, store, std::move(failures), clock)) {
   store.on_verdict([weak = std::weak_ptr(core_)](const cache::BlobKey& key, Result<void> verdict) {
     if (const auto core = weak.lock()) core->on_verdict(key, verdict);
   });
@@ -660,6 +735,14 @@ void Reader::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done d
 }
 
 const cache::Blob& Reader::stored(const OpenBlob& blob) { return *blob.stored; }
+
+std::uint64_t Reader::times_wrong(const OpenBlob& blob) const {
+  return core_->times_wrong(blob.stored->key());
+}
+
+void Reader::forget_denials() { core_->forget_denials(); }
+
+void Reader::forget_wrong() { core_->forget_wrong(); }
 
 void Reader::expire() { core_->expire(); }
 

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/failure_log.h"
 #include "cache/blob_store.h"
 #include "hub/hub_client.h"
 
@@ -42,20 +42,32 @@ class Reader {
 
   // `store` and the hubs given to open() must outlive every callback of those: close the reader,
   // then destroy the hubs, then the reader and the store.
-  Reader(const ReaderOptions& options, cache::BlobStore& store, Logger& log, const Clock& clock);
+  Reader(const ReaderOptions& options, cache::BlobStore& store,
+         std::shared_ptr<FailureLog> failures, const Clock& clock);
   ~Reader();  // closes
   // What is parked ends with kCancelled, and so does every later read.
   void close();
 
   // `file` and `hub` say where missing blocks come from and whose token asks for them. The same
   // content in a namespace gives the same OpenBlob, which asks as who opened it first.
-  // kIo: the store's index fails. kCorrupt: this content was refused before.
+  // kIo: the store's index fails. kCorrupt: this content came wrong twice and is refused.
   Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
                                          hub::HubClient& hub);
-  // `range` is not empty and within the content.
+  // `range` is not empty and within the content. Content of one block is checked before a byte of
+  // it is given. Of a larger one only the whole can be: the block that comes last is held back
+  // until it was (for 10 s at most), so that nobody gets all of a wrong one, and when it proves
+  // wrong all reads fail until it is opened again.
   void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
   // What the store has of it.
   static const cache::Blob& stored(const OpenBlob& blob);
+  // How often its content has proved wrong since this was made: bytes of it that others keep, from
+  // before the last time, are not to be trusted.
+  std::uint64_t times_wrong(const OpenBlob& blob) const;
+
+  // The user has another token: what was denied is asked again.
+  void forget_denials();
+  // Content that came wrong twice is tried again when it is next opened.
+  void forget_wrong();
 
   // Ends reads whose deadline passed. To be called about once a second.
   void expire();

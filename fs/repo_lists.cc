@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "fs/catalog.h"
+#include "fs/failure_lines.h"
 #include "fs/node_id.h"
 #include "hub/names.h"
 
@@ -47,15 +48,25 @@ void Catalog::list(const std::string& question, std::uint32_t parent, const std:
   const auto listed = time_of("listed", question);
   const auto limit = std::chrono::duration_cast<std::chrono::seconds>(ttl).count();
   const UnixSeconds age = listed ? clock_.unix_now() - *listed : 0;
-  if (listed && (options_.offline || (age >= 0 && age < limit))) return done(true);
+  bool seen = listed.has_value();  // by whoever looks now
+  {
+    MutexLock lock(mutex_);
+    if (seen && token_changed_) seen = *listed > *token_changed_;
+  }
+  if (listed && options_.offline) return done(true);
+  if (seen && age >= 0 && age < limit) return done(true);
   // What was ever listed is shown at once and looked at again beside; else the caller waits, and
   // gets what is known if the Hub cannot be reached.
-  Done<bool> waiting = [self = self_.lock(), parent, done](const Result<bool>& answer) {
+  const std::string subject = owner.empty() ? "the owners" : owner;
+  Done<bool> waiting = [self = self_.lock(), parent, subject, done](const Result<bool>& answer) {
     if (answer || self->names_->children(parent, 0, 1).empty()) return done(answer);
+    note_stale(*self->failures_, subject, answer.error());
     done(true);
   };
-  if (listed) {
-    waiting = [](const Result<bool>&) {};
+  if (seen) {
+    waiting = [self = self_.lock(), subject](const Result<bool>& answer) {
+      if (!answer) note_stale(*self->failures_, subject, answer.error());
+    };
     done(true);
   }
   if (!repo_lists_.join(question, std::move(waiting))) return;
@@ -79,7 +90,8 @@ void Catalog::add_names(RepoListing& listing, const hub::RepoPage& page) {
     if (!hub::is_repo_name(repo.id.name) || (shared() && repo.is_private)) continue;
     if (listing.owner.empty()) {
       if (!place.owner().empty()) {
-        if (auto made = ensure_owner(place.owner()); !made) log_.warning(made.error().context);
+        const auto made = ensure_owner(place.owner());
+        note_unkept(made ? Result<void>() : made.error(), "a name is not listed");
       }
       continue;
     }
@@ -89,7 +101,8 @@ void Catalog::add_names(RepoListing& listing, const hub::RepoPage& page) {
     name.parent = listing.parent;
     name.name = place.name();
     name.modified = repo.last_modified;
-    if (auto put = names_->put(name); !put) log_.warning(put.error().context);
+    const auto put = names_->put(name);
+    note_unkept(put ? Result<void>() : put.error(), "a name is not listed");
     listing.seen.push_back(name.name);
   }
 }
@@ -97,9 +110,8 @@ void Catalog::add_names(RepoListing& listing, const hub::RepoPage& page) {
 void Catalog::note_listed(const std::string& question) {
   ByteWriter now;
   now.integer(static_cast<std::uint64_t>(clock_.unix_now()));
-  if (auto put = meta_.put(options_.own, key("listed", question), now.bytes()); !put) {
-    log_.warning(put.error().context);
-  }
+  note_unkept(meta_.put(options_.own, key("listed", question), now.bytes()),
+              "a list will be asked again after a restart");
 }
 
 bool Catalog::was_listed(const std::string& owner) const {
@@ -108,29 +120,20 @@ bool Catalog::was_listed(const std::string& owner) const {
 
 void Catalog::take_repo_page(const std::shared_ptr<RepoListing>& listing,
                              const Result<hub::RepoPage>& answer) {
-  if (!answer) return end_repo_list(*listing, answer.error());
+  if (!answer) return repo_lists_.finish(listing->question, answer.error());
   add_names(*listing, *answer);
   if (answer->next.empty() || --listing->pages_left == 0) {
     if (answer->next.empty() && !listing->owner.empty()) {
       names_->retain_listed(listing->parent, listing->seen);
     }
-    return end_repo_list(*listing, true);
+    note_listed(listing->question);
+    return repo_lists_.finish(listing->question, true);
   }
   hub_.list_repos(options_.type, listing->owner, answer->next,
                   clock_.now() + options_.metadata_deadline,
                   [weak = self_, listing](const Result<hub::RepoPage>& next) {
                     if (const auto self = weak.lock()) self->take_repo_page(listing, next);
                   });
-}
-
-void Catalog::end_repo_list(const RepoListing& listing, const Result<bool>& answer) {
-  if (answer) {
-    note_listed(listing.question);
-  } else {
-    log_.warning("listing " + (listing.owner.empty() ? std::string("the owners") : listing.owner) +
-                 ": " + answer.error().context);
-  }
-  repo_lists_.finish(listing.question, answer);
 }
 
 Result<NameTable::Name> Catalog::ensure_owner(const std::string& owner) {
@@ -147,10 +150,11 @@ Result<NameTable::Name> Catalog::ensure_owner(const std::string& owner) {
 }
 
 void Catalog::find_root_name(const std::string& name, Done<NameTable::Name> done) {
-  if (!Place::parse("", name)) {
+  const auto place = Place::parse("", name);
+  if (!place) {
     return done(Error{ErrorCode::kNotFound, "not a name of the Hub: " + escape_for_log(name)});
   }
-  if (auto refused = refusal(name)) return done(*refused);
+  if (auto refused = refusal(place->text())) return done(*refused);
   if (!root_names_.join(name, std::move(done))) return;
   if (!hub::is_repo_name_part(name)) return take_root_name(name, hub::RepoPage{});  // NAME@REV
   hub_.list_repos(options_.type, name, "", clock_.now() + options_.metadata_deadline,
@@ -161,7 +165,7 @@ void Catalog::find_root_name(const std::string& name, Done<NameTable::Name> done
 
 // An owner if the Hub lists repos of that name; else perhaps a legacy or renamed id.
 void Catalog::take_root_name(const std::string& name, const Result<hub::RepoPage>& answer) {
-  if (!answer) return root_names_.finish(name, answer.error().within(name));
+  if (!answer) return root_names_.finish(name, answer.error());
   if (!answer->repos.empty()) {
     const auto owner = ensure_owner(name);
     if (!owner) return root_names_.finish(name, owner.error());

@@ -72,7 +72,7 @@ Duration HubFilesystem::name_timeout(NodeId parent, const PlacedPtr& placed) {
 // All below the mount is to be of one commit. An answer that overtakes this is kept for
 // metadata.ttl at most.
 void HubFilesystem::forget_names_below_root(const PlacedPtr& before) {
-  const SnapshotPtr old = parts_.catalog->stored_snapshot(before);
+  const SnapshotPtr old = before ? parts_.catalog->stored_snapshot(before) : nullptr;
   const auto folder = old ? find_folder(before, old) : Result<Located>(stale());
   MutexLock lock(notifier_mutex_);
   if (notifier_ == nullptr) return;
@@ -110,10 +110,7 @@ void HubFilesystem::check_folder(const PlacedPtr& placed, const Done& reply) {
         const std::string url = self->mount_.repo->url();
         if (!got) return reply(got.error().within(url));
         if (placed->info.gate != hub::Gate::kNone && (*got)->masked()) {
-          return reply(Error{ErrorCode::kGated,
-                             url + ": gated, and this user has no access yet: ask for it at " +
-                                 self->options_.endpoint + "/" +
-                                 hub::route_prefix(placed->info.id.type) + placed->info.id.name});
+          return reply(self->gated({placed, *got, 0}).within(url));
         }
         const auto folder = self->find_folder(placed, *got);
         reply(folder ? Result<void>() : Result<void>(folder.error()));

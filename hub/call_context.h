@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/failure_log.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "hub/curl_engine.h"
@@ -60,6 +61,7 @@ struct CallContext {
   CurlEngine& engine;
   const Clock& clock;
   Logger& log;
+  FailureLog& failures;
   HubCounters& counters;
   RedirectPolicy policy;
   ProxySettings proxies;

@@ -61,10 +61,12 @@ class CurlHubClient final : public HubClient {
       : offline_(options.offline),
         offline_because_(options.offline_because),
         clock_(clock),
+        failures_(log, clock),
         engine_(std::move(engine)),
         context_{*engine_,
                  clock,
                  log,
+                 failures_,
                  counters_,
                  {endpoint, options.redirect_hosts},
                  ProxySettings::from_environment(),
@@ -87,6 +89,7 @@ class CurlHubClient final : public HubClient {
   FetchId fetch(FetchRequest request) override;
   void cancel(FetchId id) override;
   void raise_priority(FetchId id, Priority priority) override;
+  void on_token_change(std::function<void()> changed) override;
   HubStats stats() const override { return counters_.snapshot(); }
 
  private:
@@ -111,12 +114,14 @@ class CurlHubClient final : public HubClient {
   template <typename T>
   Result<T> checked(Result<T> read, const std::string& what);
   void begin_fetch(FetchId id, FetchRequest& request);
+  void watch_token();
   void retire(std::unique_ptr<HttpCall> call);
   void end_all();
 
   const bool offline_;
   const std::string offline_because_;
   const Clock& clock_;
+  FailureLog failures_;
   HubCounters counters_;
   std::atomic<FetchId> next_fetch_{1};
 
@@ -128,6 +133,9 @@ class CurlHubClient final : public HubClient {
   std::unordered_map<FetchId, std::unique_ptr<FileFetch>> fetches_;
   std::vector<std::unique_ptr<HttpCall>> ended_;  // destroyed when no call of theirs is running
   CallId next_ask_ = 1;
+  std::function<void()> on_token_change_;
+  std::uint64_t token_changes_ = 0;  // those that it was told of
+  bool token_watched_ = false;
   bool ending_ = false;
 };
 
@@ -140,13 +148,12 @@ bool CurlHubClient::refuse(const Result<void>& valid, const Done<T>& done) {
   return true;
 }
 
-// What was read from an answer that came whole; a failure is the Hub's, counted and logged.
+// What was read from an answer that came whole; a failure is the Hub's, and counted.
 template <typename T>
 Result<T> CurlHubClient::checked(Result<T> read, const std::string& what) {
   if (read) return read;
-  const Error error = read.error().within(what);
+  const Error error{read.error().code, what + ": " + read.error().context + ": check the endpoint"};
   counters_.note_end(error, clock_.unix_now());
-  context_.log.warning(error.context);
   return error;
 }
 
@@ -317,6 +324,29 @@ void CurlHubClient::begin_fetch(FetchId id, FetchRequest& request) {
   FileFetch& started = *call;
   fetches_.emplace(id, std::move(call));
   started.begin();
+}
+
+void CurlHubClient::on_token_change(std::function<void()> changed) {
+  if (offline_) return;
+  engine_->post([this, changed = std::move(changed)]() mutable {
+    on_token_change_ = std::move(changed);
+    if (token_watched_) return;
+    token_watched_ = true;
+    (void)context_.token.ask();
+    token_changes_ = context_.token.changes();
+    watch_token();
+  });
+}
+
+// Where everything is answered from what is known, no request would notice a login.
+void CurlHubClient::watch_token() {
+  constexpr Duration kWatchEvery = std::chrono::seconds(1);
+  (void)context_.token.ask();
+  if (context_.token.changes() != token_changes_) {
+    token_changes_ = context_.token.changes();
+    if (on_token_change_) on_token_change_();
+  }
+  engine_->after(clock_.now() + kWatchEvery, [this] { watch_token(); });
 }
 
 void CurlHubClient::cancel(FetchId id) {

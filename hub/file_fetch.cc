@@ -237,7 +237,8 @@ bool FileFetch::made_progress() {
 void FileFetch::completed(const HttpHead&) {
   if (body_is_whole()) return conclude({});
   // A body without a length that ended early: libcurl takes it for whole.
-  retry_later({ErrorCode::kUnavailable, bad_answer("the body ended early").context},
+  retry_later({ErrorCode::kUnavailable,
+               what() + ": the body from " + url().origin() + " ended early: check the network"},
               made_progress());
 }
 

@@ -47,7 +47,7 @@ void HttpCall::stop_timer(TimerId& timer) {
 }
 
 Error HttpCall::bad_answer(const std::string& why) const {
-  return {ErrorCode::kBadAnswer, what() + ": " + why};
+  return error_of_bad_answer(asked_, url_, why);
 }
 
 bool HttpCall::refuse(Error error) {
@@ -66,8 +66,9 @@ void HttpCall::arm_deadline() {
   deadline_timer_ = context_.engine.after(context_.clock.now() + time_left(), [this] {
     deadline_timer_ = 0;
     if (time_left() > Duration::zero()) return arm_deadline();  // it has moved on
-    const Error late{ErrorCode::kTimedOut, what() + ": no progress before the deadline"};
-    conclude(last_error_ ? last_error_->within(late.context + "; before that") : late);
+    const std::string late = what() + ": no progress before the deadline";
+    conclude(last_error_ ? last_error_->within(late + "; before that")
+                         : Error{ErrorCode::kTimedOut, late + ": check the network"});
   });
 }
 
@@ -80,7 +81,7 @@ void HttpCall::conclude(Result<void> result) {
   if (!result) {
     const Error& error = result.error();
     context_.counters.note_end(error, context_.clock.unix_now());
-    log_failure(error);
+    context_.log.debug(error.context);
     note_outage(error);
   }
   concluded(std::move(result));
@@ -91,14 +92,6 @@ void HttpCall::start_chain(const Url& url) {
   hops_ = 0;
   visited_ = {url.text()};
   send();
-}
-
-void HttpCall::log_failure(const Error& error) {
-  if (error.code == ErrorCode::kCancelled) return;
-  if (kind_ == Kind::kFile && error.code != ErrorCode::kBadAnswer) return;
-  if (kind_ == Kind::kMetadata && (!admitted_ || probe_)) return context_.log.debug(error.context);
-  if (error.code == ErrorCode::kNotFound) return context_.log.info(error.context);
-  context_.log.warning(error.context);
 }
 
 // A 429 holds back the requests that the same quota counts, not only the one it answered.
@@ -127,7 +120,8 @@ void HttpCall::note_outage(const Error& error) {
   if (!admitted_ || context_.outage.answers() != answers_before_) return;
   if (error.code != ErrorCode::kUnavailable && error.code != ErrorCode::kTimedOut) return;
   if (context_.outage.note_failure(error, heard_5xx_, context_.clock.now())) {
-    context_.log.warning(
+    context_.failures.note(
+        LogLevel::kWarning, "outage",
         "the Hub cannot be reached: what is cached goes on, and it is asked again every 5 s");
   }
   if (!context_.outage.is_on()) return;
@@ -188,9 +182,9 @@ void HttpCall::check_pace() {
   context_.engine.cancel(transfer_);
   transfer_ = 0;
   if (takes_body_ && body_is_whole()) return completed(head_);
-  retry_later({ErrorCode::kTimedOut, what() + ": " + url_.origin() +
-                                         (has_head_ ? " stalled" : " does not answer") +
-                                         ": check the network, or ask again later"},
+  const std::string cause = url_.origin() + (has_head_ ? " stalled" : " does not answer");
+  retry_later({ErrorCode::kTimedOut,
+               what() + ": " + cause + ": check the network, or ask again later", cause},
               made_progress());
 }
 
@@ -219,7 +213,7 @@ bool HttpCall::on_head(const HttpHead& head) {
     if (head.status >= 500) heard_5xx_ = true;
     if (head.status < 500 && context_.outage.note_answer()) {
       context_.counters.note_reachable();
-      context_.log.info("the Hub answers again");
+      context_.failures.note(LogLevel::kInfo, "outage", "the Hub answers again");
     }
   }
   if (head.status != 200 && head.status != 206) return true;
@@ -289,8 +283,8 @@ void HttpCall::follow() {
     return conclude(checked.error().within(what()));
   }
   if (kind_ == Kind::kMetadata && !target->same_origin(context_.policy.endpoint)) {
-    return conclude(bad_answer("redirect to " + target->origin() +
-                               ": if that is the Hub, make it the endpoint"));
+    return conclude({ErrorCode::kBadAnswer, what() + ": redirect to " + target->origin() +
+                                                ": if that is the Hub, make it the endpoint"});
   }
   if (std::find(visited_.begin(), visited_.end(), target->text()) != visited_.end()) {
     return conclude(bad_answer("redirect loop"));
@@ -315,7 +309,7 @@ void HttpCall::judge_refusal() {
   // What is wrong is what the token was told, not that nobody else may have it.
   const Error& told = refused_ && !gated ? *refused_ : error;
   if (recover(head_, told)) return;
-  if (told.code == ErrorCode::kPermissionDenied && !token_.empty()) {
+  if (told.code == ErrorCode::kPermissionDenied && !token_.empty() && !is_disabled(head_)) {
     context_.counters.note_refused_token(context_.token.origin());
   }
   conclude(told);
@@ -333,7 +327,10 @@ void HttpCall::judge_limit() {
   if (at_endpoint() && left && left->remaining == 0) {
     context_.holds[static_cast<std::size_t>(quota())] = {until, limit, context_.token.changes()};
     context_.counters.note_limit(context_.unix_of(until));
-    if (*told < time_left()) context_.log.warning(error.context);
+    if (*told < time_left()) {
+      context_.failures.note(LogLevel::kWarning,
+                             "limit " + std::to_string(static_cast<int>(quota())), error.context);
+    }
   }
   ++context_.counters.retries;
   wait_until(until, error);

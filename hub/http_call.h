@@ -13,8 +13,8 @@ namespace hubvfs::hub {
 
 // One thing asked of the Hub, however many requests it takes: redirects followed by us, the token
 // sent to the endpoint's origin only, refusals asked again without it, waits that the Hub orders,
-// and retries, all within a deadline. Failures of metadata are logged here, those of a file's bytes
-// by whoever wanted them.
+// and retries, all within a deadline. What it ends with is for its caller to log, who knows whether
+// somebody waits for it.
 //
 // Lives on the engine's thread. It ends by concluded(), once; its owner then destroys it, not from
 // within that call. Destroying it earlier ends it silently.
@@ -77,7 +77,6 @@ class HttpCall : public TransferObserver {
   bool held_back();
   bool given_up();
   void note_outage(const Error& error);
-  void log_failure(const Error& error);
   Duration time_left() const { return deadline_ - context_.clock.awake(); }
   void judge_broken(const TransferEnd& end);
   void judge_status();

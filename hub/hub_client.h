@@ -100,6 +100,11 @@ class HubClient {
   // For a read-ahead that a reader now waits for.
   virtual void raise_priority(FetchId id, Priority priority) = 0;
 
+  // `changed` is called, as callbacks are, when calls go out with another token than before: a
+  // second after a login or a logout at the latest. It takes the place of the one before; {} ends
+  // that.
+  virtual void on_token_change(std::function<void()> changed) = 0;
+
   virtual HubStats stats() const = 0;
 };
 

@@ -20,7 +20,7 @@ std::string access_hint(const Asked& asked, const std::string& token) {
 }
 
 std::string denial_hint(const HttpHead& head, const std::string& token) {
-  if (head.error_message == kDisabled) return "the Hub has disabled this repo";
+  if (is_disabled(head)) return "the Hub has disabled this repo, for everybody: ask its owner";
   if (token.empty()) return "set HF_TOKEN to a token that may";
   return token + " was refused: log in anew (hf auth login) or set one that may";
 }
@@ -61,8 +61,16 @@ Error error_of_answer(const HttpHead& head, const Asked& asked, const Url& url,
       if (head.status < 500 && head.status != 408) {
         return {ErrorCode::kBadAnswer, why + "not what a Hub says to a GET: check the endpoint"};
       }
-      return {ErrorCode::kUnavailable, why + "it is in trouble, ask again later"};
+      return {ErrorCode::kUnavailable, why + "it is in trouble, ask again later",
+              "HTTP " + std::to_string(head.status) + " " + url.origin()};
   }
+}
+
+bool is_disabled(const HttpHead& head) { return head.error_message == kDisabled; }
+
+Error error_of_bad_answer(const Asked& asked, const Url& url, const std::string& why) {
+  return {ErrorCode::kBadAnswer, asked.what + ": " + why + ", from " + url.origin() +
+                                     ": check the endpoint, and what is in between"};
 }
 
 Error error_of_content_host(const HttpHead& head, const Asked& asked, const Url& url) {
@@ -99,25 +107,28 @@ Error error_of_transfer(const TransferEnd& end, const Asked& asked, const Url& u
   const ErrorCode code = end.bad_answer ? ErrorCode::kBadAnswer : ErrorCode::kUnavailable;
   const std::string start = asked.what + ": ";
   const std::string detail = " (" + end.failure + "): ";
+  const auto error = [&](const std::string& cause, const char* next_step) {
+    return Error{code, start + cause + detail + next_step, cause};
+  };
   switch (end.hop) {
     case Hop::kName:
-      return {code, start + "DNS has no address for " + url.host + detail +
-                        "check the network and the endpoint's name"};
+      return error("DNS has no address for " + url.host,
+                   "check the network and the endpoint's name");
     case Hop::kProxy:
-      return {code, start + "the proxy " + without_userinfo(proxy) + " does not lead to " +
-                        url.origin() + detail + "check HTTPS_PROXY and NO_PROXY"};
+      return error("the proxy " + without_userinfo(proxy) + " does not lead to " + url.origin(),
+                   "check HTTPS_PROXY and NO_PROXY");
     case Hop::kConnect:
-      return {code, start + "cannot connect to " + url.origin() + detail +
-                        "check the network, and that the server is up"};
+      return error("cannot connect to " + url.origin(),
+                   "check the network, and that the server is up");
     case Hop::kTls:
-      return {code, start + "TLS with " + url.origin() + " failed" + detail +
-                        (end.untrusted ? "check the clock, or name its CA in SSL_CERT_FILE"
-                                       : "check for a proxy or firewall in between")};
+      return error("TLS with " + url.origin() + " failed",
+                   end.untrusted ? "check the clock, or name its CA in SSL_CERT_FILE"
+                                 : "check for a proxy or firewall in between");
     case Hop::kAnswer:
       break;
   }
-  return {code, start + url.origin() + (end.bad_answer ? " answered" : " broke off") + detail +
-                    (end.bad_answer ? "check the endpoint" : "check the network")};
+  return error(url.origin() + (end.bad_answer ? " answered" : " broke off"),
+               end.bad_answer ? "check the endpoint" : "check the network");
 }
 
 Error offline_error(const std::string& because) {

@@ -32,6 +32,12 @@ Error error_of_limit(const Asked& asked, const Url& url, const std::string& limi
 // `the limit of 500 "api" requests in 300 s is used up`, as far as the answer tells.
 std::string limit_of(const HttpHead& head);
 
+// An answer that no Hub gives: "200 instead of 206".
+Error error_of_bad_answer(const Asked& asked, const Url& url, const std::string& why);
+
+// Whether a 403 is about the repo, whoever asks.
+bool is_disabled(const HttpHead& head);
+
 // A transfer that broke: at which hop. `proxy` is the one it went through, "" for none.
 Error error_of_transfer(const TransferEnd& end, const Asked& asked, const Url& url,
                         const std::string& proxy);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <ostream>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
@@ -121,15 +122,38 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? "-" : std::to_string(part * 100 / whole) + "%";
 }
 
+// What keeps the Hub from answering, and what its user can do about that.
+void print_trouble(const Values& v, std::ostream& out) {
+  constexpr const char* kIndent = "         ";
+  const UnixSeconds now = SystemClock().unix_now();
+  const std::string outage = v.text("hub.outage");
+  const auto seconds = [&](const char* path) {
+    return static_cast<UnixSeconds>(v.number(path)) - now;
+  };
+  if (!outage.empty()) {
+    out << kIndent << "cannot be reached for " << -seconds("hub.outage_since") << " s: " << outage
+        << "\n";
+  }
+  if (const std::string last = v.text("hub.last_failure"); !last.empty() && last != outage) {
+    out << kIndent << "last failure " << -seconds("hub.last_failure_at") << " s ago: " << last
+        << "\n";
+  }
+  if (const UnixSeconds left = seconds("hub.limited_until"); left > 0) {
+    out << kIndent << "too many requests were made: it takes more in " << left << " s\n";
+  }
+  if (const std::string token = v.text("hub.refused_token"); !token.empty()) {
+    out << kIndent << "refuses the token from " << token
+        << ": log in anew (hf auth login) or set one that may\n";
+  }
+}
+
 void print_values(const Values& v, std::ostream& out) {
   const std::string shows = v.text("repo").empty() ? v.text("type") : v.text("repo");
   out << "  hub    " << v.text("endpoint") << " (" << shows << ")"
       << (v.flag("offline") ? ", offline" : "") << "; " << v.number("hub.requests") << " requests, "
       << human_bytes(v.number("hub.bytes_received")) << " received, " << v.number("hub.failures")
       << " failures, " << v.number("hub.retries") << " retries\n";
-  if (!v.text("hub.last_failure").empty()) {
-    out << "         last failure: " << v.text("hub.last_failure") << "\n";
-  }
+  print_trouble(v, out);
   out << "  reads  " << v.number("reads.total") << ", of these waited for the hub "
       << v.number("reads.waited") << ", waiting now " << v.number("reads.waiting_now") << "\n";
   const std::uint64_t hits = v.number("cache.hits");

@@ -3,9 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "cache/memory_cache.h"
 #include "tests/fs/waiting.h"
 #include "tests/support/fake_hub_client.h"
+#include "tests/support/list_logger.h"
 #include "tests/support/manual_clock.h"
 
 namespace hubvfs::fs {
@@ -40,7 +44,7 @@ class CatalogTest : public testing::Test {
   void TearDown() override { stop(); }
   void start() {
     options_.endpoint = "http://hub";
-    catalog_ = *Catalog::create(options_, *hub_, meta_, log_, clock_);
+    catalog_ = *Catalog::create(options_, *hub_, meta_, log_, failures_, clock_);
     catalog_->add_listener(changes_);
   }
   void stop() {
@@ -69,7 +73,8 @@ class CatalogTest : public testing::Test {
   std::string first_;
   CatalogOptions options_;
   ManualClock clock_;
-  NullLogger log_;
+  ListLogger log_;
+  std::shared_ptr<FailureLog> failures_ = std::make_shared<FailureLog>(log_, clock_);
   std::shared_ptr<RecordingListener> changes_ = std::make_shared<RecordingListener>();
   cache::MemoryMetaStore meta_;
   std::shared_ptr<Catalog> catalog_;
@@ -298,6 +303,112 @@ TEST_F(CatalogTest, MaskedListingsAreAskedAgainAfterTenSeconds) {
   EXPECT_TRUE(ask()->masked()) << "not again so soon";
   clock_.advance(seconds(11));
   EXPECT_FALSE(ask()->masked());
+}
+
+TEST_F(CatalogTest, DenialsAreRememberedForTenSeconds) {
+  hub_->fail_metadata(2, {ErrorCode::kPermissionDenied, "403"});
+  EXPECT_EQ(resolve("llm").error().code, ErrorCode::kPermissionDenied);
+  clock_.advance(seconds(9));
+  EXPECT_EQ(resolve("llm").error().code, ErrorCode::kPermissionDenied);
+  clock_.advance(seconds(2));
+  EXPECT_EQ(resolve("llm").error().code, ErrorCode::kPermissionDenied);
+  clock_.advance(seconds(11));
+  EXPECT_TRUE(resolve("llm")) << "both failures of the Hub are used up";
+}
+
+TEST_F(CatalogTest, AnotherTokenForgetsWhatWasDeniedAndTellsTheKernels) {
+  hub_->set_visible(repo_, false);
+  EXPECT_EQ(resolve("llm").error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(resolve("llm@dev").error().code, ErrorCode::kNotFound);
+  hub_->set_visible(repo_, true);
+  EXPECT_EQ(resolve("llm").error().code, ErrorCode::kNotFound) << "remembered";
+  catalog_->forget_denials();
+  EXPECT_TRUE(resolve("llm"));
+  std::map<std::string, PlacedPtr> told;
+  for (const auto& [place, before] : changes_->all()) told[place] = before;
+  EXPECT_EQ(told,
+            (std::map<std::string, PlacedPtr>{{"acme/llm", nullptr}, {"acme/llm@dev", nullptr}}));
+}
+
+TEST_F(CatalogTest, ADenialOfTheOldTokenIsNotRememberedForTheNew) {
+  hub_->set_visible(repo_, false);
+  hub_->hold_metadata(true);
+  Answer<Catalog::Resolved> old;
+  catalog_->resolve(*Place::parse("acme", "llm"), old.callback());
+  catalog_->forget_denials();
+  hub_->hold_metadata(false);
+  EXPECT_EQ(old.get().error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(catalog_->absent_for("acme/llm"), Duration::zero());
+  hub_->set_visible(repo_, true);
+  EXPECT_TRUE(resolve("llm"));
+}
+
+TEST_F(CatalogTest, AMaskedListingIsAskedAgainAtOnceWithAnotherTokenAndAfterARestart) {
+  const hub::RepoId gated{hub::RepoType::kModel, "acme/gated"};
+  hub_->commit(gated, {{"model.bin", {"weights", true}}});
+  hub_->set_gate(gated, hub::Gate::kManual, false);
+  const auto ask = [&] {
+    Answer<SnapshotPtr> answer;
+    catalog_->snapshot(resolve("gated")->placed, true, answer.callback());
+    return *answer.get();
+  };
+  EXPECT_TRUE(ask()->masked());
+  stop();
+  start();
+  hub_->set_gate(gated, hub::Gate::kManual, true);
+  EXPECT_FALSE(ask()->masked()) << "nobody knows how old the stored one is";
+  hub_->set_gate(gated, hub::Gate::kManual, false);
+  const std::string again = hub_->commit(gated, {{"model.bin", {"weights", true}}});
+  const auto pinned = [&] {
+    Answer<SnapshotPtr> answer;
+    catalog_->snapshot(resolve("gated@" + again)->placed, true, answer.callback());
+    return *answer.get();
+  };
+  EXPECT_TRUE(pinned()->masked());
+  hub_->set_gate(gated, hub::Gate::kManual, true);
+  EXPECT_TRUE(pinned()->masked());
+  catalog_->forget_denials();
+  EXPECT_FALSE(pinned()->masked());
+}
+
+TEST_F(CatalogTest, AnOwnerIsListedAgainWithAnotherToken) {
+  Answer<NameTable::Name> found;
+  catalog_->find_root_name("acme", found.callback());
+  const NameTable::Name owner = *found.get();
+  const auto names = [&] {
+    Answer<bool> listed;
+    catalog_->list_owner(owner, listed.callback());
+    EXPECT_TRUE(listed.get());
+    std::set<std::string> all;
+    for (const auto& name : catalog_->names().children(owner.number, 0, 99)) all.insert(name.name);
+    return all;
+  };
+  EXPECT_EQ(names(), std::set<std::string>{"llm"});
+  hub_->commit({hub::RepoType::kModel, "acme/secret"}, {{"a", {"1", false}}});
+  EXPECT_EQ(names(), std::set<std::string>{"llm"}) << "listed a moment ago";
+  clock_.advance(seconds(2));
+  catalog_->forget_denials();
+  EXPECT_EQ(names(), (std::set<std::string>{"llm", "secret"}));
+  clock_.advance(seconds(2));
+  catalog_->forget_denials();
+  hub_->fail_metadata(1, {ErrorCode::kUnavailable, "the Hub is down"});
+  EXPECT_EQ(names(), (std::set<std::string>{"llm", "secret"})) << "stale before error";
+  EXPECT_NE(log_.text().find("what is known of acme is shown: the Hub is down"), std::string::npos)
+      << log_.text();
+}
+
+TEST_F(CatalogTest, TheLogTellsThatWhatIsShownMayBeStaleAndWhy) {
+  ASSERT_TRUE(resolve("llm"));
+  for (int i = 0; i < 10; ++i) {
+    clock_.advance(minutes(6));
+    hub_->fail_metadata(1, {ErrorCode::kUnavailable, "the Hub is down"});
+    ASSERT_TRUE(resolve("llm"));
+    let_checks_end();
+  }
+  const auto lines = log_.lines();
+  ASSERT_EQ(lines.size(), 10u) << "one each time, since they are minutes apart";
+  EXPECT_EQ(lines[0].text, "what is known of acme/llm is shown: the Hub is down");
+  EXPECT_EQ(lines[0].level, LogLevel::kWarning);
 }
 
 }  // namespace

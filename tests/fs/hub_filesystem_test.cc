@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <future>
 
 #include "cache/memory_cache.h"
 #include "fs/backend.h"
 #include "tests/fs/sync_mount.h"
 #include "tests/support/fake_hub_client.h"
+#include "tests/support/list_logger.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/recording_notifier.h"
 #include "tests/support/temp_dir.h"
@@ -52,7 +54,7 @@ class HubFilesystemTest : public testing::Test {
   BackendOptions options_;
   MountOptions mount_{hub::RepoType::kModel, false, {}, 7};
   ManualClock clock_;
-  NullLogger log_;
+  ListLogger log_;
   std::unique_ptr<OpenTable> table_ = *OpenTable::make_private(log_);
   RecordingNotifier notifier_;
   cache::MemoryMetaStore meta_;
@@ -343,6 +345,117 @@ TEST_F(HubFilesystemTest, ClosingAnswersParkedLookupsAndReads) {
   fs_->lookup(kRoot, "acme", parked.callback());
   fs_->close();
   EXPECT_EQ(parked.get().error().code, ErrorCode::kCancelled);
+}
+
+// ---- what the log says of failures
+
+TEST_F(HubFilesystemTest, AFailureThatIsRepeatedIsOneLine) {
+  const hub::RepoId gated{hub::RepoType::kModel, "acme/gated"};
+  hub_->commit(gated, {{"a.bin", {"1", true}}, {"b.bin", {"2", true}}, {"c.json", {"3", false}}});
+  hub_->set_gate(gated, hub::Gate::kManual, false);
+  for (int i = 0; i < 100; ++i) {
+    for (const char* name : {"a.bin", "b.bin", "c.json"}) {
+      EXPECT_EQ(fs_.open(fs_.walk(std::string("acme/gated/") + name)).error().code,
+                ErrorCode::kGated);
+    }
+  }
+  ASSERT_EQ(log_.lines().size(), 1u) << log_.text();
+  const std::string line = log_.lines()[0].text;
+  EXPECT_EQ(line.find("open: Permission denied: acme/gated is gated"), 0u) << line;
+  EXPECT_NE(line.find("ask for access at http://hub/acme/gated,"), std::string::npos) << line;
+  EXPECT_EQ(log_.lines()[0].level, LogLevel::kWarning);
+}
+
+TEST_F(HubFilesystemTest, NamesThatPeopleProbeForAreNoLines) {
+  const NodeId repo = fs_.walk("acme/llm");
+  for (const char* name : {".git", "HEAD", "node_modules"}) {
+    EXPECT_FALSE(fs_.lookup(repo, name)->exists);
+  }
+  EXPECT_FALSE(fs_.lookup(kRoot, ".git")->exists);
+  EXPECT_EQ(fs_.xattr(repo, "security.selinux"), "error NoAttribute");
+  EXPECT_FALSE(fs_.open(repo));
+  EXPECT_FALSE(fs_.open({false, 77, 5}));
+  EXPECT_EQ(log_.text(), "");
+}
+
+TEST_F(HubFilesystemTest, WhatTheHubSaysIsNotThereIsToldAtInfo) {
+  EXPECT_FALSE(fs_.lookup(kRoot, "node_modules")->exists);
+  EXPECT_FALSE(fs_.lookup(fs_.walk("acme"), "llm@nope")->exists);
+  ASSERT_EQ(log_.lines().size(), 2u) << log_.text();
+  for (const auto& line : log_.lines()) {
+    EXPECT_EQ(line.level, LogLevel::kInfo);
+    EXPECT_EQ(line.text.find("lookup: No such file or directory: "), 0u) << line.text;
+  }
+  EXPECT_NE(log_.lines()[1].text.find("no revision nope"), std::string::npos) << log_.text();
+}
+
+TEST_F(HubFilesystemTest, AnOutageIsOneLineWhateverIsLookedUp) {
+  const NodeId owner = fs_.walk("acme");
+  hub_->fail_metadata(1000, {ErrorCode::kUnavailable, "cannot connect"});
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(fs_.lookup(owner, "repo" + std::to_string(i)));
+  EXPECT_EQ(log_.text(), "lookup: Input/output error: cannot connect\n");
+}
+
+TEST_F(HubFilesystemTest, ASharedMountTellsEachGatedRepo) {
+  mount_.shared = true;
+  stop();
+  start();
+  for (const char* name : {"acme/one", "acme/two"}) {
+    const hub::RepoId gated{hub::RepoType::kModel, name};
+    hub_->commit(gated, {{"a", {"1", false}}});
+    hub_->set_gate(gated, hub::Gate::kAuto, true);
+  }
+  const NodeId owner = fs_.walk("acme");
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(fs_.lookup(owner, "one").error().code, ErrorCode::kGated);
+    EXPECT_EQ(fs_.lookup(owner, "two").error().code, ErrorCode::kGated);
+  }
+  ASSERT_EQ(log_.lines().size(), 2u) << log_.text();
+  EXPECT_NE(log_.lines()[1].text.find("http://hub/acme/two "), std::string::npos) << log_.text();
+}
+
+// ---- another token
+
+TEST_F(HubFilesystemTest, ALoginOpensWhatWasHiddenWithNoRemount) {
+  const hub::RepoId secret{hub::RepoType::kModel, "acme/secret"};
+  hub_->commit(secret, {{"a", {"1", false}}});
+  hub_->set_visible(secret, false);
+  const hub::RepoId alone{hub::RepoType::kModel, "lab/alone"};
+  hub_->commit(alone, {{"a", {"2", false}}});
+  hub_->set_visible(alone, false);
+  const NodeId owner = fs_.walk("acme");
+  EXPECT_FALSE(fs_.lookup(owner, "secret")->exists);
+  EXPECT_FALSE(fs_.lookup(kRoot, "lab")->exists);
+  hub_->set_visible(secret, true);
+  hub_->set_visible(alone, true);
+  EXPECT_FALSE(fs_.lookup(owner, "secret")->exists) << "remembered, by the kernel too";
+  hub_->change_token();
+  const auto forgets = [&](std::uint64_t parent, const std::string& name) {
+    const auto told = notifier_.entries();
+    return std::find(told.begin(), told.end(), std::pair(parent, name)) != told.end();
+  };
+  Answer<hub::RepoInfo> after;  // the fake tells of the token before it answers this
+  hub_->repo_info(repo_, "", TimePoint::max(), after.callback());
+  ASSERT_TRUE(after.get());
+  EXPECT_TRUE(forgets(owner.raw(), "secret"));
+  EXPECT_TRUE(forgets(kRoot.raw(), "lab"));
+  EXPECT_EQ(*fs_.read(fs_.walk("acme/secret/a"), 0, 9), "1");
+  EXPECT_EQ(*fs_.read(fs_.walk("lab/alone/a"), 0, 9), "2");
+}
+
+// ---- content that is not what its id says
+
+TEST_F(HubFilesystemTest, TheKernelLetsGoOfPagesThatCameWrong) {
+  const NodeId file = fs_.walk("acme/llm/model.safetensors");
+  const NodeId same = fs_.walk("acme/llm@" + commit_ + "/model.safetensors");
+  EXPECT_TRUE(fs_.open(file)->keep_cache);
+  hub_->corrupt_fetches("model.safetensors", 1);
+  EXPECT_EQ(fs_.read(file, 0, weights_.size()).error().code, ErrorCode::kCorrupt);
+  for (const NodeId node : {file, same}) {
+    EXPECT_FALSE(fs_.open(node)->keep_cache) << "it may hold pages of then";
+    EXPECT_EQ(*fs_.read(node, 0, weights_.size()), weights_);
+    EXPECT_TRUE(fs_.open(node)->keep_cache);
+  }
 }
 
 }  // namespace

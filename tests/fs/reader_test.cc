@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
 #include <thread>
 
 #include "cache/memory_cache.h"
 #include "tests/fs/waiting.h"
 #include "tests/support/fake_hub_client.h"
+#include "tests/support/list_logger.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"
 
@@ -35,7 +37,7 @@ class ReaderTest : public testing::Test {
     ReaderOptions options;
     options.endpoint = "http://hub";
     options.memory_budget = budget;
-    reader_ = std::make_unique<Reader>(options, store_, log_, clock_);
+    reader_ = std::make_unique<Reader>(options, store_, failures_, clock_);
   }
   std::shared_ptr<OpenBlob> open(const std::string& path) {
     return *reader_->open("public", hub_->file(repo_, commit_, path), *hub_);
@@ -57,7 +59,8 @@ class ReaderTest : public testing::Test {
   std::string content_;
   std::string commit_;
   ManualClock clock_;
-  NullLogger log_;
+  ListLogger log_;
+  std::shared_ptr<FailureLog> failures_ = std::make_shared<FailureLog>(log_, clock_);
   cache::MemoryBlobStore store_{kBlock, 0};
   std::unique_ptr<FakeHubClient> hub_ = std::make_unique<FakeHubClient>();
   std::unique_ptr<Reader> reader_;
@@ -269,6 +272,148 @@ TEST_F(ReaderTest, ManyThreadsReadingAtRandomGetTheRightBytes) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_LE(hub_->counts().bytes, kSize);
+}
+
+class WrongContent : public ReaderTest {
+ protected:
+  // Reads the file from its start, a block at a time, as far as it gets.
+  Result<std::string> read_through(const std::shared_ptr<OpenBlob>& blob) {
+    std::string all;
+    for (std::uint64_t at = 0; at < kSize; at += kBlock) {
+      const auto piece = read(blob, {at, std::min(kSize, at + kBlock)});
+      if (!piece) return piece.error();
+      all += *piece;
+    }
+    return all;
+  }
+};
+
+TEST_F(WrongContent, AReaderNeverComesToTheEndOfALargeFileThatIsWrong) {
+  hub_->corrupt_fetches("model.bin", 1);
+  const auto blob = open("model.bin");
+  const auto got = read_through(blob);
+  ASSERT_FALSE(got) << "wrong bytes, and no error";
+  EXPECT_EQ(got.error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(read(blob, {0, 10}).error().code, ErrorCode::kCorrupt)
+      << "it may hold wrong bytes, and must not go on as if nothing was";
+  EXPECT_EQ(reader_->times_wrong(*blob), 1u);
+  EXPECT_EQ(*read_through(open("model.bin")), content_) << "fetched again for whoever opens it";
+}
+
+TEST_F(WrongContent, TheLogHasBothHashesAndTheFile) {
+  const std::string right = content_id_of(content_, true).hex();
+  hub_->corrupt_fetches("model.bin", 1);
+  ASSERT_FALSE(read_through(open("model.bin")));
+  ASSERT_EQ(log_.lines().size(), 1u) << log_.text();
+  const std::string line = log_.lines()[0].text;
+  EXPECT_EQ(log_.lines()[0].level, LogLevel::kError);
+  EXPECT_EQ(line.find("acme/llm/model.bin: content does not match its hash: expected sha256:" +
+                      right + ", found sha256:"),
+            0u)
+      << line;
+  EXPECT_NE(line.find("fetched again"), std::string::npos) << line;
+}
+
+TEST_F(WrongContent, ALargeFileThatComesWrongTwiceIsRefused) {
+  hub_->corrupt_fetches("model.bin", 1000);
+  ASSERT_FALSE(read_through(open("model.bin")));
+  ASSERT_FALSE(read_through(open("model.bin")));
+  const auto refused =
+      reader_->open("public", hub_->file(repo_, commit_, "model.bin"), *hub_).error();
+  EXPECT_EQ(refused.code, ErrorCode::kCorrupt);
+  EXPECT_NE(refused.context.find("came wrong twice"), std::string::npos) << refused.context;
+  EXPECT_NE(refused.context.find("mount anew"), std::string::npos) << refused.context;
+  EXPECT_EQ(reader_->stats().corrupt_blobs, 2u);
+}
+
+TEST_F(WrongContent, AnOldMismatchDoesNotCountOnceItCameRight) {
+  for (int i = 0; i < 3; ++i) {
+    hub_->corrupt_fetches("model.bin", 1);
+    ASSERT_FALSE(read_through(open("model.bin"))) << i;
+    const auto blob = open("model.bin");
+    ASSERT_TRUE(read_through(blob)) << i;
+    ASSERT_TRUE(store_.flush());
+    store_.open({"public", content_id_of(content_, true)}, "http://hub").value()->drop();
+  }
+  EXPECT_EQ(reader_->times_wrong(*open("model.bin")), 3u);
+}
+
+// The last block pushes an earlier one out: no verdict will come.
+TEST_F(WrongContent, AReaderIsNotHeldAtTheEndForAVerdictThatCannotCome) {
+  cache::MemoryBlobStore small(kBlock, kSize - 1);
+  ReaderOptions options;
+  options.endpoint = "http://hub";
+  Reader reader(options, small, failures_, clock_);
+  const auto blob = *reader.open("public", hub_->file(repo_, commit_, "model.bin"), *hub_);
+  for (std::uint64_t at = 0; at + kBlock < kSize; at += kBlock) {
+    Answer<std::string> answer;
+    reader.read(blob, {at, at + kBlock}, into(answer));
+    ASSERT_TRUE(answer.get());
+  }
+  Answer<std::string> end;
+  reader.read(blob, {kSize - 777, kSize}, into(end));
+  while (hub_->counts().bytes < kSize) std::this_thread::yield();
+  for (int i = 0; i < 500'000 && !end.has_come(); ++i) {  // up to 50 s of its 120
+    clock_.advance(std::chrono::microseconds(100));
+    reader.expire();
+    std::this_thread::yield();
+  }
+  ASSERT_TRUE(end.has_come());
+  EXPECT_EQ(*end.get(), content_.substr(kSize - 777));
+  reader.close();
+}
+
+TEST_F(ReaderTest, ADenialIsForgottenWithAnotherToken) {
+  hub_->fail_fetches(1, {ErrorCode::kPermissionDenied, "refused"});
+  const auto blob = open("model.bin");
+  ASSERT_FALSE(read(blob, {0, 100}));
+  ASSERT_FALSE(read(blob, {0, 100})) << "remembered";
+  reader_->forget_denials();
+  EXPECT_TRUE(read(blob, {0, 100}));
+  hub_->fail_fetches(1, {ErrorCode::kUnavailable, "down"});
+  ASSERT_FALSE(read(blob, {3 * kBlock, 3 * kBlock + 1}));
+  reader_->forget_denials();
+  EXPECT_FALSE(read(blob, {3 * kBlock, 3 * kBlock + 1})) << "no token helps against that";
+}
+
+TEST_F(ReaderTest, ADenialIsRememberedForTenSecondsAtMost) {
+  const auto blob = open("model.bin");
+  for (int i = 0; i < 8; ++i) {
+    hub_->fail_fetches(1, {ErrorCode::kGated, "not granted"});
+    ASSERT_FALSE(read(blob, {0, 100}));
+    clock_.advance(std::chrono::seconds(10));
+  }
+  EXPECT_TRUE(read(blob, {0, 100})) << "it was granted meanwhile";
+}
+
+TEST_F(ReaderTest, AFailureIsRememberedBeyondTheLastClose) {
+  hub_->fail_fetches(1, {ErrorCode::kUnavailable, "cut"});
+  ASSERT_FALSE(read(open("model.bin"), {0, 100}));
+  const auto asked = hub_->counts().fetches;
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(read(open("model.bin"), {0, 100}));
+  EXPECT_EQ(hub_->counts().fetches, asked);
+  clock_.advance(std::chrono::seconds(2));
+  reader_->expire();
+  EXPECT_TRUE(read(open("model.bin"), {0, 100}));
+}
+
+// The kernel reads ahead, so that the file's end may be the first that a program's pages have.
+TEST_F(WrongContent, NobodyGetsAllOfItInWhateverOrderItsBlocksCame) {
+  for (std::uint64_t last = 0; last < 11; ++last) {
+    hub_->corrupt_fetches("model.bin", 1000);
+    const auto blob = open("model.bin");
+    std::set<std::string> ends;
+    for (std::uint64_t i = 0; i < 11; ++i) {
+      const std::uint64_t begin = (i < last ? i : i == 10 ? last : i + 1) * kBlock;
+      const auto piece = read(blob, {begin, std::min(kSize, begin + kBlock)});
+      ends.insert(piece ? "given" : to_string(piece.error().code));
+    }
+    EXPECT_EQ(ends, (std::set<std::string>{"given", "Corrupt"})) << last;
+    hub_->corrupt_fetches("model.bin", 0);
+    ASSERT_TRUE(read_through(open("model.bin"))) << last;
+    ASSERT_TRUE(store_.flush());
+    store_.open({"public", content_id_of(content_, true)}, "http://hub").value()->drop();
+  }
 }
 
 }  // namespace

@@ -329,8 +329,8 @@ TEST_F(RepoRootTest, AMissingFolderIsToldFromAFile) {
 
 TEST_F(RepoRootTest, AGatedRepoIsRefusedUntilAccessIsGiven) {
   hub_->set_gate(repo_, hub::Gate::kManual, false);
-  contains(check("hf://acme/llm"), "Gated hf://acme/llm: gated");
-  contains(check("hf://acme/llm"), "ask for it at http://hub/acme/llm");
+  contains(check("hf://acme/llm"), "Gated hf://acme/llm: acme/llm is gated");
+  contains(check("hf://acme/llm"), "ask for access at http://hub/acme/llm,");
   hub_->set_gate(repo_, hub::Gate::kManual, true);
   clock_.advance(std::chrono::seconds(11));
   EXPECT_FALSE(fs_.check_root());

@@ -7,23 +7,38 @@ client never leaves by a straight way.
 
 import http.client
 import http.server
+import socket
 import threading
 import urllib.parse
 
 
 class Fault:
-    """What happens to the answers that carry file content."""
+    """What happens to answers: those that carry file content, metadata, or all."""
 
-    def __init__(self, kind: str = "", after: int = 0, status: int = 500):
+    def __init__(self, kind: str = "", after: int = 0, status: int = 500, where: str = "content",
+                 headers=None, times: int = -1):
         self.kind = kind      # "", "cut", "stall", "status", "refuse", "garble"
         self.after = after    # bytes of the body that still come through
         self.status = status
+        self.where = where    # "content", "metadata", "all"
+        self.headers = headers or {}  # of an answer of kind "status"
+        self.left = times     # how many answers it still happens to; below 0: all
+
+    def concerns(self, is_metadata: bool, status: int) -> bool:
+        if self.kind == "" or self.left == 0:
+            return False
+        if self.where == "all":
+            return True
+        if is_metadata:
+            return self.where == "metadata"
+        return self.where == "content" and status in (200, 206)
 
 
 class FaultyProxy:
     def __init__(self, url: str):
         self.fault = Fault()  # set by the test; read for each answer
         self.requests = 0
+        self.seen = []  # (path, whether it had a token) of each
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._ways = {}  # origin behind -> listener
@@ -83,6 +98,7 @@ class FaultyProxy:
 
     def _forward(self, handler, origin: str) -> None:
         self.requests += 1
+        self.seen.append((handler.path, "Authorization" in handler.headers))
         host = urllib.parse.urlsplit(origin).netloc
         behind = http.client.HTTPConnection(host, timeout=60)
         try:
@@ -90,12 +106,12 @@ class FaultyProxy:
             behind.request(handler.command, handler.path, headers={**headers, "Host": host})
             answer = behind.getresponse()
             is_api = handler.path.startswith("/api/") and "/resolve-cache/" not in handler.path
-            fault = Fault() if is_api or answer.status not in (200, 206) else self.fault
+            fault = self._fault_for(is_api, answer.status)
             if fault.kind == "refuse":
                 handler.close_connection = True
                 return
             if fault.kind == "status":
-                self._answer_status(handler, fault.status)
+                self._answer_status(handler, fault)
                 return
             self._relay(handler, answer, origin, fault)
         except OSError:
@@ -103,10 +119,20 @@ class FaultyProxy:
         finally:
             behind.close()
 
+    def _fault_for(self, is_metadata: bool, status: int) -> Fault:
+        with self._lock:
+            fault = self.fault
+            if not fault.concerns(is_metadata, status):
+                return Fault()
+            fault.left -= 1
+            return fault
+
     @staticmethod
-    def _answer_status(handler, status: int) -> None:
-        handler.send_response(status)
+    def _answer_status(handler, fault: Fault) -> None:
+        handler.send_response(fault.status)
         handler.send_header("Content-Length", "0")
+        for name, value in fault.headers.items():
+            handler.send_header(name, value)
         handler.end_headers()
 
     def _relay(self, handler, answer, origin: str, fault: Fault) -> None:
@@ -136,3 +162,39 @@ class FaultyProxy:
                 piece = bytes(byte ^ 0x55 for byte in piece)
             handler.wfile.write(piece)
             sent += len(piece)
+
+
+class HangUp:
+    """A server that reads a little, gives this answer and hangs up."""
+
+    def __init__(self, answer: bytes = b""):
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._answer = answer
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._server.accept()
+            except OSError:
+                return
+            with peer:
+                try:
+                    if self._answer:
+                        peer.recv(4096)
+                        peer.sendall(self._answer)
+                except OSError:
+                    pass  # it hung up first
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(10)
+
+
+def closed_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]

@@ -117,19 +117,23 @@ class Server:
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
-    def get(self, path: str) -> tuple:
+    def get(self, path: str, token: str = "") -> tuple:
         """Status and body; asked from here, not through the mount."""
+        request = urllib.request.Request(self.url + path)
+        if token:
+            request.add_header("Authorization", "Bearer " + token)
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                    self.url + path, timeout=PATIENCE) as answer:
+                    request, timeout=PATIENCE) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
-    def wait_ready(self, *repos: str) -> None:
-        """Until each repo (ORG/NAME) is hashed and served."""
+    def wait_ready(self, *repos: str, token: str = "") -> None:
+        """Until each repo (ORG/NAME) is hashed and served, to whoever has this token."""
         for repo in repos:
-            wait_for(lambda: self.get(f"/api/models/{repo}")[0] == 200, f"{repo} to be served", 120)
+            wait_for(lambda: self.get(f"/api/models/{repo}", token)[0] == 200,
+                     f"{repo} to be served", 120)
 
     def entries(self) -> list:
         """Every request answered so far; the fence that makes sure of it is left out."""
@@ -276,6 +280,11 @@ class Mount:
     def log(self) -> str:
         with open(self.log_path, errors="replace") as file:
             return file.read()[-4000:]
+
+    def log_lines(self) -> list:
+        """Every line so far."""
+        with open(self.log_path, errors="replace") as file:
+            return file.read().split("\n")[:-1]
 
     def status(self) -> dict:
         return json.loads(self._status_text())

@@ -180,11 +180,53 @@ TEST_F(ErrorTexts, AnOutageIsToldByStatusUntilItEnds) {
   EXPECT_EQ(health().outage_since, 0);
 }
 
-TEST_F(ErrorTexts, TheLogTellsWhatALookupEndedWith) {
-  refuse_all(404, "RevisionNotFound");
-  (void)info_error();
-  expect_says(log_.text().substr(0, log_.text().find('\n')),
-              {"info of acme/tiny-llm", "RevisionNotFound"});
+TEST_F(ErrorTexts, WhatACallEndedWithIsForItsCallerToLog) {
+  refuse_all(403);
+  for (int i = 0; i < 10; ++i) (void)info_error();
+  expect_error(ErrorCode::kPermissionDenied, lfs_file(), {0, 10});
+  for (const auto& line : log_.lines()) EXPECT_EQ(line.level, LogLevel::kDebug) << line.text;
+}
+
+TEST_F(ErrorTexts, AnOutageThatComesAndGoesIsNotToldEachTime) {
+  for (int i = 0; i < 5; ++i) {
+    refuse_all(503);
+    (void)info_error(milliseconds(300));
+    (void)info_error(milliseconds(300));
+    on_hub([](const ScriptedRequest&, int) { return json(info_text()); });
+    clock_.suspend(seconds(6));  // the next probe is due
+    EXPECT_TRUE(info());
+  }
+  std::vector<std::string> told;
+  for (const auto& line : log_.lines()) {
+    if (line.text.starts_with("the Hub ")) told.push_back(line.text);
+  }
+  ASSERT_EQ(told.size(), 2u) << log_.text();
+  expect_says(told[0], {"cannot be reached"});
+  expect_says(told[1], {"answers again"});
+}
+
+TEST_F(ErrorTexts, ADisabledRepoIsNotTheTokensFault) {
+  make_client_with_token();
+  on_hub([](const ScriptedRequest&, int) {
+    ScriptedAnswer answer;
+    answer.status = 403;
+    return answer.header("X-Error-Message", "Access to this resource is disabled.");
+  });
+  expect_both_say(ErrorCode::kPermissionDenied, {"disabled", "ask its owner"});
+  EXPECT_EQ(health().refused_token, "");
+  EXPECT_EQ(failure_.find("HF_TOKEN"), std::string::npos) << failure_;
+}
+
+TEST_F(ErrorTexts, AnAnswerThatNoHubGivesNamesItsHostAndTheNextStep) {
+  on_content([&](const ScriptedRequest& request, int) {
+    ScriptedAnswer answer = good_content(request);
+    answer.status = 200;
+    return answer;
+  });
+  expect_error(ErrorCode::kBadAnswer, lfs_file(), {0, 10});
+  expect_says(failure_, {"200 instead of 206", content_.origin(), "check the endpoint"});
+  on_hub([](const ScriptedRequest&, int) { return json("<html>"); });
+  expect_says(info_error().context, {"JSON", "check the endpoint"});
 }
 
 }  // namespace

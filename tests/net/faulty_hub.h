@@ -9,12 +9,12 @@
 #include <memory>
 #include <string>
 
-#include "base/mutex.h"
 #include "base/text.h"
 #include "hub/curl_hub_client.h"
 #include "hub/http_head.h"
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/hub_calls.h"
+#include "tests/support/list_logger.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/scripted_http_server.h"
 #include "tests/support/temp_dir.h"
@@ -26,23 +26,6 @@ inline const std::string kToken = "hf_CANARYcanaryCANARY";
 inline const std::string kSignature = "s3cretSignature";
 inline const hub::RepoId kRepo{hub::RepoType::kModel, "acme/tiny-llm"};
 inline constexpr std::chrono::seconds kAmple{10};
-
-// Keeps every line.
-class ListLogger final : public Logger {
- public:
-  void write(LogLevel, std::string_view line) override {
-    MutexLock lock(mutex_);
-    text_ += std::string(line) + "\n";
-  }
-  std::string text() {
-    MutexLock lock(mutex_);
-    return text_;
-  }
-
- private:
-  Mutex mutex_;
-  std::string text_ GUARDED_BY(mutex_);
-};
 
 class FaultyHub : public ::testing::Test {
  protected:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Facts of hub-protocol.md that show only in what is sent, or in several answers together.
+#include <atomic>
 #include <set>
+#include <thread>
 
 #include "hub/token.h"
 #include "tests/net/faulty_hub.h"
@@ -264,6 +266,33 @@ TEST_F(HubProtocolE5, RetryAfterMayBeADateThatHasPassed) {
     return answer.header("Retry-After", "Fri, 02 Jan 2026 00:00:00 GMT");
   });
   EXPECT_TRUE(info());
+}
+
+TEST_F(HubProtocolF, ALoginIsNoticedThoughNothingIsAsked) {
+  std::atomic<int> changes{0};
+  Mutex mutex;
+  std::string token;
+  hub::HubClientOptions options;
+  options.token = [&] {
+    MutexLock lock(mutex);
+    return token;
+  };
+  make_client(options);
+  client().on_token_change([&] { ++changes; });
+  on_hub([](const ScriptedRequest&, int) { return json(info_text()); });
+  ASSERT_TRUE(info());
+  EXPECT_EQ(changes, 0);
+  for (const std::string& next : {kToken, kToken + "2", std::string()}) {
+    const int before = changes;
+    {
+      MutexLock lock(mutex);
+      token = next;
+    }
+    while (changes == before) std::this_thread::yield();
+    EXPECT_EQ(changes, before + 1);
+  }
+  EXPECT_EQ(hub_.requests().size(), 1u);
+  client_.reset();  // it refers to what ends here
 }
 
 TEST_F(HubProtocolF, ATokenThatArrivesCountsFromTheNextRequestOn) {

@@ -490,6 +490,17 @@ void FakeHubClient::raise_priority(FetchId id, Priority priority) {
   }
 }
 
+void FakeHubClient::on_token_change(std::function<void()> changed) {
+  MutexLock lock(mutex_);
+  on_token_change_ = std::move(changed);
+}
+
+void FakeHubClient::change_token() {
+  MutexLock lock(mutex_);
+  if (on_token_change_) token_news_.push_back(on_token_change_);
+  changed_.notify_all();
+}
+
 hub::HubStats FakeHubClient::stats() const {
   MutexLock lock(mutex_);
   hub::HubStats stats;
@@ -567,6 +578,11 @@ std::optional<Error> FakeHubClient::metadata_failure() {
 }
 
 std::function<void()> FakeHubClient::next_answer() {
+  if (!token_news_.empty()) {
+    const auto changed = std::move(token_news_.front());
+    token_news_.pop_front();
+    return changed;
+  }
   if (!cancelled_.empty()) {
     const auto done = std::move(cancelled_.front());
     cancelled_.pop_front();

@@ -86,6 +86,9 @@ class FakeHubClient final : public hub::HubClient {
   // The next `count` fetches of this path give bytes of which the first is wrong.
   void corrupt_fetches(const std::string& path, int count) EXCLUDES(mutex_);
 
+  // As a login does: whoever asked to be told is told.
+  void change_token() EXCLUDES(mutex_);
+
   // --- what was asked ---
   FakeCounts counts() EXCLUDES(mutex_);
   std::vector<FakeFetch> fetches() EXCLUDES(mutex_);  // in order of arrival
@@ -107,6 +110,7 @@ class FakeHubClient final : public hub::HubClient {
   hub::FetchId fetch(hub::FetchRequest request) override;
   void cancel(hub::FetchId id) override;
   void raise_priority(hub::FetchId id, hub::Priority priority) override;
+  void on_token_change(std::function<void()> changed) override EXCLUDES(mutex_);
   hub::HubStats stats() const override;
 
  private:
@@ -158,8 +162,10 @@ class FakeHubClient final : public hub::HubClient {
   std::map<hub::RepoId, Repo> repos_ GUARDED_BY(mutex_);
   std::map<hub::RepoId, std::string> renames_ GUARDED_BY(mutex_);
   std::deque<Metadata> metadata_ GUARDED_BY(mutex_);
+  std::function<void()> on_token_change_ GUARDED_BY(mutex_);
   std::deque<PendingFetch> pending_ GUARDED_BY(mutex_);
   std::deque<std::function<void(Result<void>)>> cancelled_ GUARDED_BY(mutex_);
+  std::deque<std::function<void()>> token_news_ GUARDED_BY(mutex_);
   std::vector<FakeFetch> log_ GUARDED_BY(mutex_);
   std::map<std::string, int> corrupt_ GUARDED_BY(mutex_);
   FakeCounts counts_ GUARDED_BY(mutex_);

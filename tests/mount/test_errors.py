@@ -264,7 +264,7 @@ class WhatTheHubCannotDo(Errors):
         self.assertEqual(len(os.listdir(mount / "org/model")), 6, "it waits as long as it is told")
         proxy.set_fault("status", status=429, headers=soon, times=1)
         self.assertEqual(read(mount / "org/model/config.json"), self.source("org/model/config.json"))
-        says = r'HTTP 429, the limit of 500 "api" requests in 300 s is used up: wait 2 s'
+        says = r'HTTP 429 from [^ ]+, the limit of 500 "api" requests in 300 s is used up: wait 2 s'
         told = [line for line in self.lines_since(mount, 0) if re.search(says, line)]
         self.assertEqual(len(told), 2, "once for lookups, once for content")
         TABLE.append((4, "429, reset within the deadline: waits, then reads", "-",

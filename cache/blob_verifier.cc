@@ -147,6 +147,7 @@ void BlobVerifier::judge(const EntryPtr& entry, Progress progress) {
     }
     writer_.drop(entry, std::move(*dropped));
     verdict = wrong_hash(content, found);
+    context_.log.debug("cache: " + verdict.error().context);  // whoever reads it tells more
   }
   std::shared_ptr<const BlobStore::OnVerdict> callback;
   {

@@ -346,5 +346,30 @@ TEST_F(BackendTest, MountsComeAndGoWhileOthersAreRead) {
   reading.join();
 }
 
+TEST_F(BackendTest, ALoginIsForTheUsersOwnMountsAlone) {
+  const hub::RepoId late{hub::RepoType::kModel, "acme/late"};
+  const SyncMount own = mount();
+  const SyncMount everybodys = mount(shared());
+  const SyncMount repo = mount(one_repo("hf://acme/late"));
+  for (const SyncMount& tree : {own, everybodys}) {
+    EXPECT_FALSE(tree.lookup(tree.walk("acme"), "late")->exists);
+  }
+  EXPECT_FALSE(repo.lookup(kRoot, "a"));
+  for (FakeHubClient* hub : {hub_.get(), anonymous_.get()}) {
+    hub->commit(late, {{"a", {"1", false}}});
+  }
+  hub_->change_token();
+  anonymous_->change_token();
+  for (FakeHubClient* hub : {hub_.get(), anonymous_.get()}) {  // told before it answers this
+    Answer<hub::RepoInfo> after;
+    hub->repo_info(repo_, "", TimePoint::max(), after.callback());
+    ASSERT_TRUE(after.get());
+  }
+  EXPECT_EQ(*own.read(own.walk("acme/late/a"), 0, 9), "1");
+  EXPECT_EQ(*repo.read(repo.walk("a"), 0, 9), "1");
+  EXPECT_FALSE(everybodys.lookup(everybodys.walk("acme"), "late")->exists)
+      << "no token is sent for these: nothing has changed";
+}
+
 }  // namespace
 }  // namespace hubvfs::fs

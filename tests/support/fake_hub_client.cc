@@ -579,7 +579,7 @@ std::optional<Error> FakeHubClient::metadata_failure() {
 
 std::function<void()> FakeHubClient::next_answer() {
   if (!token_news_.empty()) {
-    const auto changed = std::move(token_news_.front());
+    auto changed = std::move(token_news_.front());
     token_news_.pop_front();
     return changed;
   }

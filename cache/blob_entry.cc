@@ -36,6 +36,29 @@ bool BlobEntry::idle() const {
   return handles_.empty() && stored_ == 0 && dropped_ == 0 && pending_.empty() && foreign_.empty();
 }
 
+void BlobEntry::set_pinned(bool pinned) {
+  MutexLock lock(mutex_);
+  if (pinned_.exchange(pinned) == pinned) return;
+  if (pinned) {
+    counters_.pinned_bytes += total_bytes();
+  } else {
+    counters_.pinned_bytes -= total_bytes();
+  }
+}
+
+BlobInfo BlobEntry::info() const {
+  MutexLock lock(mutex_);
+  BlobInfo info;
+  info.key = key_;
+  info.bytes = total_bytes();
+  info.blocks = stored_ + pending_.size();
+  info.complete = total_bytes() == size();
+  info.verified = verified_ && info.complete;
+  info.pinned = pinned_;
+  info.last_used = UseClock::time_of(last_epoch_);
+  return info;
+}
+
 bool BlobEntry::has(std::uint64_t block, const EndpointId& viewer) const {
   MutexLock lock(mutex_);
   if (const auto at = pending_.find(block); at != pending_.end()) {
@@ -70,7 +93,7 @@ BlobEntry::Found BlobEntry::find(std::uint64_t block, const EndpointId* viewer) 
   } else if (BlockSlot* slot = blocks_.find(block); slot != nullptr && slot->present()) {
     if (viewer == nullptr || visible(slot->fill, *viewer)) {
       if (viewer != nullptr) {
-        slot->epoch = counters_.epoch.fetch_add(1);
+        slot->epoch = last_epoch_ = counters_.uses.tick();
         slot->touched = true;
       }
       found.where = Found::kDisk;
@@ -88,6 +111,18 @@ BlobEntry::Found BlobEntry::find(std::uint64_t block, const EndpointId* viewer) 
   return found;
 }
 
+BlobEntry::Found BlobEntry::peek(std::uint64_t block) const {
+  MutexLock lock(mutex_);
+  Found found;
+  const BlockSlot* slot = blocks_.find(block);
+  if (slot == nullptr || !slot->present()) return found;
+  found.where = Found::kDisk;
+  found.checksum = slot->checksum;
+  found.checked = slot->checked;
+  found.generation = generation_.load();
+  return found;
+}
+
 void BlobEntry::mark_checked(std::uint64_t block, std::uint64_t generation) {
   MutexLock lock(mutex_);
   if (generation_.load() != generation) return;
@@ -96,14 +131,22 @@ void BlobEntry::mark_checked(std::uint64_t block, std::uint64_t generation) {
   }
 }
 
+void BlobEntry::mark_unchecked(std::uint64_t block, std::uint64_t generation) {
+  MutexLock lock(mutex_);
+  if (generation_.load() != generation) return;
+  if (BlockSlot* slot = blocks_.find(block); slot != nullptr) slot->checked = false;
+}
+
 void BlobEntry::count_in(std::uint64_t block, std::uint64_t fill) {
   if (total_bytes() == 0) ++counters_.blobs;
+  if (pinned_) counters_.pinned_bytes += length(block);
   (trusted(fill) ? trusted_bytes_ : owned_bytes_) += length(block);
 }
 
 void BlobEntry::count_out(std::uint64_t block, std::uint64_t fill) {
   (trusted(fill) ? trusted_bytes_ : owned_bytes_) -= length(block);
   if (total_bytes() == 0) --counters_.blobs;
+  if (pinned_) counters_.pinned_bytes -= length(block);
   verified_ = false;
   stamp_unchecked_ = false;
   stamp_.reset();
@@ -164,8 +207,8 @@ BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
   BlockSlot& slot = blocks_.at(block);
   const bool over = slot.state == BlockState::kDropped;
   if (over) --dropped_;
-  slot =
-      BlockSlot{checksum, fill, counters_.epoch.fetch_add(1), BlockState::kWritten, false, false};
+  last_epoch_ = counters_.uses.tick();
+  slot = BlockSlot{checksum, fill, last_epoch_, BlockState::kWritten, false, false};
   ++stored_;
   ++written_;
   ++counters_.blocks;
@@ -405,6 +448,7 @@ void BlobEntry::load_block(std::uint64_t block, const BlockRecord& record) {
   BlockSlot& slot = blocks_.at(block);
   if (slot.state != BlockState::kAbsent) return;
   slot = BlockSlot{record.checksum, record.fill, record.epoch, BlockState::kIndexed, false, false};
+  last_epoch_ = std::max(last_epoch_, record.epoch);
   ++stored_;
   ++counters_.blocks;
   count_in(block, record.fill);

@@ -53,6 +53,12 @@ class BlobEntry {
   // No handle, no block, nothing pending, nothing waiting to be punched: nobody would miss it.
   bool idle() const EXCLUDES(mutex_);
 
+  // Not evicted while it is.
+  void set_pinned(bool pinned) EXCLUDES(mutex_);
+  bool pinned() const { return pinned_.load(); }
+  // Of the blocks of every endpoint; verified as the index remembers it.
+  BlobInfo info() const EXCLUDES(mutex_);
+
   // What a caller of that endpoint sees.
   bool has(std::uint64_t block, const EndpointId& viewer) const EXCLUDES(mutex_);
   std::uint64_t cached_bytes(const EndpointId& viewer) const EXCLUDES(mutex_);
@@ -69,9 +75,13 @@ class BlobEntry {
   // A block, marked as used now; to the store itself (no viewer) it shows everything and marks
   // nothing.
   Found find(std::uint64_t block, const EndpointId* viewer) EXCLUDES(mutex_);
+  // A block as it lies on the disk, for the store itself.
+  Found peek(std::uint64_t block) const EXCLUDES(mutex_);
   // Changes whenever a block goes away: bytes read from disk while it changed may be a hole's.
   std::uint64_t generation() const { return generation_.load(); }
   void mark_checked(std::uint64_t block, std::uint64_t generation) EXCLUDES(mutex_);
+  // The opposite: its next reader looks at its checksum again.
+  void mark_unchecked(std::uint64_t block, std::uint64_t generation) EXCLUDES(mutex_);
 
   struct Put {
     enum What { kKnown, kPending, kForeign } what = kKnown;
@@ -170,6 +180,7 @@ class BlobEntry {
 
   std::atomic<std::uint64_t> generation_{1};
   std::atomic<bool> on_disk_{false};
+  std::atomic<bool> pinned_{false};  // changed under the lock, for the count's sake
 
   mutable Mutex mutex_;  // Lock rank: leaf.
   BlockTable blocks_ GUARDED_BY(mutex_);
@@ -184,6 +195,7 @@ class BlobEntry {
   std::uint64_t written_ GUARDED_BY(mutex_) = 0;  // of these, kWritten
   std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;  // blocks kDropped
   std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the verifier's next block
+  std::uint64_t last_epoch_ GUARDED_BY(mutex_) = 0;
   bool verified_ GUARDED_BY(mutex_) = false;
   bool stamp_unchecked_ GUARDED_BY(mutex_) = false;
   std::optional<FileStamp> stamp_ GUARDED_BY(mutex_);

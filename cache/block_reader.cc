@@ -38,6 +38,19 @@ Result<void> BlockReader::read(const std::shared_ptr<BlobEntry>& entry, std::uin
   return {ErrorCode::kNotFound, "block " + std::to_string(block) + " is not in the cache"};
 }
 
+Result<void> BlockReader::examine(const BlobEntry& entry, std::uint64_t block,
+                                  std::span<std::byte> out, std::uint64_t& generation) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    BlobEntry::Found found = entry.peek(block);
+    if (found.where != BlobEntry::Found::kDisk) break;
+    found.checked = false;
+    generation = found.generation;
+    auto read = read_disk(entry, block, found, 0, out);
+    if (entry.generation() == found.generation) return read;
+  }
+  return {ErrorCode::kCancelled, "the block is not on the disk any more"};
+}
+
 void BlockReader::drop(const std::shared_ptr<BlobEntry>& entry, std::uint64_t block,
                        const BlobEntry::Found& found, const Error& why) {
   std::vector<std::uint64_t> dropped;

@@ -30,6 +30,12 @@ class BlockReader {
   Result<void> read(const std::shared_ptr<BlobEntry>& entry, std::uint64_t block,
                     std::uint64_t within, std::span<std::byte> out, const EndpointId* viewer);
 
+  // Reads a whole block from the disk and checks it, whether that was done before or not; nothing
+  // is dropped. kCancelled: it is not on the disk (any more). kCorrupt, kIo and others: it was bad
+  // at `generation`.
+  Result<void> examine(const BlobEntry& entry, std::uint64_t block, std::span<std::byte> out,
+                       std::uint64_t& generation);
+
  private:
   Result<void> read_disk(const BlobEntry& entry, std::uint64_t block, const BlobEntry::Found& found,
                          std::uint64_t within, std::span<std::byte> out);

@@ -54,11 +54,38 @@ void BlockWriter::queue(Job job) {
 
 void BlockWriter::write(const EntryPtr& entry, std::uint64_t block, std::uint64_t fill,
                         bool store) {
-  queue({entry, true, store, block, fill, {}});
+  queue({entry, true, store, block, fill, {}, {}});
 }
 
 void BlockWriter::drop(const EntryPtr& entry, Blocks blocks) {
-  queue({entry, false, false, 0, 0, std::move(blocks)});
+  queue({entry, false, false, 0, 0, std::move(blocks), {}});
+}
+
+void BlockWriter::run_task(std::function<void()> task) {
+  assert_may_block("the cache's writer");
+  MutexLock lock(mutex_);
+  jobs_.push_back({nullptr, false, false, 0, 0, {}, std::move(task)});
+  const std::uint64_t ticket = ++queued_;
+  changed_.notify_all();
+  while (done_ < ticket) changed_.wait(mutex_);
+}
+
+std::uint64_t BlockWriter::evict(const EntryPtr& entry) {
+  std::uint64_t freed = 0;
+  run_task([&] { freed = run_drops({{entry, entry->drop_all()}}); });
+  return freed;
+}
+
+std::uint64_t BlockWriter::prune(const PruneOptions& options) {
+  std::uint64_t freed = 0;
+  run_task([&] {
+    // Only what is indexed can be evicted.
+    if (auto flushed = committer_.flush(); !flushed) context_.index.failed(flushed.error());
+    if (options.older_than) freed += evict_older_than(*options.older_than);
+    const std::uint64_t used = context_.quota.used();
+    if (options.to_bytes && used > *options.to_bytes) freed += evict(used - *options.to_bytes);
+  });
+  return freed;
 }
 
 void BlockWriter::drain() {
@@ -82,7 +109,9 @@ void BlockWriter::run() {
     const Job job = std::move(jobs_.front());
     jobs_.pop_front();
     mutex_.unlock();
-    if (job.write) {
+    if (job.task) {
+      job.task();
+    } else if (job.write) {
       run_write(job);
     } else {
       run_drops({{job.entry, job.blocks}});
@@ -186,32 +215,58 @@ Result<void> BlockWriter::make_room(std::uint64_t bytes) {
   return {ErrorCode::kBusy, "the cache's limit is reached"};
 }
 
-void BlockWriter::evict(std::uint64_t bytes) {
+bool BlockWriter::may_evict(const BlobEntry& entry) const {
+  return !entry.pinned() && !context_.in_passthrough(entry.key());
+}
+
+std::uint64_t BlockWriter::evict(std::uint64_t bytes) {
   const auto entries = context_.table.snapshot();
   std::vector<EvictionCandidate> candidates;
   std::vector<bool> complete;
   for (std::uint32_t i = 0; i < entries.size(); ++i) {
+    if (!may_evict(*entries[i])) {
+      complete.push_back(true);
+      continue;
+    }
     complete.push_back(entries[i]->for_each_evictable(
         [&](std::uint64_t block, std::uint64_t epoch, std::uint32_t length) {
           candidates.push_back({i, length, block, epoch});
         }));
   }
-  std::map<std::uint32_t, Blocks> victims;
+  std::map<EntryPtr, Blocks> victims;
   for (const auto& victim : choose_lru(std::move(candidates), complete, bytes)) {
-    victims[victim.blob].push_back(victim.block);
+    victims[entries[victim.blob]].push_back(victim.block);
   }
+  return drop_victims(std::move(victims));
+}
+
+std::uint64_t BlockWriter::evict_older_than(Duration age) {
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(age).count();
+  const std::uint64_t newest =
+      UseClock::at(context_.counters.uses.now() - seconds + 1);  // kept from there on
+  std::map<EntryPtr, Blocks> victims;
+  for (const EntryPtr& entry : context_.table.snapshot()) {
+    if (!may_evict(*entry)) continue;
+    entry->for_each_evictable([&](std::uint64_t block, std::uint64_t epoch, std::uint32_t) {
+      if (epoch < newest) victims[entry].push_back(block);
+    });
+  }
+  return drop_victims(std::move(victims));
+}
+
+std::uint64_t BlockWriter::drop_victims(std::map<EntryPtr, Blocks> victims) {
   Drops drops;
-  for (auto& [index, blocks] : victims) {
+  for (auto& [entry, blocks] : victims) {
     std::sort(blocks.begin(), blocks.end());
-    Blocks dropped = entries[index]->drop_indexed(blocks);
+    Blocks dropped = entry->drop_indexed(blocks);
     context_.counters.evicted += dropped.size();
-    if (!dropped.empty()) drops.emplace_back(entries[index], std::move(dropped));
+    if (!dropped.empty()) drops.emplace_back(entry, std::move(dropped));
   }
-  run_drops(std::move(drops));
+  return run_drops(std::move(drops));
 }
 
 // Index record first, then sidecar and hole.
-void BlockWriter::run_drops(Drops drops) {
+std::uint64_t BlockWriter::run_drops(Drops drops) {
   for (auto& [entry, blocks] : drops) blocks = entry->still_dropped(blocks);
   const bool any = std::any_of(drops.begin(), drops.end(), [](const auto& drop) {
     return !drop.first->small() && !drop.second.empty();
@@ -219,11 +274,15 @@ void BlockWriter::run_drops(Drops drops) {
   // If the index refuses, the holes are punched all the same: a record without its block is found
   // out by the checksum, a disk that stays full is not helped by anything else.
   if (any) (void)committer_.erase_now(drops).has_value();
+  std::uint64_t freed = 0;
   for (const auto& [entry, blocks] : drops) {
     if (!blocks.empty()) punch(entry, blocks);
-    context_.quota.give_back(entry->punched(blocks));
+    const std::uint64_t bytes = entry->punched(blocks);
+    context_.quota.give_back(bytes);
+    freed += bytes;
     retire_if_idle(entry);
   }
+  return freed;
 }
 
 void BlockWriter::punch(const EntryPtr& entry, const Blocks& blocks) {

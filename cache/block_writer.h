@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <span>
@@ -47,6 +48,11 @@ class BlockWriter {
   // Returns once everything queued so far is done. Blocks.
   void drain() EXCLUDES(mutex_);
 
+  // Bytes freed by dropping every block of it, or what `options` say. Behind what was queued
+  // before. Both block.
+  std::uint64_t evict(const EntryPtr& entry) EXCLUDES(mutex_);
+  std::uint64_t prune(const PruneOptions& options) EXCLUDES(mutex_);
+
  private:
   using Drops = IndexCommitter::Drops;
   struct Job {
@@ -56,17 +62,22 @@ class BlockWriter {
     std::uint64_t block = 0;
     std::uint64_t fill = 0;
     Blocks blocks;
+    std::function<void()> task;  // instead of all that
   };
 
   void queue(Job job) EXCLUDES(mutex_);
+  void run_task(std::function<void()> task) EXCLUDES(mutex_);
   void run() EXCLUDES(mutex_);
   void run_write(const Job& job);
   Result<void> store(const EntryPtr& entry, std::uint64_t block, std::uint64_t fill,
                      const Bytes& bytes);
   Result<void> make_room(std::uint64_t bytes);
-  void evict(std::uint64_t bytes);
+  std::uint64_t evict(std::uint64_t bytes);
+  std::uint64_t evict_older_than(Duration age);
+  bool may_evict(const BlobEntry& entry) const;
+  std::uint64_t drop_victims(std::map<EntryPtr, Blocks> victims);
   Result<FileCache::File> data_file(const EntryPtr& entry);
-  void run_drops(Drops drops);
+  std::uint64_t run_drops(Drops drops);
   void punch(const EntryPtr& entry, const Blocks& blocks);
   void punch_file(const EntryPtr& entry, const Blocks& blocks);
   void retire_if_idle(const EntryPtr& entry);

@@ -12,6 +12,7 @@
 #include "cache/index_records.h"
 #include "cache/names.h"
 #include "cache/store_loader.h"
+#include "cache/store_verify.h"
 
 namespace hubvfs::cache {
 namespace {
@@ -232,7 +233,59 @@ StoreStats DiskBlobStore::stats() const {
   stats.unstored_blocks = counters.unstored;
   stats.degraded = context_.disk.reason();
   if (stats.degraded.empty()) stats.degraded = context_.index.reason();
+  stats.policy = "lru";
+  stats.pinned_bytes = counters.pinned_bytes;
+  stats.expired_blocks = counters.expired;
+  stats.index_writes = counters.index_writes;
+  if (const auto space = context_.blobs.space()) stats.disk_free = space->available;
   return stats;
+}
+
+void DiskBlobStore::for_each_blob(const std::function<void(const BlobInfo&)>& visit) const {
+  assert_may_block("the list of cached blobs");
+  for (const EntryPtr& entry : context_.table.snapshot()) {
+    const BlobInfo info = entry->info();
+    if (info.blocks > 0) visit(info);
+  }
+}
+
+void DiskBlobStore::set_pinned(const std::vector<BlobKey>& keys) {
+  context_.table.set_pinned({keys.begin(), keys.end()});
+}
+
+void DiskBlobStore::set_passthrough_check(InPassthrough check) {
+  context_.in_passthrough.set(std::move(check));
+}
+
+Result<std::uint64_t> DiskBlobStore::evict(const BlobKey& key) {
+  assert_may_block("evicting a blob");
+  const EntryPtr entry = context_.table.find(key);
+  if (entry == nullptr) return std::uint64_t{0};
+  if (entry->pinned()) {
+    return {ErrorCode::kBusy, key.content.to_string() + " is pinned; unpin it first"};
+  }
+  if (context_.in_passthrough(key)) {
+    return {ErrorCode::kBusy, key.content.to_string() + " is open; close it first"};
+  }
+  return writer_.evict(entry);
+}
+
+Result<std::uint64_t> DiskBlobStore::prune(const PruneOptions& options) {
+  assert_may_block("pruning the cache");
+  return writer_.prune(options);
+}
+
+Result<VerifyReport> DiskBlobStore::verify(bool repair, const VerifyProgress& progress) {
+  assert_may_block("verifying the cache");
+  BlockReader::OnDamage on_lost;
+  if (repair) {
+    on_lost = [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
+      writer_.drop(entry, std::move(blocks));
+    };
+  }
+  auto report = verify_store(context_, reader_, on_lost, progress);
+  if (repair) writer_.drain();
+  return report;
 }
 
 }  // namespace hubvfs::cache

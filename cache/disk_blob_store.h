@@ -47,6 +47,12 @@ class DiskBlobStore final : public BlobStore {
   // Verdicts on everything handed in so far have been given, too.
   Result<void> flush() override;
   StoreStats stats() const override;
+  void for_each_blob(const std::function<void(const BlobInfo&)>& visit) const override;
+  void set_pinned(const std::vector<BlobKey>& keys) override;
+  void set_passthrough_check(InPassthrough check) override;
+  Result<std::uint64_t> evict(const BlobKey& key) override;
+  Result<std::uint64_t> prune(const PruneOptions& options) override;
+  Result<VerifyReport> verify(bool repair, const VerifyProgress& progress) override;
 
  private:
   class Handle;

@@ -185,6 +185,7 @@ Result<void> IndexCommitter::apply(const std::vector<IndexChange>& changes) {
   for (std::size_t at = 0; at < all.size(); at += kMaxOperations) {
     const auto part = all.subspan(at, std::min(kMaxOperations, all.size() - at));
     if (auto applied = index_.apply(part); !applied) return applied;
+    ++context_.counters.index_writes;
   }
   return {};
 }

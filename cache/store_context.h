@@ -2,11 +2,13 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "cache/blob_store.h"
 #include "cache/directory.h"
 #include "cache/entry_table.h"
 #include "cache/file_cache.h"
@@ -42,6 +44,17 @@ class Health {
   TimePoint retry_at_ GUARDED_BY(mutex_);
 };
 
+// Whether a blob's file is open in passthrough. Thread-safe.
+class PassthroughCheck {
+ public:
+  void set(BlobStore::InPassthrough check) EXCLUDES(mutex_);
+  bool operator()(const BlobKey& key) const EXCLUDES(mutex_);
+
+ private:
+  mutable Mutex mutex_;  // Lock rank: leaf; not held while `check_` runs.
+  std::shared_ptr<const BlobStore::InPassthrough> check_ GUARDED_BY(mutex_);
+};
+
 // What the disk store's parts share. The directories outlive it.
 struct StoreContext {
   StoreContext(const Directory& blobs_directory, const Directory& meta_directory,
@@ -49,6 +62,7 @@ struct StoreContext {
       : blobs(blobs_directory),
         block_size(block_bytes),
         log(logger),
+        counters(clock),
         table(block_bytes, counters),
         files(blobs_directory),
         small(meta_directory, logger),
@@ -65,6 +79,7 @@ struct StoreContext {
   SmallBlobs small;
   Health disk;
   Health index;
+  PassthroughCheck in_passthrough;
 };
 
 }  // namespace hubvfs::cache

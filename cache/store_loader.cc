@@ -61,10 +61,11 @@ class IndexLoad {
     if (entry.small() || record->length == 0 || record->length != entry.length(place.block)) {
       return false;
     }
-    entry.load_block(place.block, *record);
+    BlockRecord known = *record;
+    known.epoch = context_.counters.uses.remember(record->epoch);
+    entry.load_block(place.block, known);
     context_.quota.count(record->length);
     raise(context_.counters.fill, record->fill);
-    raise(context_.counters.epoch, record->epoch);
     return true;
   }
 
@@ -94,13 +95,12 @@ void take_sidecar(StoreContext& context, const BlobKey& key, const Sidecar& side
   for (const SidecarBlock& block : sidecar.blocks) {
     if (block.length == 0 || block.length != entry->length(block.block)) continue;
     const BlockRecord known{block.length, block.checksum, block.trusted ? kTrustedFill : kOwnedFill,
-                            1};
+                            context.counters.uses.tick()};
     entry->load_block(block.block, known);
     context.quota.count(block.length);
     changes.push_back({block_index_key(key.space, entry->number(), block.block), encode(known)});
   }
   raise(context.counters.fill, kOwnedFill);
-  raise(context.counters.epoch, 1);
 }
 
 Result<void> rebuild_directory(MetaIndex& index, StoreContext& context, const Namespace& space,
@@ -170,7 +170,7 @@ Result<void> load_small(StoreContext& context) {
     const EntryPtr entry = context.table.add(key, std::nullopt);
     const auto length = static_cast<std::uint32_t>(key.content.size());
     // Fill 0 is everybody's: only content found right is stored as a record.
-    entry->load_block(0, {length, 0, 0, context.counters.epoch.fetch_add(1)});
+    entry->load_block(0, {length, 0, 0, context.counters.uses.tick()});
     entry->load_verified();
     context.quota.count(length);
   });

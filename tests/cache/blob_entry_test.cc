@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/cache/blobs.h"
+#include "tests/support/manual_clock.h"
 
 namespace hubvfs::cache {
 namespace {
@@ -23,7 +24,8 @@ class BlobEntryTest : public testing::Test {
     return fill;
   }
 
-  StoreCounters counters_;
+  ManualClock clock_;
+  StoreCounters counters_{clock_};
   const TestBlob source_ = make_blob(4 * kTestBlock - 100, 1);
   const EndpointId hub_ = EndpointId::of(kEndpoint);
   const EndpointId mirror_ = EndpointId::of(kOtherEndpoint);

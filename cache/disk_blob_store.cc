@@ -58,7 +58,7 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, Meta
                              const DiskBlobStoreOptions& options, Logger& log, const Clock& clock)
     : options_(options),
       index_(index),
-      context_(blobs, meta, options.block_size, log, clock),
+      context_(blobs, meta, options.block_size, options.eviction, log, clock),
       reader_(context_,
               [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
                 writer_.drop(entry, std::move(blocks));
@@ -68,7 +68,9 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, Meta
                    writer_.drop(entry, std::move(blocks));
                  }),
       writer_(context_, committer_),
-      verifier_(context_, reader_, writer_, committer_) {}
+      verifier_(context_, reader_, writer_, committer_),
+      housekeeper_(clock, {[this] { writer_.keep_house(); }, [this] { committer_.write_uses(); }}) {
+}
 
 Result<std::unique_ptr<DiskBlobStore>> DiskBlobStore::open(const Directory& blobs,
                                                            const Directory& meta, MetaIndex& index,
@@ -86,13 +88,14 @@ Result<void> DiskBlobStore::load() {
   if (state_text->has_value()) state = decode_state_record(**state_text);
   const std::string boot = boot_id();
   const bool clean = state && state->clean;
+  context_.whole_blobs = !options_.punch_holes || !can_punch_holes(context_.blobs);
+  if (auto small = load_small(context_); !small) return small;
   if (state) {
     const bool power_kept = clean || (!boot.empty() && state->boot_id == boot);
     if (auto loaded = load_index(index_, context_, power_kept); !loaded) return loaded;
   } else if (auto rebuilt = rebuild_index(index_, context_); !rebuilt) {
     return rebuilt;
   }
-  if (auto small = load_small(context_); !small) return small;
   auto space = context_.blobs.space();
   if (!space) return space.error();
   context_.quota.set_limit(options_.size_limit, space->available);
@@ -112,6 +115,7 @@ void DiskBlobStore::start(bool sweep) {
   committer_.start();
   writer_.start(sweep ? std::make_unique<OrphanSweep>(context_) : nullptr);
   verifier_.start();
+  housekeeper_.start();
   for (const EntryPtr& entry : context_.table.snapshot()) {
     if (entry->idle()) writer_.drop(entry, {});
   }
@@ -119,6 +123,7 @@ void DiskBlobStore::start(bool sweep) {
 
 DiskBlobStore::~DiskBlobStore() {
   if (handles_ != 0) bug("the cache is closed before the blobs that are open in it");
+  housekeeper_.stop();
   verifier_.stop();
   writer_.stop();
   committer_.stop();
@@ -233,11 +238,19 @@ StoreStats DiskBlobStore::stats() const {
   stats.unstored_blocks = counters.unstored;
   stats.degraded = context_.disk.reason();
   if (stats.degraded.empty()) stats.degraded = context_.index.reason();
-  stats.policy = "lru";
+  stats.policy = to_string(context_.eviction.policy);
+  if (context_.eviction.policy == EvictionPolicy::kTtl) {
+    stats.ttl_seconds = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(context_.eviction.ttl).count());
+  }
+  stats.whole_blobs = context_.whole_blobs;
   stats.pinned_bytes = counters.pinned_bytes;
   stats.expired_blocks = counters.expired;
   stats.index_writes = counters.index_writes;
-  if (const auto space = context_.blobs.space()) stats.disk_free = space->available;
+  if (const auto space = context_.blobs.space()) {
+    stats.disk_free = space->available;
+    stats.min_free = context_.quota.min_free(*space);
+  }
   return stats;
 }
 

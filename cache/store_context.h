@@ -11,6 +11,7 @@
 #include "cache/blob_store.h"
 #include "cache/directory.h"
 #include "cache/entry_table.h"
+#include "cache/eviction_policy.h"
 #include "cache/file_cache.h"
 #include "cache/quota.h"
 #include "cache/small_blobs.h"
@@ -58,11 +59,14 @@ class PassthroughCheck {
 // What the disk store's parts share. The directories outlive it.
 struct StoreContext {
   StoreContext(const Directory& blobs_directory, const Directory& meta_directory,
-               std::uint64_t block_bytes, Logger& logger, const Clock& clock)
+               std::uint64_t block_bytes, const EvictionSettings& settings, Logger& logger,
+               const Clock& clock)
       : blobs(blobs_directory),
         block_size(block_bytes),
+        eviction(settings),
         log(logger),
         counters(clock),
+        quota(settings),
         table(block_bytes, counters),
         files(blobs_directory),
         small(meta_directory, logger),
@@ -71,6 +75,8 @@ struct StoreContext {
 
   const Directory& blobs;
   const std::uint64_t block_size;
+  const EvictionSettings eviction;
+  bool whole_blobs = false;  // the disk cannot punch holes: a blob goes as a whole. Set at open
   Logger& log;
   StoreCounters counters;
   Quota quota;

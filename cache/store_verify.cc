@@ -57,8 +57,8 @@ class StoreVerify {
 
   // Whether buffer_ has the block now.
   bool look_at(const EntryPtr& entry, std::uint64_t block) {
-    std::uint64_t generation = 0;
-    auto read = reader_.examine(*entry, block, buffer_, generation);
+    BlobEntry::Found found;
+    auto read = reader_.examine(*entry, block, buffer_, found);
     if (!read && read.error().code == ErrorCode::kCancelled) return false;  // gone meanwhile
     ++report_.blocks;
     report_.bytes += buffer_.size();
@@ -66,8 +66,8 @@ class StoreVerify {
     ++report_.bad_blocks;
     problem(entry, "block " + std::to_string(block) + ": " + read.error().context);
     if (!on_lost_) {
-      entry->mark_unchecked(block, generation);
-    } else if (entry->drop_block(block, generation)) {
+      entry->mark_unchecked(found);
+    } else if (entry->drop_block(found)) {
       ++context_.counters.corrupt;
       on_lost_(entry, {block});
     }

@@ -67,7 +67,10 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, Meta
                    writer_.drop(entry, std::move(blocks));
                  }),
       writer_(context_, committer_),
-      verifier_(context_, reader_, writer_, committer_) {}
+      verifier_(context_, reader_, writer_, committer_) {
+  context_.disk.on_failure([this] { committer_.disk_failed(); });
+  context_.index.on_failure([this] { committer_.disk_failed(); });
+}
 
 Result<std::unique_ptr<DiskBlobStore>> DiskBlobStore::open(const Directory& blobs,
                                                            const Directory& meta, MetaIndex& index,
@@ -125,8 +128,10 @@ DiskBlobStore::~DiskBlobStore() {
   if (auto compacted = context_.small.compact(); !compacted) {
     context_.log.warning("cache: compaction: " + compacted.error().context);
   }
+  // After a failure there may be files that nobody knows: the next start looks for them.
+  const bool is_clean = context_.index.reason().empty() && !context_.disk.ever_failed();
   const std::vector<IndexChange> clean = {
-      {state_index_key(), encode(StateRecord{boot_id(), context_.index.reason().empty()})}};
+      {state_index_key(), encode(StateRecord{boot_id(), is_clean})}};
   if (auto noted = index_.apply(clean); !noted) {
     context_.log.warning("cache: " + noted.error().context);
   }

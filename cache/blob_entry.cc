@@ -96,6 +96,12 @@ void BlobEntry::mark_checked(std::uint64_t block, std::uint64_t generation) {
   }
 }
 
+void BlobEntry::mark_unchecked() {
+  MutexLock lock(mutex_);
+  blocks_.for_each([](std::uint64_t, BlockSlot& slot) { slot.checked = false; });
+  ++generation_;
+}
+
 void BlobEntry::count_in(std::uint64_t block, std::uint64_t fill) {
   if (total_bytes() == 0) ++counters_.blobs;
   (trusted(fill) ? trusted_bytes_ : owned_bytes_) += length(block);

@@ -69,9 +69,12 @@ class BlobEntry {
   // A block, marked as used now; to the store itself (no viewer) it shows everything and marks
   // nothing.
   Found find(std::uint64_t block, const EndpointId* viewer) EXCLUDES(mutex_);
-  // Changes whenever a block goes away: bytes read from disk while it changed may be a hole's.
+  // Changes whenever a block goes away or is to be checked again: bytes read from disk while it
+  // changed may be a hole's.
   std::uint64_t generation() const { return generation_.load(); }
   void mark_checked(std::uint64_t block, std::uint64_t generation) EXCLUDES(mutex_);
+  // Every block's next reader looks at its checksum again; a read under way is made again.
+  void mark_unchecked() EXCLUDES(mutex_);
 
   struct Put {
     enum What { kKnown, kPending, kForeign } what = kKnown;

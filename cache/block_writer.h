@@ -66,6 +66,7 @@ class BlockWriter {
   Result<void> make_room(std::uint64_t bytes);
   void evict(std::uint64_t bytes);
   Result<FileCache::File> data_file(const EntryPtr& entry);
+  Result<FileCache::File> as_we_made_it(const EntryPtr& entry, const FileCache::File& file);
   void run_drops(Drops drops);
   void punch(const EntryPtr& entry, const Blocks& blocks);
   void punch_file(const EntryPtr& entry, const Blocks& blocks);

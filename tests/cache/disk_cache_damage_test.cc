@@ -228,6 +228,46 @@ TEST_F(DamagedCacheTest, DamageUnderARunningCacheIsFoundAtFirstUse) {
   expect_refetch(large_, 3);
 }
 
+// Blocks that were read before are not checked again: what somebody does to the file must not make
+// holes of them.
+TEST_F(DamagedCacheTest, AFileThatIsCutUnderARunningCacheHasNoZeros) {
+  const auto opened = blob(partial_);
+  opened->put(2, partial_.block(2));
+  flush();
+  for (const std::uint64_t block : {1u, 2u}) {
+    EXPECT_EQ(brief(read_text(*opened, block * kTestBlock, kTestBlock)),
+              brief(partial_.content.substr(block * kTestBlock, kTestBlock)));
+  }
+  std::filesystem::resize_file(data_file(partial_), 2 * kTestBlock);
+  opened->put(3, partial_.block(3));
+  flush();
+  EXPECT_EQ(brief(read_text(*opened, kTestBlock, kTestBlock)),
+            brief(partial_.content.substr(kTestBlock, kTestBlock)));
+  EXPECT_EQ(read_text(*opened, 2 * kTestBlock, kTestBlock), "<NotFound>");
+  EXPECT_EQ(brief(read_text(*opened, 3 * kTestBlock, kTestBlock)),
+            brief(partial_.content.substr(3 * kTestBlock, kTestBlock)));
+}
+
+TEST_F(DamagedCacheTest, AFileThatIsRemovedUnderARunningCacheIsMadeAnewWithoutZeros) {
+  auto opened = blob(partial_);
+  EXPECT_EQ(brief(read_text(*opened, kTestBlock, kTestBlock)),
+            brief(partial_.content.substr(kTestBlock, kTestBlock)));
+  std::filesystem::remove(data_file(partial_));
+  put_all(*opened, partial_);
+  flush();
+  for (std::uint64_t block = 0; block < partial_.blocks(); ++block) {
+    const std::string found = read_text(*opened, block * kTestBlock, kTestBlock);
+    if (found == "<NotFound>") opened->put(block, partial_.block(block));
+    EXPECT_TRUE(found == "<NotFound>" || found == as_text(*partial_.block(block))) << block;
+  }
+  flush();
+  EXPECT_EQ(store().stats().degraded, "");
+  EXPECT_TRUE(std::filesystem::exists(data_file(partial_)));
+  opened.reset();
+  open();
+  expect_whole(partial_);
+}
+
 TEST_F(DamagedCacheTest, DamagedMetadataCostsOnlyItself) {
   ASSERT_TRUE(cache_->meta().put("public", "other", as_bytes("kept, and long enough to be found")));
   close();

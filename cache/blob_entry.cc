@@ -180,6 +180,26 @@ BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
   return over ? Written::kOverDropped : Written::kYes;
 }
 
+std::optional<std::uint64_t> BlobEntry::take_in(std::uint64_t block, std::uint64_t checksum,
+                                                const std::optional<EndpointId>& owner) {
+  MutexLock lock(mutex_);
+  BlockSlot& slot = blocks_.at(block);
+  if (slot.state != BlockState::kAbsent || pending_.contains(block)) return std::nullopt;
+  std::uint64_t fill = 0;
+  if (owner) {
+    if (owned_bytes_ == 0) owner_ = *owner;
+    if (*owner != owner_) return std::nullopt;
+    fill = counters_.fill.fetch_add(1);
+  }
+  slot =
+      BlockSlot{checksum, fill, counters_.epoch.fetch_add(1), BlockState::kWritten, false, false};
+  ++stored_;
+  ++written_;
+  ++counters_.blocks;
+  count_in(block, fill);
+  return fill;
+}
+
 void BlobEntry::forget(std::uint64_t block, std::uint64_t fill) {
   MutexLock lock(mutex_);
   if (const auto at = pending_.find(block); at != pending_.end() && at->second.fill == fill) {

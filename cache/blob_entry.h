@@ -95,6 +95,11 @@ class BlobEntry {
   enum class Written { kYes, kOverDropped, kGone };
   // Pending to kWritten. kOverDropped: it took the place of a block that was not punched yet.
   Written written(std::uint64_t block, std::uint64_t fill, std::uint64_t checksum) EXCLUDES(mutex_);
+  // A block that is on the disk though the index did not say so: kWritten, with the fill it
+  // returns; `owner` none: everybody's. None when there is such a block, or its owner is not the
+  // others'.
+  std::optional<std::uint64_t> take_in(std::uint64_t block, std::uint64_t checksum,
+                                       const std::optional<EndpointId>& owner) EXCLUDES(mutex_);
   // Gives up a pending or foreign block that is not going to be stored.
   void forget(std::uint64_t block, std::uint64_t fill) EXCLUDES(mutex_);
 

@@ -112,10 +112,13 @@ Result<void> DiskBlobStore::load() {
 void DiskBlobStore::start(bool sweep) {
   started_ = true;
   committer_.start();
-  writer_.start(sweep ? std::make_unique<OrphanSweep>(context_) : nullptr);
+  context_.swept = !sweep;
+  const auto take_off = [this](const EntryPtr& entry) { writer_.drop(entry, {}); };
+  writer_.start(sweep ? std::make_unique<OrphanSweep>(context_, committer_, take_off) : nullptr);
   verifier_.start();
+  if (sweep) return;  // which finds them, too
   for (const EntryPtr& entry : context_.table.snapshot()) {
-    if (entry->idle()) writer_.drop(entry, {});
+    if (entry->idle()) take_off(entry);
   }
 }
 
@@ -146,6 +149,10 @@ Result<std::shared_ptr<Blob>> DiskBlobStore::open(const BlobKey& key, const std:
   if (endpoint.empty()) return {ErrorCode::kInvalidArgument, "a blob without an endpoint"};
   const EndpointId id = EndpointId::of(endpoint);
   EntryPtr entry = context_.table.open(key, id);
+  // The sweep has yet to come by.
+  if (!context_.swept && !entry->all_here()) {
+    take_in_sidecar(context_, committer_, entry);
+  }
   check_stamp(entry);
   if (entry->all_here() && !entry->verified()) verifier_.look(entry);
   ++handles_;

@@ -75,6 +75,8 @@ struct StoreContext {
   SmallBlobs small;
   Health disk;
   Health index;
+  // Nothing on the disk is unknown: the index was left in order, or compared with the sidecars.
+  std::atomic<bool> swept{true};
 };
 
 }  // namespace hubvfs::cache

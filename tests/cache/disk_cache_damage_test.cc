@@ -116,6 +116,32 @@ TEST_F(DamagedCacheTest, AnyDamageToTheIndexCostsNothing) {
   }
 }
 
+// A power cut may cost the last transaction, and so may damage to the page that names it.
+TEST_F(DamagedCacheTest, AnIndexThatIsTransactionsOldCostsNothing) {
+  const std::string old_index = read_file(index());
+  const TestBlob new_blob = make_blob(3 * kTestBlock, 4);
+  fill(new_blob);
+  blob(partial_)->put(2, partial_.block(2));
+  flush();
+  const std::string crashed = dir_ / "crashed";  // as a process leaves it that is killed now
+  std::filesystem::copy(path_, crashed, std::filesystem::copy_options::recursive);
+  std::filesystem::permissions(crashed, std::filesystem::perms::owner_all);
+  write_file(crashed + "/index/data.mdb", old_index);
+  close();
+  path_ = crashed;
+  open();
+  expect_whole(new_blob);  // at once
+  expect_everything();
+  EXPECT_EQ(brief(read_text(*blob(partial_), 2 * kTestBlock, kTestBlock)),
+            brief(partial_.content.substr(2 * kTestBlock, kTestBlock)));
+  EXPECT_EQ(store().stats().corrupt_blocks, 0u);
+  EXPECT_EQ(store().stats().blocks, 1 + 6 + 2 + 3u);
+  const std::uint64_t used = store().stats().bytes_used;
+  open();
+  EXPECT_EQ(store().stats().bytes_used, used);
+  expect_whole(new_blob);
+}
+
 TEST_F(DamagedCacheTest, AnIndexThatKilledTheLastStartIsMadeAnew) {
   close();
   write_file(path_ + "/index.opening", "");

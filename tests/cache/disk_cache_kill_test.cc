@@ -244,7 +244,8 @@ TEST_F(KilledCacheTest, AKilledWriterLeavesNoWrongByteAndKeepsWhatItWasPromised)
     EXPECT_LE(store().stats().bytes_used, limit);
     flush();
     close();
-    if (HasFailure()) FAIL() << "round " << round;
+    if (HasFailure())
+      FAIL() << "round " << round << ", " << (roomy ? "roomy" : "tight") << "\n" << log_.text();
   }
   EXPECT_GT(present, 0u);
   std::cout << rounds << " kills, " << present << " blocks found right\n";

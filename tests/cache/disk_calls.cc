@@ -52,6 +52,8 @@ bool concerns(Kind kind) {
              kind == Kind::kSync;
     case EROFS:
       return kind != Kind::kRead && kind != Kind::kOpen;
+    case EMFILE:
+      return kind == Kind::kOpen || kind == Kind::kOpenToWrite || kind == Kind::kCreate;
     default:
       return true;
   }
@@ -191,7 +193,8 @@ long syscall(long number, ...) noexcept {
   va_end(list);
   if (number != SYS_openat2) return raw(number, a, b, c, d, e, f);
   const auto flags = reinterpret_cast<const open_how*>(c)->flags;
-  const Kind kind = (flags & O_CREAT) != 0     ? Kind::kCreate
+  const bool is_new = (flags & O_CREAT) != 0 && raw(SYS_faccessat, a, b, F_OK) != 0;
+  const Kind kind = is_new                     ? Kind::kCreate
                     : (flags & O_ACCMODE) != 0 ? Kind::kOpenToWrite
                                                : Kind::kOpen;
   return pass(kind, static_cast<int>(a), 0, [&](std::size_t) { return raw(number, a, b, c, d); });

@@ -12,11 +12,10 @@ namespace {
 using lmdb::to_text;
 using lmdb::to_val;
 
-constexpr unsigned kFlags = MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMETASYNC;
+constexpr unsigned kFlags = MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMETASYNC | MDB_NOLOCK;
 constexpr mdb_mode_t kMode = 0600;
 constexpr std::size_t kMaxKey = 500;
 constexpr std::uint64_t kSmallestMap = 64u << 20;
-constexpr unsigned kReaders = 1024;
 
 }  // namespace
 
@@ -53,7 +52,6 @@ int open_environment(const std::string& path, std::uint64_t map_size, unsigned f
   if (const int rc = mdb_env_create(&raw); rc != 0) return rc;
   env.reset(raw);
   if (const int rc = mdb_env_set_mapsize(raw, map_size); rc != 0) return rc;
-  if (const int rc = mdb_env_set_maxreaders(raw, kReaders); rc != 0) return rc;
   return mdb_env_open(raw, path.c_str(), kFlags | flags, kMode);
 }
 
@@ -92,8 +90,6 @@ Result<void> LmdbMetaIndex::reopen() {
   }
   if (rc == EROFS) rc = open(MDB_RDONLY);
   if (rc != 0) return lmdb_error(rc, index_);
-  int dead = 0;
-  mdb_reader_check(environment->env.get(), &dead);
 
   // The handle of a database counts only once a transaction that opened it is committed.
   MDB_txn* raw = nullptr;

@@ -235,6 +235,10 @@ std::vector<std::uint64_t> BlobEntry::drop_where(bool owned_only) {
     if (!owned_only || !trusted(at->second.fill)) drop_pending(at);
     at = next;
   }
+  return drop_slots(owned_only);
+}
+
+std::vector<std::uint64_t> BlobEntry::drop_slots(bool owned_only) {
   std::vector<std::uint64_t> dropped;
   const std::uint64_t kept = owned_only ? trusted_fill_ : 0;
   blocks_.for_each([&](std::uint64_t block, const BlockSlot& slot) {
@@ -247,6 +251,11 @@ std::vector<std::uint64_t> BlobEntry::drop_where(bool owned_only) {
 std::vector<std::uint64_t> BlobEntry::drop_all() {
   MutexLock lock(mutex_);
   return drop_where(false);
+}
+
+std::vector<std::uint64_t> BlobEntry::drop_stored() {
+  MutexLock lock(mutex_);
+  return drop_slots(false);
 }
 
 std::optional<std::vector<std::uint64_t>> BlobEntry::drop_all_if(std::uint64_t generation) {

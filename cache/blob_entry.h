@@ -105,6 +105,8 @@ class BlobEntry {
 
   // Takes blocks away from readers; returns those on disk, which the writer has to punch.
   std::vector<std::uint64_t> drop_all() EXCLUDES(mutex_);
+  // drop_all(), but for what still waits to be written.
+  std::vector<std::uint64_t> drop_stored() EXCLUDES(mutex_);
   // drop_all(), unless something has changed since `generation`.
   std::optional<std::vector<std::uint64_t>> drop_all_if(std::uint64_t generation) EXCLUDES(mutex_);
   // False: it is not the block that was seen at `generation`.
@@ -169,6 +171,7 @@ class BlobEntry {
   void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);
   void drop_pending(std::map<std::uint64_t, Pending>::iterator at) REQUIRES(mutex_);
   std::vector<std::uint64_t> drop_where(bool owned_only) REQUIRES(mutex_);
+  std::vector<std::uint64_t> drop_slots(bool owned_only) REQUIRES(mutex_);
 
   const BlobKey key_;
   const std::uint64_t number_;

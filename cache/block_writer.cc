@@ -159,8 +159,8 @@ Result<FileCache::File> BlockWriter::data_file(const EntryPtr& entry) {
     // Somebody removed it: in one that is made anew its blocks would read as zeros.
     context_.files.forget(entry->number());
     entry->set_on_disk(false);
-    run_drops({{entry, entry->drop_all()}});
-    return {ErrorCode::kBusy, name + " was removed by somebody else"};
+    run_drops({{entry, entry->drop_stored()}});
+    if (context_.table.find(entry->key()) != entry) return {ErrorCode::kBusy, "nobody has it open"};
   }
   auto space = context_.blobs.make_directory(entry->key().space);
   if (!space) return space.error();

@@ -1,167 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // A writer that is killed at random points, and the cache it leaves behind. 25 kills, 500 with
 // HUBVFS_TEST_FULL=1; the seed is printed, and HUBVFS_TEST_SEED gives it.
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <array>
-#include <atomic>
-#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <random>
 
+#include "tests/cache/crash_writer.h"
 #include "tests/cache/disk_calls.h"
-#include "tests/cache/opened_cache.h"
 #include "tests/support/test_scale.h"
 
 namespace hubvfs::cache {
 namespace {
 
-constexpr unsigned kBlobs = 8;
-constexpr unsigned kKeys = 10;
-constexpr std::uint64_t kTight = 20 * kTestBlock;
-constexpr std::uint64_t kRoomy = 1u << 30;
-
-const TestBlob& blob_of(unsigned number) {
-  static const std::vector<TestBlob> all = [] {
-    std::vector<TestBlob> made;
-    for (unsigned i = 0; i < kBlobs; ++i) {
-      made.push_back(make_blob(i % 3 == 0 ? 20000 + i : 4 * kTestBlock + i, 500 + i));
-    }
-    return made;
-  }();
-  return all[number];
-}
-
-std::string key_of(unsigned number) { return "key" + std::to_string(number); }
-
-// What a writer was promised, in memory that outlives it.
-struct Promises {
-  // Of each blob: the blocks that a flush which succeeded covered, one bit each.
-  std::array<std::atomic<std::uint32_t>, kBlobs> flushed{};
-  // Of each key: the number in the value whose put() was begun last, and in the one done last.
-  std::array<std::atomic<std::uint32_t>, kKeys> begun{};
-  std::array<std::atomic<std::uint32_t>, kKeys> done{};
-};
-
-class SharedPromises {
- public:
-  SharedPromises()
-      : at_(::mmap(nullptr, sizeof(Promises), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                   -1, 0)) {
-    if (at_ == MAP_FAILED) std::abort();
-    new (at_) Promises;
-  }
-  ~SharedPromises() { ::munmap(at_, sizeof(Promises)); }
-  SharedPromises(const SharedPromises&) = delete;
-  SharedPromises& operator=(const SharedPromises&) = delete;
-  Promises& operator*() const { return *static_cast<Promises*>(at_); }
-  Promises* operator->() const { return &**this; }
-
- private:
-  void* const at_;
-};
-
-std::string value_of(unsigned key, std::uint32_t number, unsigned padding) {
-  return key_of(key) + ":" + std::to_string(number) + ":" + std::string(padding, 'v') + key_of(key);
-}
-
-// Fills, reads, drops and notes metadata until it is killed.
-class Writer {
- public:
-  Writer(DiskCache& cache, Promises& promises, unsigned seed)
-      : cache_(cache), promises_(promises), random_(seed) {
-    for (unsigned i = 0; i < kBlobs; ++i) handed_[i] = promises_.flushed[i];
-  }
-
-  [[noreturn]] void run() {
-    for (;;) {
-      touch_blob(pick(kBlobs));
-      if (pick(4) == 0) flush();
-      put_metadata(pick(kKeys));
-    }
-  }
-
- private:
-  void touch_blob(unsigned number) {
-    const TestBlob& source = blob_of(number);
-    auto blob = *cache_.blobs().open(source.key, kEndpoint);
-    for (std::uint64_t i = 0; i < source.blocks(); ++i) {
-      if (pick(4) == 0) continue;
-      blob->put(i, source.block(i));
-      handed_[number] |= 1u << i;
-    }
-    if (pick(8) != 0) return;
-    promises_.flushed[number] = handed_[number] = 0;
-    blob->drop();
-  }
-
-  void flush() {
-    if (!cache_.blobs().flush()) return;
-    for (unsigned i = 0; i < kBlobs; ++i) promises_.flushed[i] = handed_[i];
-  }
-
-  void put_metadata(unsigned key) {
-    const std::uint32_t number = ++promises_.begun[key];
-    const std::string value = value_of(key, number, pick(30000));
-    if (cache_.meta().put("public", key_of(key), as_bytes(value))) promises_.done[key] = number;
-  }
-
-  unsigned pick(unsigned below) { return static_cast<unsigned>(random_() % below); }
-
-  DiskCache& cache_;
-  Promises& promises_;
-  std::mt19937 random_;
-  std::array<std::uint32_t, kBlobs> handed_{};
-};
-
-class KilledCacheTest : public OpenedCache {
+class KilledCacheTest : public CrashedCache {
  protected:
   void SetUp() override { disk_calls::skip_syncs(true); }
   void TearDown() override {
     close();
     disk_calls::skip_syncs(false);
-  }
-
-  // Every block and value that is there is right; where nothing had to make room, all that was
-  // promised is there. Returns how many blocks there are.
-  std::uint64_t check(const Promises& promises, bool roomy) {
-    std::uint64_t present = 0;
-    for (unsigned number = 0; number < kBlobs; ++number) {
-      const TestBlob& source = blob_of(number);
-      const auto opened = blob(source);
-      for (std::uint64_t i = 0; i < source.blocks(); ++i) {
-        const auto expected = source.block(i);
-        const std::string found = read_text(*opened, i * kTestBlock, expected->size());
-        if (found == "<NotFound>") {
-          EXPECT_FALSE(roomy && (promises.flushed[number] >> i & 1) != 0) << number << "/" << i;
-          continue;
-        }
-        ++present;
-        EXPECT_TRUE(found == as_text(*expected)) << number << "/" << i;
-      }
-    }
-    for (unsigned key = 0; key < kKeys; ++key) check_metadata(promises, key);
-    EXPECT_EQ(store().stats().corrupt_blocks, 0u);
-    return present;
-  }
-
-  void check_metadata(const Promises& promises, unsigned key) {
-    const std::string value = get(key_of(key));
-    if (value == "<none>") {
-      EXPECT_EQ(promises.done[key], 0u) << key;
-      return;
-    }
-    const std::size_t colon = key_of(key).size();
-    const auto number = static_cast<std::uint32_t>(std::atoi(value.c_str() + colon + 1));
-    EXPECT_GE(number, promises.done[key]) << key;
-    EXPECT_LE(number, promises.begun[key]) << key;
-    const std::string shortest = value_of(key, number, 0);
-    ASSERT_GE(value.size(), shortest.size()) << key;
-    EXPECT_TRUE(value ==
-                value_of(key, number, static_cast<unsigned>(value.size() - shortest.size())))
-        << key;
   }
 
   // Runs `work`, which does not return, in a process of its own until SIGKILL ends it: by itself,
@@ -240,7 +99,13 @@ TEST_F(KilledCacheTest, AKilledWriterLeavesNoWrongByteAndKeepsWhatItWasPromised)
         },
         at_a_call ? std::nullopt : std::optional(moment));
     open(limit);
-    present += check(**promised, roomy);
+    present += check_blocks(roomy ? flushed(**promised) : Flushed{});
+    for (unsigned key = 0; key < kKeys; ++key) {
+      const std::uint32_t number = check_value(key);
+      EXPECT_GE(number, (*promised)->done[key]) << key;
+      EXPECT_LE(number, (*promised)->begun[key]) << key;
+    }
+    EXPECT_EQ(store().stats().corrupt_blocks, 0u);
     EXPECT_LE(store().stats().bytes_used, limit);
     flush();
     close();

@@ -135,13 +135,15 @@ BlobEntry::Found BlobEntry::found_on_disk(std::uint64_t block, const BlockSlot& 
   found.checksum = slot.checksum;
   found.fill = slot.fill;
   found.checked = slot.checked;
+  found.doubts = doubts_;
   found.generation = generation_.load();
   return found;
 }
 
 BlockSlot* BlobEntry::same_slot(const Found& found) {
   BlockSlot* slot = blocks_.find(found.block);
-  return slot != nullptr && slot->present() && slot->fill == found.fill ? slot : nullptr;
+  const bool same = slot != nullptr && slot->present() && slot->fill == found.fill;
+  return same && found.doubts == doubts_ ? slot : nullptr;
 }
 
 void BlobEntry::use(BlockSlot& slot) {
@@ -165,6 +167,13 @@ bool BlobEntry::finish_read(const Found& found, bool right) {
 void BlobEntry::mark_unchecked(const Found& found) {
   MutexLock lock(mutex_);
   if (BlockSlot* slot = same_slot(found); slot != nullptr) slot->checked = false;
+}
+
+void BlobEntry::mark_all_unchecked() {
+  MutexLock lock(mutex_);
+  blocks_.for_each([](std::uint64_t, BlockSlot& slot) { slot.checked = false; });
+  ++doubts_;
+  ++generation_;
 }
 
 void BlobEntry::count_in(std::uint64_t block, std::uint64_t fill) {
@@ -255,6 +264,34 @@ BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
   return over ? Written::kOverDropped : Written::kYes;
 }
 
+std::optional<std::uint64_t> BlobEntry::take_in(std::uint64_t block, std::uint64_t checksum,
+                                                const std::optional<EndpointId>& owner) {
+  MutexLock lock(mutex_);
+  BlockSlot& slot = blocks_.at(block);
+  if (slot.state != BlockState::kAbsent || pending_.contains(block)) return std::nullopt;
+  std::uint64_t fill = 0;
+  if (owner) {
+    if (owned_bytes_ == 0) owner_ = *owner;
+    if (*owner != owner_) return std::nullopt;
+    fill = counters_.fill.fetch_add(1);
+  }
+  last_epoch_ = counters_.uses.tick();
+  slot = BlockSlot{checksum,
+                   fill,
+                   last_epoch_,
+                   seconds_of(last_epoch_),
+                   BlockState::kWritten,
+                   /*checked=*/false,
+                   /*touched=*/false,
+                   /*hot=*/false};
+  ++stored_;
+  ++written_;
+  counters_.unindexed_bytes += length(block);
+  ++counters_.blocks;
+  count_in(block, fill);
+  return fill;
+}
+
 void BlobEntry::forget(std::uint64_t block, std::uint64_t fill) {
   MutexLock lock(mutex_);
   if (const auto at = pending_.find(block); at != pending_.end() && at->second.fill == fill) {
@@ -295,6 +332,10 @@ std::vector<std::uint64_t> BlobEntry::drop_where(bool owned_only) {
     if (!owned_only || !trusted(at->second.fill)) drop_pending(at);
     at = next;
   }
+  return drop_slots(owned_only);
+}
+
+std::vector<std::uint64_t> BlobEntry::drop_slots(bool owned_only) {
   std::vector<std::uint64_t> dropped;
   const std::uint64_t kept = owned_only ? trusted_fill_ : 0;
   blocks_.for_each([&](std::uint64_t block, const BlockSlot& slot) {
@@ -307,6 +348,11 @@ std::vector<std::uint64_t> BlobEntry::drop_where(bool owned_only) {
 std::vector<std::uint64_t> BlobEntry::drop_all() {
   MutexLock lock(mutex_);
   return drop_where(false);
+}
+
+std::vector<std::uint64_t> BlobEntry::drop_stored() {
+  MutexLock lock(mutex_);
+  return drop_slots(false);
 }
 
 std::optional<std::vector<std::uint64_t>> BlobEntry::drop_all_if(std::uint64_t generation) {

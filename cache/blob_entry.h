@@ -72,7 +72,8 @@ class BlobEntry {
     std::uint64_t checksum = 0;
     std::uint64_t fill = 0;
     bool checked = false;
-    bool marked = false;  // as being read
+    bool marked = false;       // as being read
+    std::uint64_t doubts = 0;  // mark_all_unchecked() so far
     std::uint64_t generation = 0;
   };
   // A block, marked as used now and, on the disk, as being read: finish_read() must follow. To the
@@ -80,12 +81,14 @@ class BlobEntry {
   Found find(std::uint64_t block, const EndpointId* viewer) EXCLUDES(mutex_);
   // A block as it lies on the disk, for the store itself.
   Found peek(std::uint64_t block) const EXCLUDES(mutex_);
-  // Ends what find() began. False: the block went away meanwhile, and what was read may be a
-  // hole's. `right`: its checksum was.
+  // Ends what find() began. False: the block went away meanwhile or is to be checked again, and
+  // what was read may be a hole's. `right`: its checksum was.
   bool finish_read(const Found& found, bool right) EXCLUDES(mutex_);
   // Its next reader looks at its checksum again.
   void mark_unchecked(const Found& found) EXCLUDES(mutex_);
-  // Changes whenever a block goes away.
+  // Every block's next reader looks at its checksum again; a read under way is made again.
+  void mark_all_unchecked() EXCLUDES(mutex_);
+  // Changes whenever a block goes away or all are to be checked again.
   std::uint64_t generation() const { return generation_.load(); }
 
   struct Put {
@@ -109,11 +112,18 @@ class BlobEntry {
   // `hot`: it is known to be used again and again.
   Written written(std::uint64_t block, std::uint64_t fill, std::uint64_t checksum, bool hot = false)
       EXCLUDES(mutex_);
+  // A block that is on the disk though the index did not say so: kWritten, with the fill it
+  // returns; `owner` none: everybody's. None when there is such a block, or its owner is not the
+  // others'.
+  std::optional<std::uint64_t> take_in(std::uint64_t block, std::uint64_t checksum,
+                                       const std::optional<EndpointId>& owner) EXCLUDES(mutex_);
   // Gives up a pending or foreign block that is not going to be stored.
   void forget(std::uint64_t block, std::uint64_t fill) EXCLUDES(mutex_);
 
   // Takes blocks away from readers; returns those on disk, which the writer has to punch.
   std::vector<std::uint64_t> drop_all() EXCLUDES(mutex_);
+  // drop_all(), but for what still waits to be written.
+  std::vector<std::uint64_t> drop_stored() EXCLUDES(mutex_);
   // drop_all(), unless something has changed since `generation`.
   std::optional<std::vector<std::uint64_t>> drop_all_if(std::uint64_t generation) EXCLUDES(mutex_);
   // False: it is not the block that was found.
@@ -195,6 +205,7 @@ class BlobEntry {
   void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);
   void drop_pending(std::map<std::uint64_t, Pending>::iterator at) REQUIRES(mutex_);
   std::vector<std::uint64_t> drop_where(bool owned_only) REQUIRES(mutex_);
+  std::vector<std::uint64_t> drop_slots(bool owned_only) REQUIRES(mutex_);
 
   const BlobKey key_;
   const std::uint64_t number_;
@@ -221,6 +232,7 @@ class BlobEntry {
   std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;  // blocks kDropped
   std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the verifier's next block
   std::uint64_t last_epoch_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t doubts_ GUARDED_BY(mutex_) = 0;
   bool verified_ GUARDED_BY(mutex_) = false;
   bool stamp_unchecked_ GUARDED_BY(mutex_) = false;
   std::optional<FileStamp> stamp_ GUARDED_BY(mutex_);

@@ -70,7 +70,7 @@ void BlockPuncher::punch(const EntryPtr& entry, const Blocks& blocks) {
 }
 
 void BlockPuncher::punch_file(const EntryPtr& entry, const Blocks& blocks) {
-  auto file = context_.files.open(entry->number(), blob_file_name(entry->key()));
+  auto file = context_.files.open_to_write(entry->number(), blob_file_name(entry->key()));
   if (!file) return;
   for (std::size_t i = 0; i < blocks.size();) {
     const std::uint64_t first = blocks[i];

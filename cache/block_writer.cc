@@ -2,6 +2,7 @@
 #include "cache/block_writer.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,14 @@ bool is_disk_failure(const Error& error) {
   return error.code == ErrorCode::kNoSpace || error.code == ErrorCode::kIo ||
          error.code == ErrorCode::kReadOnly || error.code == ErrorCode::kPermissionDenied ||
          error.code == ErrorCode::kNotFound;
+}
+
+Result<void> set_size(int fd, const BlobEntry& entry) {
+  if (::ftruncate(fd, static_cast<off_t>(entry.size())) == 0) return {};
+  const int failure = errno;
+  const std::string name = blob_file_name(entry.key());
+  if (failure != EFBIG && failure != EINVAL) return system_error(failure, name);
+  return {ErrorCode::kUnsupported, name + " is too large for the cache's filesystem"};
 }
 
 }  // namespace
@@ -202,9 +211,14 @@ Result<void> BlockWriter::store(const EntryPtr& entry, std::uint64_t block, std:
 Result<FileCache::File> BlockWriter::data_file(const EntryPtr& entry) {
   const std::string name = blob_file_name(entry->key());
   if (entry->on_disk()) {
-    auto file = context_.files.create(entry->number(), name);
-    if (file || file.error().code != ErrorCode::kNotFound)
-      return file;  // else: its directory is gone
+    auto file = context_.files.open_to_write(entry->number(), name);
+    if (file) file = as_we_made_it(entry, *file);
+    if (file || file.error().code != ErrorCode::kNotFound) return file;
+    // Somebody removed it: in one that is made anew its blocks would read as zeros.
+    context_.files.forget(entry->number());
+    entry->set_on_disk(false);
+    puncher_.punch({{entry, entry->drop_stored()}});
+    if (context_.table.find(entry->key()) != entry) return {ErrorCode::kBusy, "nobody has it open"};
   }
   auto space = context_.blobs.make_directory(entry->key().space);
   if (!space) return space.error();
@@ -212,14 +226,21 @@ Result<FileCache::File> BlockWriter::data_file(const EntryPtr& entry) {
   if (!directory) return directory.error();
   auto file = context_.files.create(entry->number(), name);
   if (!file) return file;
-  if (::ftruncate((*file)->get(), static_cast<off_t>(entry->size())) != 0) {
-    const int failure = errno;
-    if (failure == EFBIG || failure == EINVAL) {
-      return {ErrorCode::kUnsupported, name + " is too large for the cache's filesystem"};
-    }
-    return system_error(failure, name);
-  }
+  if (auto sized = set_size((*file)->get(), *entry); !sized) return sized.error();
   entry->set_on_disk(true);
+  return file;
+}
+
+// A data file that is still there, whole; one that somebody cut is made as long as it was.
+// kNotFound: it was removed.
+Result<FileCache::File> BlockWriter::as_we_made_it(const EntryPtr& entry,
+                                                   const FileCache::File& file) {
+  struct stat info {};
+  if (::fstat(file->get(), &info) != 0) return system_error(errno, blob_file_name(entry->key()));
+  if (info.st_nlink == 0) return {ErrorCode::kNotFound, "removed"};
+  if (static_cast<std::uint64_t>(info.st_size) >= entry->size()) return file;
+  entry->mark_all_unchecked();  // before what was cut off can be read, as zeros
+  if (auto sized = set_size(file->get(), *entry); !sized) return sized.error();
   return file;
 }
 

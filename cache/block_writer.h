@@ -86,6 +86,7 @@ class BlockWriter {
   std::uint64_t evict_planned();
   void look_after_house();
   Result<FileCache::File> data_file(const EntryPtr& entry);
+  Result<FileCache::File> as_we_made_it(const EntryPtr& entry, const FileCache::File& file);
 
   StoreContext& context_;
   IndexCommitter& committer_;

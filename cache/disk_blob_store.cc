@@ -70,6 +70,8 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, Meta
       writer_(context_, committer_),
       verifier_(context_, reader_, writer_, committer_),
       housekeeper_(clock, {[this] { writer_.keep_house(); }, [this] { committer_.write_uses(); }}) {
+  context_.disk.on_failure([this] { committer_.disk_failed(); });
+  context_.index.on_failure([this] { committer_.disk_failed(); });
 }
 
 Result<std::unique_ptr<DiskBlobStore>> DiskBlobStore::open(const Directory& blobs,
@@ -113,11 +115,14 @@ Result<void> DiskBlobStore::load() {
 void DiskBlobStore::start(bool sweep) {
   started_ = true;
   committer_.start();
-  writer_.start(sweep ? std::make_unique<OrphanSweep>(context_) : nullptr);
+  context_.swept = !sweep;
+  const auto take_off = [this](const EntryPtr& entry) { writer_.drop(entry, {}); };
+  writer_.start(sweep ? std::make_unique<OrphanSweep>(context_, committer_, take_off) : nullptr);
   verifier_.start();
   housekeeper_.start();
+  if (sweep) return;  // which finds them, too
   for (const EntryPtr& entry : context_.table.snapshot()) {
-    if (entry->idle()) writer_.drop(entry, {});
+    if (entry->idle()) take_off(entry);
   }
 }
 
@@ -131,8 +136,10 @@ DiskBlobStore::~DiskBlobStore() {
   if (auto compacted = context_.small.compact(); !compacted) {
     context_.log.warning("cache: compaction: " + compacted.error().context);
   }
+  // After a failure there may be files that nobody knows: the next start looks for them.
+  const bool is_clean = context_.index.reason().empty() && !context_.disk.ever_failed();
   const std::vector<IndexChange> clean = {
-      {state_index_key(), encode(StateRecord{boot_id(), context_.index.reason().empty()})}};
+      {state_index_key(), encode(StateRecord{boot_id(), is_clean})}};
   if (auto noted = index_.apply(clean); !noted) {
     context_.log.warning("cache: " + noted.error().context);
   }
@@ -147,6 +154,10 @@ Result<std::shared_ptr<Blob>> DiskBlobStore::open(const BlobKey& key, const std:
   if (endpoint.empty()) return {ErrorCode::kInvalidArgument, "a blob without an endpoint"};
   const EndpointId id = EndpointId::of(endpoint);
   EntryPtr entry = context_.table.open(key, id);
+  // The sweep has yet to come by.
+  if (!context_.swept && !entry->all_here()) {
+    take_in_sidecar(context_, committer_, entry);
+  }
   check_stamp(entry);
   if (entry->all_here() && !entry->verified()) verifier_.look(entry);
   ++handles_;

@@ -12,6 +12,7 @@
 #include "cache/disk_meta_store.h"
 #include "cache/lmdb_meta_index.h"
 #include "cache/lmdb_probe.h"
+#include "cache/memory_meta_index.h"
 
 namespace hubvfs::cache {
 namespace {
@@ -19,7 +20,8 @@ namespace {
 constexpr std::chrono::seconds kProbeLimit{30};
 constexpr const char* kIndexName = "index";
 constexpr const char* kBadIndexName = "index.bad";
-// There while the index is opened. Found at a start: the one before died of it.
+// There while the index is opened, and where it is out of date. Found at a start: the one before
+// died of it, or kept its own in memory.
 constexpr const char* kOpeningName = "index.opening";
 
 // Members are closed in the order opposite to this: stores, index, folder with its lock.
@@ -33,6 +35,11 @@ class OpenCache final : public DiskCache {
     if (auto opened = cache->open_directories(); !opened) return opened.error();
     if (auto opened = cache->open_stores(options, clock); !opened) return opened.error();
     return std::unique_ptr<DiskCache>(std::move(cache));
+  }
+
+  ~OpenCache() override {
+    // Perhaps now, if not when it was opened.
+    if (index_in_memory_) mark_index();
   }
 
   BlobStore& blobs() override { return *blob_store_; }
@@ -56,17 +63,32 @@ class OpenCache final : public DiskCache {
     return open_directory(root, "meta", meta_);
   }
 
-  // The index, which a child process has read before; one that is damaged is set aside.
+  // The index, which a child process has read before; one that is damaged is set aside. Where the
+  // disk lets none be made, one in memory does until the next start: it is only an index.
   Result<void> open_index() {
+    auto opened = open_index_on_disk();
+    if (opened) return opened;
+    log_.warning("cache: the index is kept in memory only: " + opened.error().context);
+    index_ = std::make_unique<MemoryMetaIndex>();
+    index_in_memory_ = true;
+    mark_index();
+    return {};
+  }
+
+  // A full disk has no room for the mark; that must not keep the cache from being read.
+  void mark_index() const {
+    (void)folder_->root().open_file(kOpeningName, O_WRONLY | O_CREAT).has_value();
+  }
+
+  Result<void> open_index_on_disk() {
     const Directory& root = folder_->root();
     if (auto opened = open_directory(root, kIndexName, index_directory_); !opened) return opened;
-    std::string why = "the last start died while it opened it";
+    std::string why = "the last start died while it opened it, or could not use it";
     const bool died = root.open_file(kOpeningName, O_RDONLY).has_value();
     if (died || !probe_index(*index_directory_, kProbeLimit, why)) {
       if (auto aside = set_index_aside(why); !aside) return aside;
     }
-    // A full disk has no room for the mark; that must not keep the cache from being read.
-    (void)root.open_file(kOpeningName, O_WRONLY | O_CREAT).has_value();
+    mark_index();
     auto index = LmdbMetaIndex::open(*index_directory_);
     if (!index && index.error().code == ErrorCode::kCorrupt) {
       if (auto aside = set_index_aside(index.error().context); !aside) return aside;
@@ -82,7 +104,6 @@ class OpenCache final : public DiskCache {
                  " and made anew from the sidecars");
     const Directory& root = folder_->root();
     index_.reset();
-    index_directory_.reset();
     if (auto removed = root.remove_directory(kBadIndexName); !removed) return removed;
     if (auto moved = root.rename(kIndexName, kBadIndexName); !moved) return moved;
     return open_directory(root, kIndexName, index_directory_);
@@ -109,8 +130,12 @@ class OpenCache final : public DiskCache {
       if (auto again = open_index(); !again) return again;
       opened = open_blob_store(options, clock);
     }
-    // Whatever came of it, it was no crash.
-    if (auto removed = folder_->root().remove_file(kOpeningName); !removed) return removed;
+    // Whatever came of it, it was no crash. A mark that stays costs the next start a new index.
+    if (!index_in_memory_) {
+      if (auto removed = folder_->root().remove_file(kOpeningName); !removed) {
+        log_.warning("cache: " + removed.error().context);
+      }
+    }
     if (!opened) return opened;
     auto meta = DiskMetaStore::open(*meta_, log_);
     if (!meta) return meta.error();
@@ -120,10 +145,11 @@ class OpenCache final : public DiskCache {
 
   const std::unique_ptr<CacheFolder> folder_;
   Logger& log_;
+  bool index_in_memory_ = false;
   std::unique_ptr<Directory> blobs_;
   std::unique_ptr<Directory> meta_;
   std::unique_ptr<Directory> index_directory_;
-  std::unique_ptr<LmdbMetaIndex> index_;
+  std::unique_ptr<MetaIndex> index_;
   std::unique_ptr<DiskBlobStore> blob_store_;
   std::unique_ptr<DiskMetaStore> meta_store_;
 };

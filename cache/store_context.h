@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,7 +30,13 @@ class Health {
   // True while it works, and again a few seconds after each failure.
   bool may_try() const EXCLUDES(mutex_);
   void failed(const Error& error) EXCLUDES(mutex_);
+  // It was tried again, and is no better.
+  void failed_again() EXCLUDES(mutex_);
   void works() EXCLUDES(mutex_);
+  // Since it was made.
+  bool ever_failed() const { return ever_failed_; }
+  // Called after each failed(), with no lock held. To be set before anybody else knows it.
+  void on_failure(std::function<void()> callback) { on_failure_ = std::move(callback); }
   // Why not; "" when it works.
   std::string reason() const EXCLUDES(mutex_);
   // kNoSpace or kIo with the reason, or success.
@@ -39,6 +47,8 @@ class Health {
   const std::string what_;
   Logger& log_;
   const Clock& clock_;
+  std::function<void()> on_failure_;
+  std::atomic<bool> ever_failed_{false};
   mutable Mutex mutex_;  // Lock rank: leaf.
   std::string reason_ GUARDED_BY(mutex_);
   ErrorCode code_ GUARDED_BY(mutex_) = ErrorCode::kIo;
@@ -86,6 +96,8 @@ struct StoreContext {
   Health disk;
   Health index;
   PassthroughCheck in_passthrough;
+  // Nothing on the disk is unknown: the index was left in order, or compared with the sidecars.
+  std::atomic<bool> swept{true};
 };
 
 }  // namespace hubvfs::cache

@@ -276,14 +276,11 @@ std::optional<std::uint64_t> BlobEntry::take_in(std::uint64_t block, std::uint64
     fill = counters_.fill.fetch_add(1);
   }
   last_epoch_ = counters_.uses.tick();
-  slot = BlockSlot{checksum,
-                   fill,
-                   last_epoch_,
-                   seconds_of(last_epoch_),
-                   BlockState::kWritten,
-                   /*checked=*/false,
-                   /*touched=*/false,
-                   /*hot=*/false};
+  slot =
+      BlockSlot{checksum,          fill, last_epoch_, seconds_of(last_epoch_), BlockState::kWritten,
+                /*checked=*/false,
+                /*touched=*/false,
+                /*hot=*/false};
   ++stored_;
   ++written_;
   counters_.unindexed_bytes += length(block);

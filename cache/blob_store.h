@@ -45,7 +45,8 @@ struct StoreStats {
   std::uint64_t disk_free = 0;       // bytes of the disk that are free now; 0 without a disk
   std::uint64_t expired_blocks = 0;  // part of evicted_blocks: not used for the ttl
   std::uint64_t index_writes = 0;    // transactions of the index; reads cause none
-  bool whole_blobs = false;          // the disk cannot punch holes: blobs are evicted as a whole
+  bool starting = false;     // the index is still being read: most figures are not known yet
+  bool whole_blobs = false;  // the disk cannot punch holes: blobs are evicted as a whole
 };
 
 // One blob that has blocks here.

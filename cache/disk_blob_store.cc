@@ -54,11 +54,11 @@ class DiskBlobStore::Handle final : public Blob {
   const EndpointId endpoint_;
 };
 
-DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, MetaIndex& index,
+DiskBlobStore::DiskBlobStore(const Directory& blobs, SmallBlobs& small, MetaIndex& index,
                              const DiskBlobStoreOptions& options, Logger& log, const Clock& clock)
     : options_(options),
       index_(index),
-      context_(blobs, meta, options.block_size, options.eviction, log, clock),
+      context_(blobs, small, options.block_size, options.eviction, log, clock),
       reader_(context_,
               [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
                 writer_.drop(entry, std::move(blocks));
@@ -75,10 +75,10 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, Meta
 }
 
 Result<std::unique_ptr<DiskBlobStore>> DiskBlobStore::open(const Directory& blobs,
-                                                           const Directory& meta, MetaIndex& index,
+                                                           SmallBlobs& small, MetaIndex& index,
                                                            const DiskBlobStoreOptions& options,
                                                            Logger& log, const Clock& clock) {
-  std::unique_ptr<DiskBlobStore> store(new DiskBlobStore(blobs, meta, index, options, log, clock));
+  std::unique_ptr<DiskBlobStore> store(new DiskBlobStore(blobs, small, index, options, log, clock));
   if (auto loaded = store->load(); !loaded) return loaded.error();
   return store;
 }
@@ -91,7 +91,7 @@ Result<void> DiskBlobStore::load() {
   const std::string boot = boot_id();
   const bool clean = state && state->clean;
   context_.whole_blobs = !options_.punch_holes || !can_punch_holes(context_.blobs);
-  if (auto small = load_small(context_); !small) return small;
+  load_small(context_);
   if (state) {
     const bool power_kept = clean || (!boot.empty() && state->boot_id == boot);
     if (auto loaded = load_index(index_, context_, power_kept); !loaded) return loaded;

@@ -36,9 +36,9 @@ struct DiskBlobStoreOptions {
 // not kept. Its blobs must be released before it. Thread-safe.
 class DiskBlobStore final : public BlobStore {
  public:
-  // The directories and the index must outlive it. kCorrupt: the index is damaged; try an empty
-  // one.
-  static Result<std::unique_ptr<DiskBlobStore>> open(const Directory& blobs, const Directory& meta,
+  // The directory, the small blobs (loaded) and the index must outlive it. kCorrupt: the index is
+  // damaged; try an empty one.
+  static Result<std::unique_ptr<DiskBlobStore>> open(const Directory& blobs, SmallBlobs& small,
                                                      MetaIndex& index,
                                                      const DiskBlobStoreOptions& options,
                                                      Logger& log, const Clock& clock);
@@ -62,7 +62,7 @@ class DiskBlobStore final : public BlobStore {
   class Handle;
   using EntryPtr = std::shared_ptr<BlobEntry>;
 
-  DiskBlobStore(const Directory& blobs, const Directory& meta, MetaIndex& index,
+  DiskBlobStore(const Directory& blobs, SmallBlobs& small, MetaIndex& index,
                 const DiskBlobStoreOptions& options, Logger& log, const Clock& clock);
   Result<void> load();
   void start(bool sweep);

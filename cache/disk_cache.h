@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -22,6 +23,9 @@ struct DiskCacheOptions {
       128u << 20;  // bytes on their way to the disk; beyond it blocks are not kept
   EvictionSettings eviction = {};
   bool punch_holes = true;  // where the disk can; else whole blobs are evicted
+  // How long open() waits for the index, which may be large; none: until it is read. After that
+  // blobs are read by their sidecars until it is.
+  std::optional<Duration> start_patience = std::nullopt;
 };
 
 // The cache folder of this host: owner.lock, VERSION, index/, blobs/, meta/ (design, section 4).

@@ -66,11 +66,10 @@ class PassthroughCheck {
   std::shared_ptr<const BlobStore::InPassthrough> check_ GUARDED_BY(mutex_);
 };
 
-// What the disk store's parts share. The directories outlive it.
+// What the disk store's parts share. The directory and the small blobs outlive it.
 struct StoreContext {
-  StoreContext(const Directory& blobs_directory, const Directory& meta_directory,
-               std::uint64_t block_bytes, const EvictionSettings& settings, Logger& logger,
-               const Clock& clock)
+  StoreContext(const Directory& blobs_directory, SmallBlobs& small_blobs, std::uint64_t block_bytes,
+               const EvictionSettings& settings, Logger& logger, const Clock& clock)
       : blobs(blobs_directory),
         block_size(block_bytes),
         eviction(settings),
@@ -79,7 +78,7 @@ struct StoreContext {
         quota(settings),
         table(block_bytes, counters),
         files(blobs_directory),
-        small(meta_directory, logger),
+        small(small_blobs),
         disk("cache disk", logger, clock),
         index("cache index", logger, clock) {}
 
@@ -92,7 +91,7 @@ struct StoreContext {
   Quota quota;
   EntryTable table;
   FileCache files;
-  SmallBlobs small;
+  SmallBlobs& small;
   Health disk;
   Health index;
   PassthroughCheck in_passthrough;

@@ -175,8 +175,8 @@ Result<void> rebuild_index(MetaIndex& index, StoreContext& context) {
   return apply_in_parts(index, changes, true);
 }
 
-Result<void> load_small(StoreContext& context) {
-  return context.small.load([&](const BlobKey& key) {
+void load_small(StoreContext& context) {
+  context.small.for_each([&](const BlobKey& key) {
     if (key.content.size() == 0 || key.content.size() >= kSmallBlob) return;
     const EntryPtr entry = context.table.add(key, kNoNumber);
     const auto length = static_cast<std::uint32_t>(key.content.size());

@@ -7,7 +7,7 @@
 namespace hubvfs::cache {
 
 // Fills the table with the small blobs, as if they were used now.
-Result<void> load_small(StoreContext& context);
+void load_small(StoreContext& context);
 
 // Fills the table from the index: all else, and when the small blobs were used. `believe_stamps`:
 // files found verified are so still if they look the same (not after a power loss). kCorrupt: the

@@ -41,10 +41,36 @@ std::unique_ptr<cache::DiskCache> open_cache(const std::string& path, Logger& lo
   options.path = path;
   options.size_limit = limit;
   options.eviction.min_free.bytes = 0;
+  options.start_patience = std::chrono::milliseconds(300);  // as the daemon has
   auto opened = cache::DiskCache::open(options, log, clock);
   if (!opened) fail(opened.error());
   return std::move(*opened);
 }
+
+// The most anonymous memory there is while it lives.
+class MemoryWatch {
+ public:
+  MemoryWatch() : thread_([this] { run(); }) {}
+  ~MemoryWatch() { stop(); }
+  MemoryWatch(const MemoryWatch&) = delete;
+  MemoryWatch& operator=(const MemoryWatch&) = delete;
+  double stop() {
+    stopping_ = true;
+    if (thread_.joinable()) thread_.join();
+    return most_ / 1024;
+  }
+
+ private:
+  void run() {
+    while (!stopping_) {
+      most_ = std::max(most_, status_kib("RssAnon"));
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  std::atomic<bool> stopping_{false};
+  double most_ = 0;
+  std::thread thread_;
+};
 
 int start(const std::string& path) {
   std::unique_ptr<Logger> log = make_stderr_logger(LogLevel::kWarning);
@@ -136,6 +162,7 @@ int use(const std::string& path, const CacheShape& shape) {
   const SystemClock clock;
   Figures figures;
   const std::uint64_t limit = kRoom * shape.blocks * shape.block_size;
+  MemoryWatch memory;
   auto cache = open_cache(path, *log, clock, limit);
   cache::BlobStore& store = cache->blobs();
   if (auto flushed = store.flush(); !flushed) fail(flushed.error());
@@ -161,7 +188,7 @@ int use(const std::string& path, const CacheShape& shape) {
   figures.add("evicted_blocks", static_cast<double>(before - store.stats().blocks));
   figures.add("evict_s", evict_seconds);
   figures.add_quantiles("read_4k_evicting", evicting);
-  figures.add("rss_anon_peak_mib", status_kib("VmHWM") / 1024);
+  figures.add("rss_anon_most_mib", memory.stop());
   figures.add("rss_anon_end_mib", status_kib("RssAnon") / 1024);
   const Stopwatch watch;
   cache.reset();

@@ -58,7 +58,9 @@ class DiskBlobStoreTest : public testing::Test {
     options.block_size = kTestBlock;
     options.size_limit = limit;
     options.pending_limit = 16 * kTestBlock;
-    store_ = std::move(*DiskBlobStore::open(blobs_, meta_, index_, options, log_, clock_));
+    small_ = std::make_unique<SmallBlobs>(meta_, log_);
+    ASSERT_TRUE(small_->load());
+    store_ = std::move(*DiskBlobStore::open(blobs_, *small_, index_, options, log_, clock_));
   }
   std::shared_ptr<Blob> blob(const TestBlob& source) {
     return std::move(*store_->open(source.key, kEndpoint));
@@ -74,6 +76,7 @@ class DiskBlobStoreTest : public testing::Test {
   FlakyMetaIndex index_{memory_};
   RecordingLogger log_;
   ManualClock clock_;
+  std::unique_ptr<SmallBlobs> small_;
   std::unique_ptr<DiskBlobStore> store_;
 };
 

@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include "cache/disk_cache.h"
 #include "cache/memory_cache.h"
 #include "cache/memory_meta_index.h"
+#include "cache/small_blobs.h"
 #include "tests/cache/blobs.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"
@@ -54,7 +57,8 @@ class DiskUnderTest final : public StoreUnderTest {
     DiskBlobStoreOptions options;
     options.block_size = kTestBlock;
     options.size_limit = kLimit;
-    store_ = std::move(*DiskBlobStore::open(blobs_, meta_, index_, options, log_, clock));
+    if (!small_.load()) std::abort();
+    store_ = std::move(*DiskBlobStore::open(blobs_, small_, index_, options, log_, clock));
   }
   BlobStore& store() override { return *store_; }
 
@@ -64,13 +68,20 @@ class DiskUnderTest final : public StoreUnderTest {
   Directory meta_;
   MemoryMetaIndex index_;
   NullLogger log_;
+  SmallBlobs small_{meta_, log_};
   std::unique_ptr<DiskBlobStore> store_;
 };
 
 class CacheUnderTest final : public StoreUnderTest {
  public:
-  CacheUnderTest()
-      : cache_(std::move(*DiskCache::open({dir_ / "cache", kLimit, kTestBlock}, log_, clock))) {}
+  explicit CacheUnderTest(std::optional<Duration> start_patience) {
+    DiskCacheOptions options;
+    options.path = dir_ / "cache";
+    options.size_limit = kLimit;
+    options.block_size = kTestBlock;
+    options.start_patience = start_patience;
+    cache_ = std::move(*DiskCache::open(options, log_, clock));
+  }
   BlobStore& store() override { return cache_->blobs(); }
 
  private:
@@ -620,7 +631,10 @@ INSTANTIATE_TEST_SUITE_P(
     Stores, BlobStoreContract,
     testing::Values(Kind{"Memory", [] { return std::make_unique<MemoryUnderTest>(); }},
                     Kind{"Disk", [] { return std::make_unique<DiskUnderTest>(); }},
-                    Kind{"DiskWithLmdb", [] { return std::make_unique<CacheUnderTest>(); }}),
+                    Kind{"DiskWithLmdb",
+                         [] { return std::make_unique<CacheUnderTest>(std::nullopt); }},
+                    Kind{"DiskThatStarts",
+                         [] { return std::make_unique<CacheUnderTest>(Duration::zero()); }}),
     [](const auto& kind) { return kind.param.name; });
 
 }  // namespace

@@ -99,7 +99,7 @@ void BlobEntry::mark_checked(std::uint64_t block, std::uint64_t generation) {
 void BlobEntry::mark_unchecked() {
   MutexLock lock(mutex_);
   blocks_.for_each([](std::uint64_t, BlockSlot& slot) { slot.checked = false; });
-  ++generation_;
+  change_generation();
 }
 
 void BlobEntry::count_in(std::uint64_t block, std::uint64_t fill) {
@@ -113,7 +113,12 @@ void BlobEntry::count_out(std::uint64_t block, std::uint64_t fill) {
   verified_ = false;
   stamp_unchecked_ = false;
   stamp_.reset();
+  change_generation();
+}
+
+void BlobEntry::change_generation() {
   ++generation_;
+  awaited_ = kNoBlock;  // what was hashed may be gone
 }
 
 BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> bytes,
@@ -146,7 +151,10 @@ BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> 
   pending_[block] = Pending{std::move(bytes), done.fill};
   count_in(block, done.fill);
   done.what = Put::kPending;
-  done.verify = block == awaited_ || total_bytes() == size();
+  done.verify = total_bytes() == size();
+  done.in_order = block == awaited_;
+  if (done.in_order) ++awaited_;
+  done.generation = generation_.load();
   return done;
 }
 
@@ -307,11 +315,18 @@ std::uint64_t BlobEntry::punched(std::span<const std::uint64_t> blocks) {
   return bytes;
 }
 
-bool BlobEntry::await_block(std::uint64_t block) {
+BlobEntry::Awaited BlobEntry::await_block(std::uint64_t block) {
   MutexLock lock(mutex_);
-  awaited_ = block;
+  if (awaited_ != kNoBlock && awaited_ > block) return Awaited::kComing;
   const BlockSlot* slot = blocks_.find(block);
-  return pending_.contains(block) || (slot != nullptr && slot->present());
+  const bool here = pending_.contains(block) || (slot != nullptr && slot->present());
+  awaited_ = here ? block + 1 : block;
+  return here ? Awaited::kHere : Awaited::kAbsent;
+}
+
+void BlobEntry::await_none() {
+  MutexLock lock(mutex_);
+  awaited_ = kNoBlock;
 }
 
 bool BlobEntry::all_here() const {

@@ -80,7 +80,9 @@ class BlobEntry {
     enum What { kKnown, kPending, kForeign } what = kKnown;
     std::uint64_t fill = 0;
     std::vector<std::uint64_t> dropped;  // of the owner before, to be punched
-    bool verify = false;                 // worth a look of the verifier
+    bool verify = false;                 // the last one that was missing: worth a look of the verifier
+    bool in_order = false;               // the one the verifier is to be handed next
+    std::uint64_t generation = 0;        // in which it came
   };
   // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not
   // be stored; it can be read until forget().
@@ -118,8 +120,11 @@ class BlobEntry {
   // kDropped to absent. Returns the bytes of blocks this gives back.
   std::uint64_t punched(std::span<const std::uint64_t> blocks) EXCLUDES(mutex_);
 
-  // The verifier's. The next block it waits for; true: it is here already.
-  bool await_block(std::uint64_t block) EXCLUDES(mutex_);
+  // The verifier's: the next block it wants. kComing: it was in_order, and is being handed over.
+  enum class Awaited { kAbsent, kComing, kHere };
+  Awaited await_block(std::uint64_t block) EXCLUDES(mutex_);
+  // The verifier wants nothing until the blob is whole.
+  void await_none() EXCLUDES(mutex_);
   bool all_here() const EXCLUDES(mutex_);
   // The content was found right as of `generation`: its blocks are everybody's. False: it has
   // changed.
@@ -168,6 +173,7 @@ class BlobEntry {
   std::uint64_t total_bytes() const REQUIRES(mutex_) { return trusted_bytes_ + owned_bytes_; }
   void count_in(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
   void count_out(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
+  void change_generation() REQUIRES(mutex_);
   void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);
   void drop_pending(std::map<std::uint64_t, Pending>::iterator at) REQUIRES(mutex_);
   std::vector<std::uint64_t> drop_where(bool owned_only) REQUIRES(mutex_);
@@ -194,7 +200,8 @@ class BlobEntry {
   std::uint64_t stored_ GUARDED_BY(mutex_) = 0;   // blocks kWritten or kIndexed
   std::uint64_t written_ GUARDED_BY(mutex_) = 0;  // of these, kWritten
   std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;  // blocks kDropped
-  std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the verifier's next block
+  static constexpr std::uint64_t kNoBlock = UINT64_MAX;
+  std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the next to be handed to the verifier
   bool verified_ GUARDED_BY(mutex_) = false;
   bool stamp_unchecked_ GUARDED_BY(mutex_) = false;
   std::optional<FileStamp> stamp_ GUARDED_BY(mutex_);

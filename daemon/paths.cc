@@ -86,6 +86,16 @@ Result<std::string> state_home(const GetEnv& getenv) {
   return xdg(getenv, "XDG_STATE_HOME", "/.local/state");
 }
 
+Result<std::string> make_log_file_path(const GetEnv& getenv) {
+  auto state = state_home(getenv);
+  if (!state) return state.error();
+  const std::string folder = *state + "/hubvfs";
+  if (auto made = make_directories(folder); !made) {
+    return made.error().within("cannot make the folder of the log");
+  }
+  return folder + "/hubvfs.log";
+}
+
 Result<std::string> absolute_path(std::string_view path) {
   if (path.empty() || path.find('\0') != std::string_view::npos) {
     return {ErrorCode::kInvalidArgument, "an empty path"};

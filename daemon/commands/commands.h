@@ -44,6 +44,15 @@ struct ServeCommand {
 };
 int serve_command(const ServeCommand& command, const Io& io);
 
+// What every command takes that works on a cache.
+struct CacheOptions {
+  std::vector<std::string> o;  // as MountRequest
+  bool offline = false;
+  bool json = false;
+};
+
+int cache_stats_command(const CacheOptions& options, const Io& io);
+
 int version_command(const Io& io);
 
 // Says what failed. The status is kExitUsage where what was asked for can never be right, else

@@ -229,13 +229,9 @@ Result<void> try_mount(const std::string& dir) {
 }
 
 int mount_as_daemon(Mounting& mounting, ControlFolder& folder, const Io& io) {
-  auto state = state_home(io.getenv);
-  if (!state) return fail(io, state.error());
-  const std::string log_folder = *state + "/hubvfs";
-  if (auto made = make_directories(log_folder); !made) {
-    return fail(io, made.error().within("cannot make the folder of the log"));
-  }
-  mounting.resolved.worker.log_file = log_folder + "/hubvfs.log";
+  auto log_file = make_log_file_path(io.getenv);
+  if (!log_file) return fail(io, log_file.error());
+  mounting.resolved.worker.log_file = *log_file;
   auto joined = join_daemon(folder, mounting, io);
   Result<void> mounted = joined ? Result<void>() : Result<void>(joined.error());
   if (joined && !*joined) mounted = start_daemon(mounting, folder, io);

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a command asks of the worker that has the cache open, and what it hears meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "hub/types.h"
+
+namespace hubvfs::daemon {
+
+// One kind for all commands: each uses the fields that mean something to it.
+struct CommandRequest {
+  enum class Kind : std::uint8_t {
+    kStats = 1,  // counters of the cache and the Hub's client
+  };
+
+  Kind kind = Kind::kStats;
+
+  Bytes encode() const;
+  // kBadAnswer: not what encode() of this version wrote.
+  static Result<CommandRequest> decode(ByteView bytes);
+};
+
+// How far a command has come, for a progress bar. Amounts are bytes.
+struct CommandProgress {
+  std::string doing;  // "fetching", for people
+  std::uint64_t done = 0;
+  std::uint64_t total = 0;
+  std::uint64_t files_done = 0;
+  std::uint64_t files_total = 0;  // 0: not counted
+  std::string now;                // the file it is at; "": several, or none
+
+  Bytes encode() const;
+  static Result<CommandProgress> decode(ByteView bytes);
+};
+
+}  // namespace hubvfs::daemon

@@ -181,7 +181,8 @@ Result<void> Worker::open(const std::vector<UniqueFd>& shared_memory) {
   if (!backend) return backend.error();
   backend_ = std::move(*backend);
   commands_ = std::make_unique<WorkerCommands>(
-      CommandParts{*backend_, cache_->blobs(), cache_->meta(), *own_hub_, log_, clock_});
+      CommandParts{*backend_, cache_->blobs(), cache_->meta(), *own_hub_, log_, clock_,
+                   settings_.endpoint, settings_.offline_because});
   command_threads_ = std::make_unique<CommandThreads>(
       [this](const CommandRequest& request, CommandCaller& caller) {
         return commands_->carry_out(request, caller);

@@ -36,6 +36,30 @@ void add_options(CLI::App* command, CacheOptions& options) {
   command->footer(std::string("Options for -o: see hubvfs mount --help\n") + kHelpFooter);
 }
 
+void add_offline(CLI::App* command, CacheOptions& options) {
+  command->add_flag("--offline", options.offline, "Ask the Hub nothing");
+}
+
+void add_prefetch(CLI::App& app, PrefetchCommand& args, ChosenCommand& chosen, const Io& io) {
+  CLI::App* prefetch =
+      add_command(app, "prefetch", "Fill the cache with a repo's files", "REPO[@REVISION]");
+  prefetch->add_option("REPO", args.repo, "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME")
+      ->required()
+      ->type_name("");
+  prefetch->add_option("--include", args.include, "Only files whose path matches, as \"*.json\"")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
+  prefetch->add_option("--exclude", args.exclude, "No files whose path matches")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
+  prefetch->add_option("--jobs", args.jobs, "Files to fetch at a time")
+      ->type_name("N")
+      ->capture_default_str();
+  add_offline(prefetch, args.options);
+  add_options(prefetch, args.options);
+  prefetch->callback([&] { chosen = [&] { return prefetch_command(args, io); }; });
+}
+
 void add_stats(CLI::App& cache, CacheCommands& commands, ChosenCommand& chosen, const Io& io) {
   CLI::App* stats = add_command(cache, "stats", "Show what the cache and the Hub were asked", "");
   add_options(stats, commands.options);
@@ -57,6 +81,7 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* what, const c
 
 void add_cache_commands(CLI::App& app, CacheCommands& commands, ChosenCommand& chosen,
                         const Io& io) {
+  add_prefetch(app, commands.prefetch, chosen, io);
   CLI::App* cache = app.add_subcommand("cache", "Look after the cache");
   set_usage(*cache, "hubvfs cache COMMAND ...");
   cache->require_subcommand(1);

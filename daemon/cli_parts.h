@@ -27,6 +27,7 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* what, const c
 // What the commands of the cache are given.
 struct CacheCommands {
   CacheOptions options;
+  PrefetchCommand prefetch;
 };
 // These commands; `commands` and `io` outlive the parsing.
 void add_cache_commands(CLI::App& app, CacheCommands& commands, ChosenCommand& chosen,

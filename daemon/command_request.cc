@@ -4,7 +4,20 @@
 namespace hubvfs::daemon {
 namespace {
 
-constexpr auto kLastKind = CommandRequest::Kind::kStats;
+constexpr auto kLastKind = CommandRequest::Kind::kPrefetch;
+
+void write(ByteWriter& out, const std::vector<std::string>& texts) {
+  out.integer(static_cast<std::uint32_t>(texts.size()));
+  for (const std::string& text : texts) out.string(text);
+}
+
+std::vector<std::string> read_texts(ByteReader& in) {
+  std::vector<std::string> texts;
+  for (auto count = in.integer<std::uint32_t>(); count > 0 && in.ok(); --count) {
+    texts.emplace_back(in.string());
+  }
+  return texts;
+}
 
 Error of_another_version(const char* what) {
   return {ErrorCode::kBadAnswer,
@@ -19,6 +32,12 @@ Bytes CommandRequest::encode() const {
   ByteWriter out;
   out.string(HUBVFS_VERSION);
   out.integer(static_cast<std::uint8_t>(kind));
+  out.integer(static_cast<std::uint8_t>(repo.type));
+  out.string(repo.name);
+  out.string(revision);
+  write(out, include);
+  write(out, exclude);
+  out.integer(jobs);
   return out.take();
 }
 
@@ -27,10 +46,18 @@ Result<CommandRequest> CommandRequest::decode(ByteView bytes) {
   if (in.string() != HUBVFS_VERSION) return of_another_version("a command");
   CommandRequest request;
   const auto kind = in.integer<std::uint8_t>();
-  if (!in.ok() || !in.at_end() || kind == 0 || kind > static_cast<std::uint8_t>(kLastKind)) {
+  const auto type = in.integer<std::uint8_t>();
+  request.repo.name = in.string();
+  request.revision = in.string();
+  request.include = read_texts(in);
+  request.exclude = read_texts(in);
+  request.jobs = in.integer<std::uint32_t>();
+  if (!in.ok() || !in.at_end() || kind == 0 || kind > static_cast<std::uint8_t>(kLastKind) ||
+      type > static_cast<std::uint8_t>(hub::RepoType::kSpace)) {
     return of_another_version("a command");
   }
   request.kind = static_cast<Kind>(kind);
+  request.repo.type = static_cast<hub::RepoType>(type);
   return request;
 }
 

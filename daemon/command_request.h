@@ -17,9 +17,15 @@ namespace hubvfs::daemon {
 struct CommandRequest {
   enum class Kind : std::uint8_t {
     kStats = 1,  // counters of the cache and the Hub's client
+    kPrefetch,   // repo, include, exclude, jobs
   };
 
   Kind kind = Kind::kStats;
+  hub::RepoId repo;
+  std::string revision;              // "": the default branch
+  std::vector<std::string> include;  // as fs::FilePatterns
+  std::vector<std::string> exclude;
+  std::uint32_t jobs = 4;  // files at a time
 
   Bytes encode() const;
   // kBadAnswer: not what encode() of this version wrote.

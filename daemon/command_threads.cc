@@ -34,7 +34,7 @@ void CommandCaller::progress(const CommandProgress& progress) {
   {
     const MutexLock lock(mutex_);
     const TimePoint now = clock_.now();
-    if (told_ && now - *told_ < kTellEvery) return;
+    if (told_ && now - *told_ < kTellEvery && progress.done < progress.total) return;
     told_ = now;
   }
   // One that is lost is made up for by the next.

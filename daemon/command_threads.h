@@ -29,7 +29,8 @@ class CommandCaller {
 
   // It hung up (a Ctrl-C), or this worker is to end: stop as soon as possible.
   bool cancelled() const;
-  // Told at most ten times a second, and not at all while the caller does not listen.
+  // Told at most ten times a second, but for the end of a thing, and not at all while the caller
+  // does not listen.
   void progress(const CommandProgress& progress) EXCLUDES(mutex_);
   // One JSON object of the answer. Waits for a slow caller. kCancelled: as above.
   Result<void> item(std::string_view json) const;

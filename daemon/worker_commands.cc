@@ -6,10 +6,12 @@
 namespace hubvfs::daemon {
 
 Result<std::string> WorkerCommands::carry_out(const CommandRequest& request,
-                                              CommandCaller& /*caller*/) {
+                                              CommandCaller& caller) {
   switch (request.kind) {
     case CommandRequest::Kind::kStats:
       return stats();
+    case CommandRequest::Kind::kPrefetch:
+      return prefetch(request, caller);
   }
   return {ErrorCode::kInternal, "a command that nobody carries out"};
 }

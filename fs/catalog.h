@@ -87,6 +87,9 @@ class Catalog {
     std::string renamed;
   };
   void resolve(const Place& place, Done<Resolved> done);
+  // The same of the newest commit, for which the Hub is asked now: that is at the place from the
+  // moment it is settled. What is known, where the Hub cannot be reached.
+  void refresh(const Place& place, Done<Resolved> done);
   // What was remembered of its refusal is asked again.
   void forget_refusal(const Place& place);
   // None: never given, or its record is lost.
@@ -144,6 +147,7 @@ class Catalog {
   cache::Namespace space_of(const hub::RepoInfo& info) const;
   std::optional<Error> refused_by_kind(const hub::RepoInfo& info) const;
 
+  PlacedPtr known_commit(const Place& place) const;
   void ask(const Place& place);
   Result<Resolved> take_answer(const Place& place, const Result<hub::RepoInfo>& answer);
   Result<PlacedPtr> place_commit(const Place& place, const hub::RepoInfo& info);

@@ -54,6 +54,11 @@ class Reader {
                                          hub::HubClient& hub);
   // `range` is not empty and within the content.
   void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
+  // Fetches what is not here of the blocks that `range` touches, for nobody to read now: after all
+  // that anybody waits for, within half of the memory budget and without a deadline but the fetch's
+  // own. `done` runs as read()'s does, with no bytes; each block has been handed to the store by
+  // then.
+  void prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
   // What the store has of it.
   static const cache::Blob& stored(const OpenBlob& blob);
 

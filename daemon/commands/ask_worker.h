@@ -27,6 +27,10 @@ struct WorkerCommand {
   Print print;  // for people
 };
 
+// "[datasets/|spaces/]ORG/NAME[@REVISION]", with "hf://" before it or not, into a request.
+// kInvalidArgument: it is not that.
+Result<void> read_repo(const std::string& text, CommandRequest& request);
+
 // Has it carried out and shows how far it is and what came of it; the exit status. With --json that
 // is one object on standard output, and nothing else.
 int ask_worker(const WorkerCommand& command, const Io& io);

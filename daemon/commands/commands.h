@@ -51,6 +51,15 @@ struct CacheOptions {
   bool json = false;
 };
 
+struct PrefetchCommand {
+  CacheOptions options;
+  std::string repo;
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+  std::uint32_t jobs = 4;
+};
+int prefetch_command(const PrefetchCommand& command, const Io& io);
+
 int cache_stats_command(const CacheOptions& options, const Io& io);
 
 int version_command(const Io& io);

@@ -60,9 +60,12 @@ TEST(CommandThreads, ItemsProgressAndTheSummaryComeInOrder) {
         CommandProgress progress;
         progress.doing = "counting";
         progress.done = 1;
+        progress.total = 3;
         caller.progress(progress);
         progress.done = 2;
         caller.progress(progress);  // too soon to be told
+        progress.done = 3;
+        caller.progress(progress);  // the end is told all the same
         for (const char* item : {"{\"n\":1}", "{\"n\":2}"}) {
           if (auto sent = caller.item(item); !sent) return sent.error();
         }
@@ -75,6 +78,7 @@ TEST(CommandThreads, ItemsProgressAndTheSummaryComeInOrder) {
   ASSERT_TRUE(progress);
   EXPECT_EQ(progress->doing, "counting");
   EXPECT_EQ(progress->done, 1u);
+  EXPECT_EQ(CommandProgress::decode(connection.hear().body)->done, 3u);
   EXPECT_EQ(as_text(connection.hear().body), "{\"n\":1}");
   const Message second = connection.hear();
   EXPECT_EQ(second.kind, MessageKind::kItem);

@@ -93,6 +93,50 @@ TEST_F(CatalogTest, ARepoIsAskedForOnceAndKeptOverARestartWithTheHubGone) {
   EXPECT_EQ(hub_->counts().metadata(), 2u);
 }
 
+TEST_F(CatalogTest, ARefreshKnowsTheNewestCommitAndAnIdlePlaceShowsIt) {
+  const auto refresh = [this](const std::string& name) {
+    Answer<Catalog::Resolved> answer;
+    catalog_->refresh(*Place::parse("acme", name), answer.callback());
+    return answer.get();
+  };
+  EXPECT_EQ(refresh("llm")->placed->info.commit, first_);
+  EXPECT_EQ(hub_->counts().info, 1u);
+  const std::string second = hub_->commit(repo_, {{"config.json", {"{2}", false}}});
+  EXPECT_EQ(refresh("llm")->placed->info.commit, second);
+  EXPECT_EQ(resolve("llm")->placed->info.commit, second);
+  // A place in use goes on showing what it shows, and comes to the same serial later.
+  catalog_->note_open(*resolve("llm")->placed);
+  const std::string third = hub_->commit(repo_, {{"config.json", {"{3}", false}}});
+  const auto newest = refresh("llm")->placed;
+  EXPECT_EQ(newest->info.commit, third);
+  EXPECT_EQ(resolve("llm")->placed->info.commit, second);
+  clock_.advance(seconds(61));
+  EXPECT_EQ(resolve("llm")->placed->serial, newest->serial);
+  // Known is served where the Hub is not to be had, but not what it says is gone.
+  hub_->set_offline(true);
+  EXPECT_EQ(refresh("llm")->placed->info.commit, third);
+  hub_->set_offline(false);
+  hub_->set_visible(repo_, false);
+  EXPECT_EQ(refresh("llm").error().code, ErrorCode::kNotFound);
+  hub_->set_visible(repo_, true);
+  EXPECT_EQ(refresh("llm")->placed->info.commit, third) << "a refusal is not remembered";
+  hub_->rename(repo_, "acme/llm-2");
+  EXPECT_EQ(refresh("llm")->renamed, "acme/llm-2");
+}
+
+TEST_F(CatalogTest, ACommitThatABranchShowedIsThereByItsName) {
+  const auto branch = resolve("llm")->placed;
+  ASSERT_TRUE(snapshot(branch));
+  hub_->set_offline(true);
+  const auto pinned = resolve("llm@" + first_);
+  ASSERT_TRUE(pinned) << pinned.error().context;
+  EXPECT_EQ(pinned->placed->info.commit, first_);
+  EXPECT_NE(pinned->placed->serial, branch->serial) << "another path is another node";
+  EXPECT_TRUE(snapshot(pinned->placed));
+  EXPECT_FALSE(resolve("llm@" + std::string(40, 'a')));
+  EXPECT_FALSE(resolve("other@" + first_));
+}
+
 TEST_F(CatalogTest, ManyWhoAskAtOnceCauseOneRequest) {
   hub_->hold_metadata(true);
   std::vector<Answer<Catalog::Resolved>> answers(20);

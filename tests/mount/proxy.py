@@ -24,6 +24,7 @@ class FaultyProxy:
     def __init__(self, url: str):
         self.fault = Fault()  # set by the test; read for each answer
         self.requests = 0
+        self.stalled = 0
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._ways = {}  # origin behind -> listener
@@ -129,6 +130,7 @@ class FaultyProxy:
                 handler.wfile.write(piece[:fault.after - sent])
                 handler.wfile.flush()
                 if fault.kind == "stall":
+                    self.stalled += 1
                     self._released.wait(120)
                 handler.close_connection = True
                 return

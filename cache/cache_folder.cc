@@ -182,8 +182,7 @@ Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& given_
   if (!lock) return lock.error();
   auto size = read_or_make_version(*folder, path, block_size);
   if (!size) return size.error();
-  return std::unique_ptr<CacheFolder>(
-      new CacheFolder(std::move(*folder), std::move(*lock), *size));
+  return std::unique_ptr<CacheFolder>(new CacheFolder(std::move(*folder), std::move(*lock), *size));
 }
 
 unsigned cache_format() { return static_cast<unsigned>(kFormat); }

@@ -93,6 +93,8 @@ class OpenCache final : public DiskCache {
     store_options.block_size = folder_->block_size();
     store_options.pending_limit = options.pending_limit;
     store_options.size_limit = options.size_limit;
+    store_options.eviction = options.eviction;
+    store_options.punch_holes = options.punch_holes;
     auto store = DiskBlobStore::open(*blobs_, *meta_, *index_, store_options, log_, clock);
     if (!store) return store.error();
     blob_store_ = std::move(*store);

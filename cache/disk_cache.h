@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "cache/blob_store.h"
+#include "cache/eviction_policy.h"
 #include "cache/meta_store.h"
 
 namespace hubvfs::cache {
@@ -19,6 +20,8 @@ struct DiskCacheOptions {
   std::uint64_t block_size = 1u << 20;  // only for a new cache; an old one keeps its own
   std::uint64_t pending_limit =
       128u << 20;  // bytes on their way to the disk; beyond it blocks are not kept
+  EvictionSettings eviction;
+  bool punch_holes = true;  // where the disk can; else whole blobs are evicted
 };
 
 // The cache folder of this host: owner.lock, VERSION, index/, blobs/, meta/ (design, section 4).

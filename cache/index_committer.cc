@@ -20,7 +20,6 @@ namespace {
 constexpr std::chrono::seconds kBatchAge{1};
 constexpr std::uint64_t kBatchBytes = 64u << 20;
 constexpr std::size_t kMaxOperations = 4096;  // LMDB spills pages in larger transactions
-constexpr std::chrono::minutes kTouchEvery{10};
 constexpr std::size_t kManyFiles = 8;
 
 }  // namespace
@@ -31,7 +30,6 @@ IndexCommitter::IndexCommitter(StoreContext& context, MetaIndex& index, OnLost o
 IndexCommitter::~IndexCommitter() { stop(); }
 
 void IndexCommitter::start() {
-  touched_at_ = std::chrono::steady_clock::now();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -82,6 +80,12 @@ Result<void> IndexCommitter::erase_now(const Drops& drops) {
   return erase.result;
 }
 
+void IndexCommitter::write_uses() {
+  MutexLock lock(mutex_);
+  uses_asked_ = true;
+  changed_.notify_all();
+}
+
 Result<void> IndexCommitter::flush() {
   assert_may_block("the cache's flush");
   MutexLock lock(mutex_);
@@ -110,7 +114,7 @@ void IndexCommitter::wait_a_while() {
 void IndexCommitter::run() {
   MutexLock lock(mutex_);
   while (true) {
-    while (erases_.empty() && !batch_due()) wait_a_while();
+    while (erases_.empty() && !batch_due() && !uses_asked_ && uses_left_.empty()) wait_a_while();
     if (!erases_.empty()) {
       const std::vector<Erase*> erases = std::exchange(erases_, {});
       mutex_.unlock();
@@ -121,6 +125,14 @@ void IndexCommitter::run() {
         erase->done = true;
       }
       changed_.notify_all();
+      continue;
+    }
+    if (!batch_due()) {
+      const bool asked = std::exchange(uses_asked_, false);
+      mutex_.unlock();
+      if (asked && uses_left_.empty()) uses_left_ = context_.table.snapshot();
+      if (auto done = commit_some_uses(); !done) context_.index.failed(done.error());
+      mutex_.lock();
       continue;
     }
     Batch batch = std::exchange(batch_, {});
@@ -148,11 +160,8 @@ Result<void> IndexCommitter::commit(Batch batch, bool last) {
     }
     done = apply(changes);
   }
-  const auto now = std::chrono::steady_clock::now();
-  if (done && (last || now >= touched_at_ + kTouchEvery)) {
-    touched_at_ = now;
-    done = commit_touched();
-  }
+  if (last) uses_left_ = context_.table.snapshot();
+  while (done && last && !uses_left_.empty()) done = commit_some_uses();
   if (done) {
     context_.index.works();
     batch = Batch{};
@@ -185,6 +194,7 @@ Result<void> IndexCommitter::apply(const std::vector<IndexChange>& changes) {
   for (std::size_t at = 0; at < all.size(); at += kMaxOperations) {
     const auto part = all.subspan(at, std::min(kMaxOperations, all.size() - at));
     if (auto applied = index_.apply(part); !applied) return applied;
+    ++context_.counters.index_writes;
   }
   return {};
 }
@@ -339,18 +349,28 @@ Result<void> IndexCommitter::commit_erases(const std::vector<Erase*>& erases) {
   return applied;
 }
 
-Result<void> IndexCommitter::commit_touched() {
+// One transaction of limited size: whoever waits for an eviction or a batch comes between.
+Result<void> IndexCommitter::commit_some_uses() {
   std::vector<IndexChange> changes;
-  for (const EntryPtr& entry : context_.table.snapshot()) {
-    if (entry->small()) continue;
-    for (const std::uint64_t block : entry->take_touched()) {
+  while (!uses_left_.empty() && changes.size() < kMaxOperations / 2) {
+    const EntryPtr entry = uses_left_.back();
+    const BlobKey& key = entry->key();
+    for (const std::uint64_t block : entry->take_touched(uses_next_)) {
       const auto record = entry->block_record(block);
       if (!record) continue;
-      changes.push_back(
-          {block_index_key(entry->key().space, entry->number(), block), encode(*record)});
+      if (entry->small()) {
+        changes.push_back({use_index_key(key), encode(UseRecord{record->epoch, record->hot})});
+      } else {
+        changes.push_back({block_index_key(key.space, entry->number(), block), encode(*record)});
+      }
     }
+    if (uses_next_ != UINT64_MAX) continue;
+    uses_left_.pop_back();
+    uses_next_ = 0;
   }
-  return apply(changes);
+  auto applied = apply(changes);
+  if (!applied) uses_left_.clear();  // the next use of each block will be written
+  return applied;
 }
 
 }  // namespace hubvfs::cache

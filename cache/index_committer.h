@@ -33,7 +33,7 @@ class IndexCommitter {
   ~IndexCommitter();
 
   void start();
-  // Commits what is left, and the order of use. Nothing may be handed in any more.
+  // Commits what is left, and the uses. Nothing may be handed in any more.
   void stop() EXCLUDES(mutex_);
 
   // A block of a file (or, small, of a record) was written.
@@ -43,6 +43,9 @@ class IndexCommitter {
   // Returns once these blocks are out of the index (or it failed): their holes may be punched.
   // Blocks.
   Result<void> erase_now(const Drops& drops) EXCLUDES(mutex_);
+  // Writes down which blocks were used since the last time, in parts, behind all else. Returns at
+  // once.
+  void write_uses() EXCLUDES(mutex_);
   // Returns once everything handed in so far is durable, or failed to be. Blocks.
   Result<void> flush() EXCLUDES(mutex_);
 
@@ -70,7 +73,7 @@ class IndexCommitter {
   Result<void> commit_fills(Batch& batch);
   Result<void> commit_verified(Batch& batch, std::vector<EntryPtr>& later);
   Result<void> commit_erases(const std::vector<Erase*>& erases);
-  Result<void> commit_touched();
+  Result<void> commit_some_uses();
   Result<void> sync_small(const Batch& batch);
   Result<void> apply(const std::vector<IndexChange>& changes);
   using Filled = std::vector<std::pair<EntryPtr, Blocks>>;
@@ -85,7 +88,8 @@ class IndexCommitter {
   const OnLost on_lost_;
   std::thread thread_;
   std::vector<IndexChange> unerased_;  // the thread's: erasures that the index refused
-  std::chrono::steady_clock::time_point touched_at_;  // the thread's
+  std::vector<EntryPtr> uses_left_;    // the thread's: their uses are to be written
+  std::uint64_t uses_next_ = 0;        // the thread's: block of the last of them
 
   Mutex mutex_;  // Lock rank: leaf.
   CondVar changed_;
@@ -95,6 +99,7 @@ class IndexCommitter {
   std::uint64_t flush_asked_ GUARDED_BY(mutex_) = 0;
   std::uint64_t flush_done_ GUARDED_BY(mutex_) = 0;
   Result<void> flush_result_ GUARDED_BY(mutex_);
+  bool uses_asked_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
 };
 

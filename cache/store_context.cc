@@ -42,4 +42,19 @@ Result<void> Health::status() const {
   return {code_, reason_};
 }
 
+void PassthroughCheck::set(BlobStore::InPassthrough check) {
+  auto shared = std::make_shared<const BlobStore::InPassthrough>(std::move(check));
+  MutexLock lock(mutex_);
+  check_ = std::move(shared);
+}
+
+bool PassthroughCheck::operator()(const BlobKey& key) const {
+  std::shared_ptr<const BlobStore::InPassthrough> check;
+  {
+    MutexLock lock(mutex_);
+    check = check_;
+  }
+  return check != nullptr && *check && (*check)(key);
+}
+
 }  // namespace hubvfs::cache

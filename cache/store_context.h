@@ -2,13 +2,16 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "cache/blob_store.h"
 #include "cache/directory.h"
 #include "cache/entry_table.h"
+#include "cache/eviction_policy.h"
 #include "cache/file_cache.h"
 #include "cache/quota.h"
 #include "cache/small_blobs.h"
@@ -42,13 +45,28 @@ class Health {
   TimePoint retry_at_ GUARDED_BY(mutex_);
 };
 
+// Whether a blob's file is open in passthrough. Thread-safe.
+class PassthroughCheck {
+ public:
+  void set(BlobStore::InPassthrough check) EXCLUDES(mutex_);
+  bool operator()(const BlobKey& key) const EXCLUDES(mutex_);
+
+ private:
+  mutable Mutex mutex_;  // Lock rank: leaf; not held while `check_` runs.
+  std::shared_ptr<const BlobStore::InPassthrough> check_ GUARDED_BY(mutex_);
+};
+
 // What the disk store's parts share. The directories outlive it.
 struct StoreContext {
   StoreContext(const Directory& blobs_directory, const Directory& meta_directory,
-               std::uint64_t block_bytes, Logger& logger, const Clock& clock)
+               std::uint64_t block_bytes, const EvictionSettings& settings, Logger& logger,
+               const Clock& clock)
       : blobs(blobs_directory),
         block_size(block_bytes),
+        eviction(settings),
         log(logger),
+        counters(clock),
+        quota(settings),
         table(block_bytes, counters),
         files(blobs_directory),
         small(meta_directory, logger),
@@ -57,6 +75,8 @@ struct StoreContext {
 
   const Directory& blobs;
   const std::uint64_t block_size;
+  const EvictionSettings eviction;
+  bool whole_blobs = false;  // the disk cannot punch holes: a blob goes as a whole. Set at open
   Logger& log;
   StoreCounters counters;
   Quota quota;
@@ -65,6 +85,7 @@ struct StoreContext {
   SmallBlobs small;
   Health disk;
   Health index;
+  PassthroughCheck in_passthrough;
 };
 
 }  // namespace hubvfs::cache

@@ -180,9 +180,10 @@ Result<void> Worker::open(const std::vector<UniqueFd>& shared_memory) {
                                      cache_->meta(), log_, clock_);
   if (!backend) return backend.error();
   backend_ = std::move(*backend);
-  commands_ = std::make_unique<WorkerCommands>(
-      CommandParts{*backend_, cache_->blobs(), cache_->meta(), *own_hub_, log_, clock_,
-                   settings_.endpoint, settings_.offline_because});
+  commands_ = std::make_unique<WorkerCommands>(CommandParts{
+      *backend_, cache_->blobs(), cache_->meta(), *own_hub_, log_, clock_,
+      "u" + std::to_string(::getuid()), settings_.endpoint, settings_.offline_because});
+  commands_->load_pins();
   command_threads_ = std::make_unique<CommandThreads>(
       [this](const CommandRequest& request, CommandCaller& caller) {
         return commands_->carry_out(request, caller);

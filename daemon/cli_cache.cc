@@ -40,13 +40,17 @@ void add_offline(CLI::App* command, CacheOptions& options) {
   command->add_flag("--offline", options.offline, "Ask the Hub nothing");
 }
 
+void add_repo(CLI::App* command, std::string& repo) {
+  command->add_option("REPO", repo, "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME")
+      ->required()
+      ->type_name("");
+}
+
 void add_prefetch(CLI::App& app, PrefetchCommand& args, ChosenCommand& chosen, const Io& io) {
   CLI::App* prefetch =
       add_command(app, "prefetch", "Fill the cache with a repo's files", "REPO[@REVISION]");
-  prefetch->add_option("REPO", args.repo, "ORG/NAME, datasets/ORG/NAME or spaces/ORG/NAME")
-      ->required()
-      ->type_name("");
-  prefetch->add_option("--include", args.include, "Only files whose path matches, as \"*.json\"")
+  add_repo(prefetch, args.repo);
+  prefetch->add_option("--include", args.include, "Only files whose path matches, such as *.json")
       ->type_name("PATTERN")
       ->allow_extra_args(false);
   prefetch->add_option("--exclude", args.exclude, "No files whose path matches")
@@ -60,10 +64,50 @@ void add_prefetch(CLI::App& app, PrefetchCommand& args, ChosenCommand& chosen, c
   prefetch->callback([&] { chosen = [&] { return prefetch_command(args, io); }; });
 }
 
-void add_stats(CLI::App& cache, CacheCommands& commands, ChosenCommand& chosen, const Io& io) {
-  CLI::App* stats = add_command(cache, "stats", "Show what the cache and the Hub were asked", "");
-  add_options(stats, commands.options);
-  stats->callback([&] { chosen = [&] { return cache_stats_command(commands.options, io); }; });
+void add_pins(CLI::App& app, RepoCommand& args, ChosenCommand& chosen, const Io& io) {
+  CLI::App* pin =
+      add_command(app, "pin", "Keep a commit in the cache, whatever else goes", "REPO[@REVISION]");
+  CLI::App* unpin = add_command(app, "unpin", "Let go of what was pinned", "REPO[@REVISION]");
+  CLI::App* evict =
+      add_command(app, "evict", "Drop a repo's files from the cache", "REPO[@REVISION]");
+  for (CLI::App* command : {pin, unpin, evict}) add_repo(command, args.repo);
+  add_offline(pin, args.options);
+  for (CLI::App* command : {pin, unpin, evict}) add_options(command, args.options);
+  pin->callback([&] { chosen = [&] { return pin_command(args, io); }; });
+  unpin->callback([&] { chosen = [&] { return unpin_command(args, io); }; });
+  evict->callback([&] { chosen = [&] { return evict_command(args, io); }; });
+}
+
+using PlainCommand = int (*)(const CacheOptions&, const Io&);
+
+// One that takes nothing but the options of all.
+void add_plain(CLI::App& cache, const char* name, const char* what, PlainCommand run,
+               CacheOptions& options, ChosenCommand& chosen, const Io& io) {
+  CLI::App* command = add_command(cache, name, what, "");
+  add_options(command, options);
+  command->callback([&chosen, &options, &io, run] {
+    chosen = [&options, &io, run] { return run(options, io); };
+  });
+}
+
+void add_prune(CLI::App& cache, PruneCommand& args, ChosenCommand& chosen, const Io& io) {
+  CLI::App* prune = add_command(cache, "prune", "Drop what was not used for long", "");
+  prune->add_option("--older-than", args.older_than, "What was not used for that long, as 7d")
+      ->type_name("TIME");
+  prune
+      ->add_option("--to", args.to,
+                   "More, until the cache holds no more than this: 20G, or 80% of cache.size")
+      ->type_name("SIZE");
+  add_options(prune, args.options);
+  prune->callback([&] { chosen = [&] { return cache_prune_command(args, io); }; });
+}
+
+void add_verify(CLI::App& cache, VerifyCommand& args, ChosenCommand& chosen, const Io& io) {
+  CLI::App* verify =
+      add_command(cache, "verify", "Read everything again and check it against its hashes", "");
+  verify->add_flag("--repair", args.repair, "Drop what is wrong");
+  add_options(verify, args.options);
+  verify->callback([&] { chosen = [&] { return cache_verify_command(args, io); }; });
 }
 
 }  // namespace
@@ -82,10 +126,18 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* what, const c
 void add_cache_commands(CLI::App& app, CacheCommands& commands, ChosenCommand& chosen,
                         const Io& io) {
   add_prefetch(app, commands.prefetch, chosen, io);
+  add_pins(app, commands.repo, chosen, io);
   CLI::App* cache = app.add_subcommand("cache", "Look after the cache");
   set_usage(*cache, "hubvfs cache COMMAND ...");
   cache->require_subcommand(1);
-  add_stats(*cache, commands, chosen, io);
+  add_plain(*cache, "ls", "List the commits that this host knows, and what of them is here",
+            cache_ls_command, commands.options, chosen, io);
+  add_plain(*cache, "du", "Show how much of the cache each repo has", cache_du_command,
+            commands.options, chosen, io);
+  add_plain(*cache, "stats", "Show what the cache and the Hub were asked", cache_stats_command,
+            commands.options, chosen, io);
+  add_prune(*cache, commands.prune, chosen, io);
+  add_verify(*cache, commands.verify, chosen, io);
 }
 
 }  // namespace hubvfs::daemon

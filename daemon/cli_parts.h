@@ -28,6 +28,9 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* what, const c
 struct CacheCommands {
   CacheOptions options;
   PrefetchCommand prefetch;
+  RepoCommand repo;  // pin, unpin, evict
+  PruneCommand prune;
+  VerifyCommand verify;
 };
 // These commands; `commands` and `io` outlive the parsing.
 void add_cache_commands(CLI::App& app, CacheCommands& commands, ChosenCommand& chosen,

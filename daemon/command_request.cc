@@ -4,7 +4,7 @@
 namespace hubvfs::daemon {
 namespace {
 
-constexpr auto kLastKind = CommandRequest::Kind::kPrefetch;
+constexpr auto kLastKind = CommandRequest::Kind::kVerify;
 
 void write(ByteWriter& out, const std::vector<std::string>& texts) {
   out.integer(static_cast<std::uint32_t>(texts.size()));
@@ -26,6 +26,17 @@ Error of_another_version(const char* what) {
               "and mount again"};
 }
 
+void write(ByteWriter& out, const std::optional<std::uint64_t>& number) {
+  out.integer(static_cast<std::uint8_t>(number.has_value()));
+  out.integer(number.value_or(0));
+}
+
+std::optional<std::uint64_t> read_number(ByteReader& in) {
+  const bool has = in.integer<std::uint8_t>() != 0;
+  const auto number = in.integer<std::uint64_t>();
+  return has ? std::optional(number) : std::nullopt;
+}
+
 }  // namespace
 
 Bytes CommandRequest::encode() const {
@@ -38,6 +49,10 @@ Bytes CommandRequest::encode() const {
   write(out, include);
   write(out, exclude);
   out.integer(jobs);
+  write(out, older_than);
+  write(out, to_bytes);
+  write(out, to_percent);
+  out.integer(static_cast<std::uint8_t>(repair));
   return out.take();
 }
 
@@ -52,6 +67,10 @@ Result<CommandRequest> CommandRequest::decode(ByteView bytes) {
   request.include = read_texts(in);
   request.exclude = read_texts(in);
   request.jobs = in.integer<std::uint32_t>();
+  request.older_than = read_number(in);
+  request.to_bytes = read_number(in);
+  request.to_percent = read_number(in);
+  request.repair = in.integer<std::uint8_t>() != 0;
   if (!in.ok() || !in.at_end() || kind == 0 || kind > static_cast<std::uint8_t>(kLastKind) ||
       type > static_cast<std::uint8_t>(hub::RepoType::kSpace)) {
     return of_another_version("a command");

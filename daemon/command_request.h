@@ -18,6 +18,13 @@ struct CommandRequest {
   enum class Kind : std::uint8_t {
     kStats = 1,  // counters of the cache and the Hub's client
     kPrefetch,   // repo, include, exclude, jobs
+    kList,       // items: the commits that are known
+    kUsage,      // items: what each repo has here
+    kPin,        // repo, jobs
+    kUnpin,      // repo
+    kEvict,      // repo
+    kPrune,      // older_than, to_bytes or to_percent
+    kVerify,     // repair; items: what is wrong
   };
 
   Kind kind = Kind::kStats;
@@ -25,7 +32,11 @@ struct CommandRequest {
   std::string revision;              // "": the default branch
   std::vector<std::string> include;  // as fs::FilePatterns
   std::vector<std::string> exclude;
-  std::uint32_t jobs = 4;  // files at a time
+  std::uint32_t jobs = 4;                   // files at a time
+  std::optional<std::uint64_t> older_than;  // seconds
+  std::optional<std::uint64_t> to_bytes;
+  std::optional<std::uint64_t> to_percent;  // of cache.size
+  bool repair = false;
 
   Bytes encode() const;
   // kBadAnswer: not what encode() of this version wrote.

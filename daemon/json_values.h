@@ -12,8 +12,8 @@
 
 namespace hubvfs::daemon {
 
-// What a small document of one of our own processes says, by path ("cache.hits"; "[]" for the
-// elements of an array), to be shown to people: texts come escaped.
+// What a small document of one of our own processes says, by path ("cache.hits"; "list[]" for the
+// elements of "list"), to be shown to people: texts come escaped.
 class JsonValues {
  public:
   // kBadAnswer: no whole JSON document.

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "cache/blob_store.h"
 #include "cache/meta_store.h"
@@ -14,6 +15,7 @@
 #include "daemon/command_threads.h"
 #include "fs/backend.h"
 #include "fs/catalog.h"
+#include "fs/known_commits.h"
 #include "hub/hub_client.h"
 
 namespace hubvfs::daemon {
@@ -26,6 +28,7 @@ struct CommandParts {
   hub::HubClient& hub;  // with the user's token
   Logger& log;
   const Clock& clock;
+  cache::Namespace own;         // of the user: "u<uid>"
   std::string endpoint;         // as configured
   std::string offline_because;  // "": online
 };
@@ -34,7 +37,11 @@ struct CommandParts {
 // the commands, which may wait. Thread-safe.
 class WorkerCommands {
  public:
-  explicit WorkerCommands(const CommandParts& parts) : parts_(parts) {}
+  explicit WorkerCommands(const CommandParts& parts)
+      : parts_(parts), pins_(parts.meta, parts.own) {}
+
+  // Tells the store what was pinned in an earlier life. Before anything may be evicted.
+  void load_pins() EXCLUDES(pins_mutex_);
 
   // A JSON object. kCancelled: the caller went away, or the worker ends.
   Result<std::string> carry_out(const CommandRequest& request, CommandCaller& caller);
@@ -54,11 +61,32 @@ class WorkerCommands {
   // worker_fetch.cc
   Result<Selection> select(const CommandRequest& request, CommandCaller& caller) const;
   Result<fs::PlacedPtr> newest(const CommandRequest& request, CommandCaller& caller) const;
+  fs::KnownCommit known(const fs::Placed& placed) const;
+  std::string summary(const Selection& selection, std::uint64_t fetched) const;
   Result<std::uint64_t> fetch(const Selection& selection, unsigned jobs,
                               CommandCaller& caller) const;
   Error gated(const fs::Placed& placed, const std::string& path) const;
 
+  // worker_listing.cc
+  Result<std::string> list(CommandCaller& caller) const;
+  Result<std::string> usage(CommandCaller& caller) const;
+
+  // worker_pins.cc
+  Result<std::string> pin(const CommandRequest& request, CommandCaller& caller);
+  Result<void> keep(const fs::Pin& pin, const Selection& selection) EXCLUDES(pins_mutex_);
+  Result<std::string> unpin(const CommandRequest& request) EXCLUDES(pins_mutex_);
+  Result<std::vector<fs::Pin>> tell_store() REQUIRES(pins_mutex_);
+
+  // worker_evict.cc
+  Result<std::string> evict(const CommandRequest& request, CommandCaller& caller);
+  Result<std::string> prune(const CommandRequest& request);
+  Result<std::string> verify(const CommandRequest& request, CommandCaller& caller);
+  Result<void> name_problems(const std::vector<std::string>& problems, CommandCaller& caller) const;
+
   const CommandParts parts_;
+
+  Mutex pins_mutex_;  // lock rank: before all others; held while pins change
+  fs::Pins pins_;
 };
 
 }  // namespace hubvfs::daemon

@@ -6,30 +6,13 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "daemon/awaited.h"
+#include "daemon/wording.h"
 #include "daemon/worker_commands.h"
 #include "fs/file_patterns.h"
 #include "fs/prefetcher.h"
 
 namespace hubvfs::daemon {
 namespace {
-
-constexpr std::size_t kMostNamed = 5;
-
-std::string exactly(std::uint64_t bytes) {
-  return human_bytes(bytes) + " (" + std::to_string(bytes) + " bytes)";
-}
-
-// "a, b, c and 4 more".
-template <typename Items, typename Name>
-std::string some_of(const Items& items, Name name) {
-  std::string text;
-  for (std::size_t i = 0; i < std::min(items.size(), kMostNamed); ++i) {
-    text += (i == 0 ? "" : ", ") + name(items[i]);
-  }
-  if (items.size() > kMostNamed)
-    text += " and " + std::to_string(items.size() - kMostNamed) + " more";
-  return text;
-}
 
 Error some_failed(const std::vector<fs::PrefetchFailure>& failed, std::size_t files) {
   return {failed.front().error.code,
@@ -135,23 +118,35 @@ Result<std::uint64_t> WorkerCommands::fetch(const Selection& selection, unsigned
   return outcome->state.bytes_fetched;
 }
 
+fs::KnownCommit WorkerCommands::known(const fs::Placed& placed) const {
+  return {parts_.endpoint, placed.info.id, placed.info.commit, placed.space, {}, false};
+}
+
+std::string WorkerCommands::summary(const Selection& selection, std::uint64_t fetched) const {
+  const fs::Placed& placed = *selection.placed;
+  JsonWriter out;
+  out.begin_object();
+  out.key("type").string(hub::api_segment(placed.info.id.type));
+  out.key("repo").string(placed.info.id.name);
+  out.key("revision").string(placed.place.revision);
+  out.key("commit").string(placed.info.commit);
+  out.key("endpoint").string(parts_.endpoint);
+  out.key("files").number(static_cast<std::uint64_t>(selection.files.size()));
+  out.key("bytes").number(selection.bytes);
+  out.key("bytes_fetched").number(fetched);
+  out.end_object();
+  return out.text();
+}
+
 Result<std::string> WorkerCommands::prefetch(const CommandRequest& request, CommandCaller& caller) {
   auto selection = select(request, caller);
   if (!selection) return selection.error();
   auto fetched = fetch(*selection, request.jobs, caller);
   if (!fetched) return fetched.error();
-  JsonWriter out;
-  out.begin_object();
-  out.key("type").string(hub::api_segment(selection->placed->info.id.type));
-  out.key("repo").string(selection->placed->info.id.name);
-  out.key("revision").string(selection->placed->place.revision);
-  out.key("commit").string(selection->placed->info.commit);
-  out.key("endpoint").string(parts_.endpoint);
-  out.key("files").number(static_cast<std::uint64_t>(selection->files.size()));
-  out.key("bytes").number(selection->bytes);
-  out.key("bytes_fetched").number(*fetched);
-  out.end_object();
-  return out.text();
+  if (auto wanted = fs::note_evicted(parts_.meta, known(*selection->placed), false); !wanted) {
+    parts_.log.warning(wanted.error().context);
+  }
+  return summary(*selection, *fetched);
 }
 
 }  // namespace hubvfs::daemon

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "fs/metadata_keys.h"
 #include "fs/node_id.h"
 #include "hub/names.h"
 
@@ -13,41 +14,6 @@ namespace {
 constexpr Duration kSettle = std::chrono::seconds(60);  // metadata.settle
 constexpr Duration kLatestSwitch = std::chrono::minutes(15);
 constexpr std::size_t kRefusedNames = 100'000;
-
-// Placed record: place, info and namespace. The serial is in the key.
-Bytes encode(const Placed& placed) {
-  ByteWriter out;
-  out.string(placed.place.repo);
-  out.string(placed.place.revision);
-  out.string(placed.info.id.name);
-  out.string(placed.info.commit);
-  out.integer(static_cast<std::uint64_t>(placed.info.last_modified));
-  out.integer(static_cast<std::uint8_t>(placed.info.is_private));
-  out.integer(static_cast<std::uint8_t>(placed.info.gate));
-  out.string(placed.space);
-  return out.take();
-}
-
-std::optional<Placed> decode_placed(ByteView bytes, hub::RepoType type) {
-  ByteReader in(bytes);
-  Placed placed;
-  placed.place.repo = in.string();
-  placed.place.revision = in.string();
-  placed.info.id = {type, std::string(in.string())};
-  placed.info.commit = in.string();
-  placed.info.last_modified = static_cast<UnixSeconds>(in.integer<std::uint64_t>());
-  placed.info.is_private = in.integer<std::uint8_t>() != 0;
-  placed.info.gate = static_cast<hub::Gate>(in.integer<std::uint8_t>());
-  placed.space = in.string();
-  if (!in.ok() || !in.at_end() || !is_commit_id(placed.info.commit)) return {};
-  return placed;
-}
-
-std::string number_key(std::uint32_t number) {
-  ByteWriter out;
-  out.integer(number);
-  return std::string(as_text(out.bytes()));
-}
 
 }  // namespace
 
@@ -72,12 +38,11 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
   const std::string prefix = key("serial", "");
   std::vector<std::shared_ptr<Placed>> placed;
   auto read = meta_.for_each(options_.own, prefix, [&](std::string_view k, ByteView value) {
-    ByteReader in(as_bytes(k.substr(prefix.size())));
-    const auto serial = in.integer<std::uint32_t>();
-    auto decoded = decode_placed(value, options_.type);
-    if (!in.ok() || !decoded || serial == 0 || serial > NodeId::kMaxSerial) return;
-    decoded->serial = serial;
-    placed.push_back(std::make_shared<Placed>(std::move(*decoded)));
+    const auto serial = parse_serial(as_bytes(k.substr(prefix.size())));
+    const auto record = PlacedRecord::decode(value, options_.type);
+    if (!serial || !record || *serial == 0 || *serial > NodeId::kMaxSerial) return;
+    placed.push_back(
+        std::make_shared<Placed>(Placed{*serial, record->place, record->info, record->space}));
   });
   if (!read) return read;
   const std::string ref_prefix = key("ref", "");
@@ -105,16 +70,8 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
   return {};
 }
 
-// Keys: endpoint NUL type NUL kind NUL rest. The namespace stands before them in the store.
 std::string Catalog::key(std::string_view kind, std::string_view rest) const {
-  std::string k = options_.endpoint;
-  k += '\0';
-  k += hub::api_segment(options_.type);
-  k += '\0';
-  k += kind;
-  k += '\0';
-  k += rest;
-  return k;
+  return MetadataKey{options_.endpoint, options_.type, kind, rest}.text();
 }
 
 cache::Namespace Catalog::space_of(const hub::RepoInfo& info) const {
@@ -229,7 +186,8 @@ Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo&
     made->serial = next_serial_++;
     placed_[made->serial] = made;
   }
-  auto stored = meta_.put(options_.own, key("serial", number_key(made->serial)), encode(*made));
+  auto stored = meta_.put(options_.own, key("serial", serial_rest(made->serial)),
+                          PlacedRecord{place, info, made->space}.encode());
   if (!stored) {
     log_.warning("a listing will be asked again after a restart: " + stored.error().context);
   }

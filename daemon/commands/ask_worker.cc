@@ -20,8 +20,9 @@ std::string joined(const std::string& name, const std::vector<std::string>& item
   return text + (summary == "{}" ? "]}" : "]," + summary.substr(1));
 }
 
-Result<void> print(const WorkerCommand& command, const std::vector<std::string>& items,
-                   const std::string& summary, std::ostream& out) {
+// Prints it, and gives the exit status.
+Result<int> print(const WorkerCommand& command, const std::vector<std::string>& items,
+                  const std::string& summary, std::ostream& out) {
   auto of_summary = JsonValues::parse(summary);
   if (!of_summary) return of_summary.error();
   std::vector<JsonValues> of_items;
@@ -36,7 +37,7 @@ Result<void> print(const WorkerCommand& command, const std::vector<std::string>&
     command.print(of_items, *of_summary, out);
   }
   out.flush();
-  return {};
+  return command.status ? command.status(*of_summary) : int{kExitOk};
 }
 
 }  // namespace
@@ -61,10 +62,9 @@ int ask_worker(const WorkerCommand& command, const Io& io) {
   auto summary = call_worker(std::move(call), events, io.getenv);
   bar.end();
   if (!summary) return fail(io, summary.error());
-  if (auto printed = print(command, items, *summary, io.out); !printed) {
-    return fail(io, printed.error().within("the worker's answer"));
-  }
-  return kExitOk;
+  auto status = print(command, items, *summary, io.out);
+  if (!status) return fail(io, status.error().within("the worker's answer"));
+  return *status;
 }
 
 }  // namespace hubvfs::daemon

@@ -25,6 +25,8 @@ struct WorkerCommand {
   using Print = std::function<void(const std::vector<JsonValues>& items, const JsonValues& summary,
                                    std::ostream& out)>;
   Print print;  // for people
+  // The exit status where it was carried out; none: kExitOk.
+  std::function<int(const JsonValues& summary)> status;
 };
 
 // "[datasets/|spaces/]ORG/NAME[@REVISION]", with "hf://" before it or not, into a request.

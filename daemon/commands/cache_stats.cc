@@ -13,7 +13,9 @@ void print_stats(const std::vector<JsonValues>&, const JsonValues& v, std::ostre
   out << "cache  " << human_bytes(v.number("cache.bytes_used")) << " of "
       << human_bytes(v.number("cache.size_limit")) << ", " << v.number("cache.blobs") << " files, "
       << v.number("cache.blocks") << " blocks of up to "
-      << human_bytes(v.number("cache.block_size")) << "\n";
+      << human_bytes(v.number("cache.block_size")) << ", "
+      << human_bytes(v.number("cache.pinned_bytes"))
+      << " pinned; eviction: " << v.text("cache.policy") << "\n";
   if (!v.text("cache.degraded").empty()) {
     out << "       storing nothing: " << v.text("cache.degraded") << "\n";
   }

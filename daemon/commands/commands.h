@@ -60,6 +60,29 @@ struct PrefetchCommand {
 };
 int prefetch_command(const PrefetchCommand& command, const Io& io);
 
+struct RepoCommand {
+  CacheOptions options;
+  std::string repo;
+};
+int pin_command(const RepoCommand& command, const Io& io);
+int unpin_command(const RepoCommand& command, const Io& io);
+int evict_command(const RepoCommand& command, const Io& io);
+
+struct PruneCommand {
+  CacheOptions options;
+  std::string older_than;
+  std::string to;
+};
+int cache_prune_command(const PruneCommand& command, const Io& io);
+
+struct VerifyCommand {
+  CacheOptions options;
+  bool repair = false;
+};
+int cache_verify_command(const VerifyCommand& command, const Io& io);
+
+int cache_ls_command(const CacheOptions& options, const Io& io);
+int cache_du_command(const CacheOptions& options, const Io& io);
 int cache_stats_command(const CacheOptions& options, const Io& io);
 
 int version_command(const Io& io);

@@ -238,12 +238,17 @@ BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
   const bool over = slot.state == BlockState::kDropped;
   if (over) --dropped_;
   last_epoch_ = counters_.uses.tick();
-  slot =
-      BlockSlot{checksum,          fill, last_epoch_, seconds_of(last_epoch_), BlockState::kWritten,
-                /*checked=*/false,
-                /*touched=*/false, hot};
+  slot = BlockSlot{checksum,
+                   fill,
+                   last_epoch_,
+                   seconds_of(last_epoch_),
+                   BlockState::kWritten,
+                   /*checked=*/false,
+                   /*touched=*/small(),
+                   hot};
   ++stored_;
   ++written_;
+  counters_.unindexed_bytes += length(block);
   ++counters_.blocks;
   counters_.pending_bytes -= at->second.bytes->size();
   pending_.erase(at);
@@ -270,8 +275,13 @@ void BlobEntry::drop_pending(std::map<std::uint64_t, Pending>::iterator at) {
   pending_.erase(at);
 }
 
+void BlobEntry::left_written(std::uint64_t block) {
+  --written_;
+  counters_.unindexed_bytes -= length(block);
+}
+
 void BlobEntry::drop_slot(std::uint64_t block, BlockSlot& slot) {
-  if (slot.state == BlockState::kWritten) --written_;
+  if (slot.state == BlockState::kWritten) left_written(block);
   slot.state = BlockState::kDropped;
   --stored_;
   ++dropped_;
@@ -405,7 +415,7 @@ void BlobEntry::indexed(std::span<const std::uint64_t> blocks) {
     BlockSlot* slot = blocks_.find(block);
     if (slot == nullptr || slot->state != BlockState::kWritten) continue;
     slot->state = BlockState::kIndexed;
-    --written_;
+    left_written(block);
   }
 }
 

@@ -189,6 +189,7 @@ class BlobEntry {
   void count_in(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
   void count_out(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
   void use(BlockSlot& slot) REQUIRES(mutex_);
+  void left_written(std::uint64_t block) REQUIRES(mutex_);
   Found found_on_disk(std::uint64_t block, const BlockSlot& slot) const REQUIRES(mutex_);
   BlockSlot* same_slot(const Found& found) REQUIRES(mutex_);
   void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);

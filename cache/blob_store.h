@@ -147,8 +147,8 @@ class BlobStore {
   using InPassthrough = std::function<bool(const BlobKey&)>;
   virtual void set_passthrough_check(InPassthrough check) = 0;
 
-  // Drops every block of it; bytes freed, 0 for an absent one. kBusy: pinned, or open in
-  // passthrough.
+  // Drops every block of it; bytes freed, 0 for an absent one. kBusy: pinned (whether here or not),
+  // or open in passthrough.
   virtual Result<std::uint64_t> evict(const BlobKey& key) = 0;
 
   // Drops blocks that are neither pinned nor open in passthrough; bytes freed. What is in the way

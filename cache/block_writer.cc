@@ -227,10 +227,19 @@ Result<void> BlockWriter::make_room(std::uint64_t bytes) {
   if (bytes > context_.quota.limit()) return {ErrorCode::kBusy, "larger than the cache's limit"};
   // Beyond the high watermark: planned now, and carried out when there is nothing to write.
   if (const std::uint64_t excess = context_.quota.to_evict(bytes); excess > 0) {
-    evictor_.plan(excess);
+    plan_eviction(excess);
   }
   if (auto room = make_disk_room(bytes); !room) return room;
   return reserve(bytes);
+}
+
+// What came in since the last batch is not indexed yet, and only what is indexed can be evicted:
+// where that is much of a small cache, what was used for long must not go in its stead.
+void BlockWriter::plan_eviction(std::uint64_t bytes) {
+  if (!evictor_.planned() && context_.counters.unindexed_bytes > context_.quota.limit() / 8) {
+    if (auto flushed = committer_.flush(); !flushed) context_.index.failed(flushed.error());
+  }
+  evictor_.plan(bytes);
 }
 
 Result<void> BlockWriter::make_disk_room(std::uint64_t bytes) {
@@ -240,7 +249,7 @@ Result<void> BlockWriter::make_disk_room(std::uint64_t bytes) {
     if (!space) return space.error();
     const std::uint64_t excess = context_.quota.to_evict(*space, bytes);
     if (excess == 0) return {};
-    if (!std::exchange(planned, true)) evictor_.plan(excess);
+    if (!std::exchange(planned, true)) plan_eviction(excess);
     if (!evictor_.planned()) {
       return {ErrorCode::kNoSpace, "only " + human_bytes(space->available) + " are free"};
     }

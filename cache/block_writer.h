@@ -79,6 +79,7 @@ class BlockWriter {
                      const Bytes& bytes);
   Result<void> make_room(std::uint64_t bytes);
   Result<void> make_disk_room(std::uint64_t bytes);
+  void plan_eviction(std::uint64_t bytes);
   Result<void> reserve(std::uint64_t bytes);
   bool reserve_by_evicting(std::uint64_t bytes);
   std::uint64_t evict_some();

@@ -272,15 +272,14 @@ void DiskBlobStore::set_passthrough_check(InPassthrough check) {
 
 Result<std::uint64_t> DiskBlobStore::evict(const BlobKey& key) {
   assert_may_block("evicting a blob");
-  const EntryPtr entry = context_.table.find(key);
-  if (entry == nullptr) return std::uint64_t{0};
-  if (entry->pinned()) {
+  if (context_.table.is_pinned(key)) {
     return {ErrorCode::kBusy, key.content.to_string() + " is pinned; unpin it first"};
   }
   if (context_.in_passthrough(key)) {
     return {ErrorCode::kBusy, key.content.to_string() + " is open; close it first"};
   }
-  return writer_.evict(entry);
+  const EntryPtr entry = context_.table.find(key);
+  return entry == nullptr ? 0 : writer_.evict(entry);
 }
 
 Result<std::uint64_t> DiskBlobStore::prune(const PruneOptions& options) {

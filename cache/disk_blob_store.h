@@ -24,7 +24,7 @@ struct DiskBlobStoreOptions {
   std::uint64_t block_size = 1u << 20;
   std::uint64_t size_limit = 0;              // as DiskCacheOptions
   std::uint64_t pending_limit = 128u << 20;  // bytes in memory on their way to the disk
-  EvictionSettings eviction;
+  EvictionSettings eviction = {};
   bool punch_holes = true;  // where the disk can
 };
 

@@ -20,7 +20,7 @@ struct DiskCacheOptions {
   std::uint64_t block_size = 1u << 20;  // only for a new cache; an old one keeps its own
   std::uint64_t pending_limit =
       128u << 20;  // bytes on their way to the disk; beyond it blocks are not kept
-  EvictionSettings eviction;
+  EvictionSettings eviction = {};
   bool punch_holes = true;  // where the disk can; else whole blobs are evicted
 };
 

@@ -25,6 +25,11 @@ void EntryTable::set_pinned(std::set<BlobKey> keys) {
   for (const auto& [key, entry] : entries_) entry->set_pinned(pinned_.contains(key));
 }
 
+bool EntryTable::is_pinned(const BlobKey& key) const {
+  MutexLock lock(mutex_);
+  return pinned_.contains(key);
+}
+
 std::shared_ptr<BlobEntry> EntryTable::find(const BlobKey& key) const {
   MutexLock lock(mutex_);
   const auto at = entries_.find(key);

@@ -26,6 +26,7 @@ class EntryTable {
   std::vector<std::shared_ptr<BlobEntry>> snapshot() const EXCLUDES(mutex_);
   // The pinned ones, now and when they come; all others are not.
   void set_pinned(std::set<BlobKey> keys) EXCLUDES(mutex_);
+  bool is_pinned(const BlobKey& key) const EXCLUDES(mutex_);
 
   // At load. `number` none: the next one.
   std::shared_ptr<BlobEntry> add(const BlobKey& key, std::optional<std::uint64_t> number)

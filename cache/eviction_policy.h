@@ -24,6 +24,7 @@ std::optional<EvictionPolicy> parse_eviction_policy(std::string_view name);
 struct MinFree {
   unsigned percent = 5;
   std::optional<std::uint64_t> bytes;
+  bool operator==(const MinFree&) const = default;
 };
 
 struct EvictionSettings {
@@ -33,6 +34,7 @@ struct EvictionSettings {
   // Percent of the cache's size: beyond the first, eviction goes down to the second.
   unsigned high_watermark = 95;
   unsigned low_watermark = 85;
+  bool operator==(const EvictionSettings&) const = default;
 };
 
 struct EvictionCandidate {

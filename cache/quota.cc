@@ -34,6 +34,7 @@ std::uint64_t Quota::min_free(const DiskSpace& space) const {
 }
 
 std::uint64_t Quota::to_evict(const DiskSpace& space, std::uint64_t bytes) const {
+  if (space.total == 0) return 0;  // a filesystem that does not tell
   const std::uint64_t wanted = min_free(space) + bytes;
   return space.available >= wanted ? 0 : wanted - space.available;
 }

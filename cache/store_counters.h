@@ -22,6 +22,7 @@ struct StoreCounters {
   std::atomic<std::uint64_t> evicted{0};
   std::atomic<std::uint64_t> expired{0};
   std::atomic<std::uint64_t> pinned_bytes{0};
+  std::atomic<std::uint64_t> unindexed_bytes{0};  // written, and not in the index yet
   std::atomic<std::uint64_t> index_writes{0};
   std::atomic<std::uint64_t> corrupt{0};
   std::atomic<std::uint64_t> unstored{0};

@@ -61,6 +61,10 @@ TEST(Quota, KeepsATwentiethOfTheDiskFree) {
   EXPECT_EQ(quota.min_free({1000, 0}), 50u);
 }
 
+TEST(Quota, ADiskThatDoesNotTellItsSizeIsTakenForLargeEnough) {
+  EXPECT_EQ(Quota().to_evict({0, 0}, 10), 0u);
+}
+
 TEST(Quota, KeepsAsMuchOfTheDiskFreeAsItIsTold) {
   EvictionSettings settings;
   settings.min_free.percent = 20;

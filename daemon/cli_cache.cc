@@ -46,16 +46,21 @@ void add_repo(CLI::App* command, std::string& repo) {
       ->type_name("");
 }
 
+void add_patterns(CLI::App* command, std::vector<std::string>& include,
+                  std::vector<std::string>& exclude) {
+  command->add_option("--include", include, "Only files whose path matches, such as *.json")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
+  command->add_option("--exclude", exclude, "No files whose path matches")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
+}
+
 void add_prefetch(CLI::App& app, PrefetchCommand& args, ChosenCommand& chosen, const Io& io) {
   CLI::App* prefetch =
       add_command(app, "prefetch", "Fill the cache with a repo's files", "REPO[@REVISION]");
   add_repo(prefetch, args.repo);
-  prefetch->add_option("--include", args.include, "Only files whose path matches, such as *.json")
-      ->type_name("PATTERN")
-      ->allow_extra_args(false);
-  prefetch->add_option("--exclude", args.exclude, "No files whose path matches")
-      ->type_name("PATTERN")
-      ->allow_extra_args(false);
+  add_patterns(prefetch, args.include, args.exclude);
   prefetch->add_option("--jobs", args.jobs, "Files to fetch at a time")
       ->type_name("N")
       ->capture_default_str();
@@ -110,6 +115,37 @@ void add_verify(CLI::App& cache, VerifyCommand& args, ChosenCommand& chosen, con
   verify->callback([&] { chosen = [&] { return cache_verify_command(args, io); }; });
 }
 
+void add_export(CLI::App& cache, ExportCommand& args, ChosenCommand& chosen, const Io& io) {
+  CLI::App* command = add_command(cache, "export", "Write a repo's files to a folder, with their sums",
+                                  "REPO[@REVISION] DIR");
+  add_repo(command, args.repo);
+  command->add_option("DIR", args.dir, "The folder: empty, or not yet there")
+      ->required()
+      ->type_name("");
+  add_patterns(command, args.include, args.exclude);
+  command->add_option("--sign", args.sign_by, "Sign the sums by this GnuPG key of yours")
+      ->type_name("KEY");
+  add_offline(command, args.options);
+  add_options(command, args.options);
+  command->callback([&] { chosen = [&] { return cache_export_command(args, io); }; });
+}
+
+void add_import(CLI::App& cache, ImportCommand& args, ChosenCommand& chosen, const Io& io) {
+  CLI::App* command = add_command(cache, "import", "Take what is in a folder into the cache", "DIR");
+  command
+      ->add_option("DIR", args.dir, "A cache of huggingface_hub, a bundle of cache export, or a folder with a repo's files")
+      ->required()
+      ->type_name("");
+  command
+      ->add_option("--repo", args.repo, "Whose files they are, or only these where the folder tells")
+      ->type_name("REPO[@REVISION]");
+  command->add_option("--signed-by", args.signed_by, "Refuse it unless it is signed by this GnuPG key")
+      ->type_name("KEY");
+  add_offline(command, args.options);
+  add_options(command, args.options);
+  command->callback([&] { chosen = [&] { return cache_import_command(args, io); }; });
+}
+
 }  // namespace
 
 void set_usage(CLI::App& app, const std::string& command_line) {
@@ -138,6 +174,8 @@ void add_cache_commands(CLI::App& app, CacheCommands& commands, ChosenCommand& c
             commands.options, chosen, io);
   add_prune(*cache, commands.prune, chosen, io);
   add_verify(*cache, commands.verify, chosen, io);
+  add_import(*cache, commands.import_folder, chosen, io);
+  add_export(*cache, commands.export_files, chosen, io);
 }
 
 }  // namespace hubvfs::daemon

@@ -31,6 +31,8 @@ struct CacheCommands {
   RepoCommand repo;  // pin, unpin, evict
   PruneCommand prune;
   VerifyCommand verify;
+  ExportCommand export_files;
+  ImportCommand import_folder;
 };
 // These commands; `commands` and `io` outlive the parsing.
 void add_cache_commands(CLI::App& app, CacheCommands& commands, ChosenCommand& chosen,

@@ -4,7 +4,7 @@
 namespace hubvfs::daemon {
 namespace {
 
-constexpr auto kLastKind = CommandRequest::Kind::kVerify;
+constexpr auto kLastKind = CommandRequest::Kind::kImport;
 
 void write(ByteWriter& out, const std::vector<std::string>& texts) {
   out.integer(static_cast<std::uint32_t>(texts.size()));
@@ -53,6 +53,8 @@ Bytes CommandRequest::encode() const {
   write(out, to_bytes);
   write(out, to_percent);
   out.integer(static_cast<std::uint8_t>(repair));
+  out.integer(file_mode);
+  out.string(sums_hash);
   return out.take();
 }
 
@@ -71,6 +73,8 @@ Result<CommandRequest> CommandRequest::decode(ByteView bytes) {
   request.to_bytes = read_number(in);
   request.to_percent = read_number(in);
   request.repair = in.integer<std::uint8_t>() != 0;
+  request.file_mode = in.integer<std::uint32_t>();
+  request.sums_hash = in.string();
   if (!in.ok() || !in.at_end() || kind == 0 || kind > static_cast<std::uint8_t>(kLastKind) ||
       type > static_cast<std::uint8_t>(hub::RepoType::kSpace)) {
     return of_another_version("a command");

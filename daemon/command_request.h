@@ -25,6 +25,8 @@ struct CommandRequest {
     kEvict,      // repo
     kPrune,      // older_than, to_bytes or to_percent
     kVerify,     // repair; items: what is wrong
+    kExport,     // repo, include, exclude, jobs, file_mode; descriptor: the folder
+    kImport,     // repo (or none), sums_hash; descriptor: the folder; items: what cannot be taken
   };
 
   Kind kind = Kind::kStats;
@@ -37,6 +39,8 @@ struct CommandRequest {
   std::optional<std::uint64_t> to_bytes;
   std::optional<std::uint64_t> to_percent;  // of cache.size
   bool repair = false;
+  std::uint32_t file_mode = 0600;  // of new files; folders may be entered, too, where they are read
+  std::string sums_hash;           // SHA-256 of the SHA256SUMS that was signed; "": none was
 
   Bytes encode() const;
   // kBadAnswer: not what encode() of this version wrote.

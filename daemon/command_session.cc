@@ -30,15 +30,30 @@ constexpr auto kHelloPatience = seconds(20);
 constexpr auto kWorkerPatience = seconds(20);  // for what is in memory to get to the disk
 constexpr const char* kGoOn = "run the same command again and it goes on from there";
 
-Result<UniqueFd> catch_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
-  UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) return system_error(errno, "signalfd");
-  return fd;
-}
+// SIGINT, SIGTERM and SIGHUP as a descriptor, while it lives.
+class CaughtSignals {
+ public:
+  CaughtSignals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
+    ::sigprocmask(SIG_BLOCK, &set, &before_);
+    fd_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  ~CaughtSignals() {
+    signalfd_siginfo info{};  // one that was heeded must not come again
+    while (fd_ && ::read(fd_.get(), &info, sizeof info) > 0) {
+    }
+    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
+  }
+  CaughtSignals(const CaughtSignals&) = delete;
+  CaughtSignals& operator=(const CaughtSignals&) = delete;
+  int fd() const { return fd_.get(); }
+
+ private:
+  sigset_t before_{};
+  UniqueFd fd_;
+};
 
 // A worker that serves no mounts, for this command alone.
 class OwnWorker {
@@ -179,8 +194,8 @@ Result<ControlFolder> open_folder(const CommandCall& call) {
 
 Result<std::string> call_worker(CommandCall call, const CommandEvents& events,
                                 const GetEnv& getenv) {
-  auto signals = catch_signals();
-  if (!signals) return signals.error();
+  const CaughtSignals signals;
+  if (signals.fd() < 0) return {ErrorCode::kIo, "no descriptor to hear of signals"};
   auto folder = open_folder(call);
   if (!folder) return folder.error();
   // So that no daemon is just being started, or is ending, when the cache is opened here.
@@ -195,7 +210,7 @@ Result<std::string> call_worker(CommandCall call, const CommandEvents& events,
   }
   folder->unlock();
   if (!connection) return connection.error();
-  auto answer = hear(connection->get(), signals->get(), events);
+  auto answer = hear(connection->get(), signals.fd(), events);
   connection->reset();  // what is under way is cancelled
   if (answer || answer.error().code != ErrorCode::kNotFound) return answer;
   if (own == nullptr) return worker_died(" (its log says why)");

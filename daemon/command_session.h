@@ -28,8 +28,7 @@ struct CommandEvents {  // on the calling thread
 };
 
 // Has it carried out; the JSON object that sums it up. kCancelled: SIGINT, SIGTERM or SIGHUP came,
-// which are blocked from then on, or the worker died in the middle; what was done until then is
-// kept. kBusy: the cache is in use by something that is no daemon, or by one for another Hub. Only
+// or the worker died in the middle; what was done until then is kept. kBusy: the cache is in use by something that is no daemon, or by one for another Hub. Only
 // for a process without threads.
 Result<std::string> call_worker(CommandCall call, const CommandEvents& events,
                                 const GetEnv& getenv);

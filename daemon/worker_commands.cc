@@ -27,6 +27,10 @@ Result<std::string> WorkerCommands::carry_out(const CommandRequest& request,
       return prune(request);
     case CommandRequest::Kind::kVerify:
       return verify(request, caller);
+    case CommandRequest::Kind::kExport:
+      return export_files(request, caller);
+    case CommandRequest::Kind::kImport:
+      return import_folder(request, caller);
   }
   return {ErrorCode::kInternal, "a command that nobody carries out"};
 }

@@ -13,6 +13,8 @@
 #include "cache/meta_store.h"
 #include "daemon/command_request.h"
 #include "daemon/command_threads.h"
+#include "daemon/importer.h"
+#include "daemon/user_folder.h"
 #include "fs/backend.h"
 #include "fs/catalog.h"
 #include "fs/known_commits.h"
@@ -82,6 +84,19 @@ class WorkerCommands {
   Result<std::string> prune(const CommandRequest& request);
   Result<std::string> verify(const CommandRequest& request, CommandCaller& caller);
   Result<void> name_problems(const std::vector<std::string>& problems, CommandCaller& caller) const;
+
+  // worker_export.cc
+  Result<std::string> export_files(const CommandRequest& request, CommandCaller& caller);
+  Result<void> read_range(const std::shared_ptr<fs::OpenBlob>& blob, ByteRange range, Bytes& into,
+                          CommandCaller& caller) const;
+
+  // worker_import.cc
+  Result<std::string> import_folder(const CommandRequest& request, CommandCaller& caller);
+  Result<std::vector<ImportCommit>> look_into(const UserFolder& folder,
+                                              const CommandRequest& request,
+                                              CommandCaller& caller) const;
+  Result<ImportCommit> plain_folder(const UserFolder& folder, const CommandRequest& request,
+                                    CommandCaller& caller) const;
 
   const CommandParts parts_;
 

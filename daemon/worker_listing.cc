@@ -52,7 +52,8 @@ std::string as_item(const fs::KnownCommit& commit, const fs::Snapshot& snapshot,
   out.key("files").number(files);
   out.key("bytes").number(bytes);
   out.key("bytes_cached").number(cached);
-  out.key("complete").boolean(cached == bytes);
+  out.key("complete").boolean(cached == bytes && !commit.partial);
+  out.key("partial").boolean(commit.partial);
   out.key("pinned").boolean(pinned);
   out.key("last_used").number(static_cast<std::uint64_t>(last_used));
   out.end_object();

@@ -15,6 +15,10 @@ constexpr Duration kSettle = std::chrono::seconds(60);  // metadata.settle
 constexpr Duration kLatestSwitch = std::chrono::minutes(15);
 constexpr std::size_t kRefusedNames = 100'000;
 
+std::string serial_name(const Place& place, const std::string& commit, bool partial) {
+  return place.text() + '\0' + commit + (partial ? " partial" : "");
+}
+
 }  // namespace
 
 Catalog::Catalog(const CatalogOptions& options, hub::HubClient& hub, cache::MetaStore& meta,
@@ -42,7 +46,7 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
     const auto record = PlacedRecord::decode(value, options_.type);
     if (!serial || !record || *serial == 0 || *serial > NodeId::kMaxSerial) return;
     placed.push_back(
-        std::make_shared<Placed>(Placed{*serial, record->place, record->info, record->space}));
+        std::make_shared<Placed>(Placed{*serial, record->place, record->info, record->space, record->partial}));
   });
   if (!read) return read;
   const std::string ref_prefix = key("ref", "");
@@ -57,7 +61,7 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
 
   MutexLock lock(mutex_);
   for (const auto& one : placed) {
-    serials_[one->place.text() + '\0' + one->info.commit] = one->serial;
+    serials_[serial_name(one->place, one->info.commit, one->partial)] = one->serial;
     next_serial_ = std::max(next_serial_, one->serial + 1);
     placed_[one->serial] = one;
   }
@@ -121,7 +125,7 @@ PlacedPtr Catalog::known(const Place& place) {
     shown = branch.placed;
     const auto ttl = std::chrono::duration_cast<std::chrono::seconds>(options_.metadata_ttl);
     const UnixSeconds age = clock_.unix_now() - branch.checked;
-    due = !place.pinned() && !branch.checking && !options_.offline && !closed_ &&
+    due = (!place.pinned() || shown->partial) && !branch.checking && !options_.offline && !closed_ &&
           (age >= ttl.count() || age < 0);
     branch.checking |= due;
   }
@@ -173,11 +177,13 @@ Result<Catalog::Resolved> Catalog::take_answer(const Place& place,
 }
 
 // Gives the commit its serial at this place; the record is written before anybody hears of it.
-Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo& info) {
-  auto made = std::make_shared<Placed>(Placed{0, place, info, space_of(info)});
+Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo& info,
+                                        bool partial) {
+  auto made = std::make_shared<Placed>(Placed{0, place, info, space_of(info), partial});
   {
     MutexLock lock(mutex_);
-    const auto [it, fresh] = serials_.try_emplace(place.text() + '\0' + info.commit, next_serial_);
+    const auto [it, fresh] =
+        serials_.try_emplace(serial_name(place, info.commit, partial), next_serial_);
     if (!fresh) return placed_.at(it->second);
     if (next_serial_ > NodeId::kMaxSerial) {
       serials_.erase(it);
@@ -187,7 +193,7 @@ Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo&
     placed_[made->serial] = made;
   }
   auto stored = meta_.put(options_.own, key("serial", serial_rest(made->serial)),
-                          PlacedRecord{place, info, made->space}.encode());
+                          PlacedRecord{place, info, made->space, partial}.encode());
   if (!stored) {
     log_.warning("a listing will be asked again after a restart: " + stored.error().context);
   }
@@ -195,7 +201,8 @@ Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo&
 }
 
 void Catalog::show(const Place& place, const PlacedPtr& placed) {
-  const UnixSeconds now = clock_.unix_now();
+  // What is not whole is asked for at the next look.
+  const UnixSeconds now = placed->partial ? 0 : clock_.unix_now();
   {
     MutexLock lock(mutex_);
     Branch& branch = branches_[place.text()];
@@ -255,7 +262,7 @@ void Catalog::take_check(const Place& place, const Result<hub::RepoInfo>& answer
       branches_.erase(it);
     } else if (!answer) {
       branch.checked = clock_.unix_now();  // stale before error: asked again after another ttl
-    } else if (answer->commit == shown->info.commit) {
+    } else if (answer->commit == shown->info.commit && !shown->partial) {
       unchanged = true;
     } else {
       if (!branch.moved) branch.moved_at = clock_.now();

@@ -19,15 +19,47 @@ PlacedPtr Catalog::known_commit(const Place& place) const {
   if (!place.pinned()) return nullptr;
   MutexLock lock(mutex_);
   for (const auto& [serial, placed] : placed_) {
+    if (placed->partial) continue;
     if (placed->info.commit == place.revision && placed->info.id.name == place.repo) return placed;
   }
   return nullptr;
 }
 
+Result<PlacedPtr> Catalog::learn(const Place& place, const hub::RepoInfo& info,
+                                 const Snapshot& listing, Listing kind) {
+  auto placed = place_commit(place, info, kind == Listing::kPartial);
+  if (!placed) return placed;
+  if (stored_snapshot(*placed) == nullptr) {
+    auto stored = meta_.put((*placed)->space, listing_key(**placed), listing.encode());
+    if (!stored) return stored.error();
+  }
+  bool shows_none = false;
+  {
+    MutexLock lock(mutex_);
+    const auto it = branches_.find(place.text());
+    shows_none = it == branches_.end();
+    if (!shows_none && kind == Listing::kWhole) {
+      const hub::RepoInfo& shown = it->second.placed->info;
+      const bool completes = it->second.placed->partial && shown.commit == info.commit;
+      if (completes ||
+          (shown.commit != info.commit && shown.last_modified < info.last_modified)) {
+        it->second.moved = info;
+        it->second.moved_at = clock_.now();
+      }
+    }
+  }
+  if (shows_none) {
+    show(place, *placed);
+  } else {
+    switch_if_settled(place);
+  }
+  return placed;
+}
+
 void Catalog::refresh(const Place& place, Done<Resolved> done) {
   forget_refusal(place);
   const PlacedPtr shown = known(place);
-  if (shown == nullptr || place.pinned()) return resolve(place, std::move(done));
+  if (shown == nullptr || (place.pinned() && !shown->partial)) return resolve(place, std::move(done));
   const auto deadline = clock_.now() + options_.metadata_deadline;
   hub_.repo_info(
       {options_.type, place.repo}, place.revision, deadline,

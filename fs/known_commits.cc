@@ -76,7 +76,7 @@ Result<void> for_each_known_commit(
   for (const cache::Namespace& space : namespaces(own)) {
     auto read = meta.for_each(space, "", [&](std::string_view text, ByteView value) {
       const auto key = MetadataKey::parse(text);
-      if (!key || key->kind != "tree") return;
+      if (!key || (key->kind != "tree" && key->kind != "partial")) return;
       const auto commit = parse_commit_rest(key->rest);
       const auto snapshot = Snapshot::decode(value);
       if (!commit || !snapshot) return;
@@ -86,6 +86,7 @@ Result<void> for_each_known_commit(
       known.repo = {key->type, std::string(commit->first)};
       known.commit = std::string(commit->second);
       known.space = space;
+      known.partial = key->kind == "partial";
       known.evicted = names.evicted.contains({space, name});
       if (const auto at = names.revisions.find(name); at != names.revisions.end()) {
         known.revisions.assign(at->second.begin(), at->second.end());
@@ -159,13 +160,15 @@ Result<std::vector<cache::BlobKey>> Pins::blobs(const std::vector<Pin>& pins) co
   std::set<cache::BlobKey> all;
   for (const Pin& pin : pins) {
     const std::string rest = commit_rest(pin.repo.name, pin.commit);
-    auto listing =
-        meta_.get(pin.space, MetadataKey{pin.endpoint, pin.repo.type, "tree", rest}.text());
-    if (!listing) return listing.error();
-    if (!*listing) continue;
-    const auto snapshot = Snapshot::decode(**listing);
-    if (!snapshot) continue;
-    for (cache::BlobKey& blob : blobs_of(pin.space, *snapshot)) all.insert(std::move(blob));
+    for (const char* kind : {"tree", "partial"}) {
+      auto listing =
+          meta_.get(pin.space, MetadataKey{pin.endpoint, pin.repo.type, kind, rest}.text());
+      if (!listing) return listing.error();
+      if (!*listing) continue;
+      const auto snapshot = Snapshot::decode(**listing);
+      if (!snapshot) continue;
+      for (cache::BlobKey& blob : blobs_of(pin.space, *snapshot)) all.insert(std::move(blob));
+    }
   }
   return std::vector<cache::BlobKey>(all.begin(), all.end());
 }

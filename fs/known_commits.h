@@ -24,6 +24,7 @@ struct KnownCommit {
   // By which names places show it now, in order: "" for the default branch. Not its own.
   std::vector<std::string> revisions;
   bool evicted = false;  // its content was dropped by a command, and may be back
+  bool partial = false;  // only some of its files are known (Placed::partial)
 };
 
 // Each of them, of every endpoint, in `own` ("u<uid>") and "public", in order. A damaged listing is

@@ -12,7 +12,7 @@ constexpr std::uint64_t kSnapshotEntriesInMemory = 2'000'000;
 }  // namespace
 
 std::string Catalog::listing_key(const Placed& placed) const {
-  return key("tree", commit_rest(placed.info.id.name, placed.info.commit));
+  return key(placed.partial ? "partial" : "tree", commit_rest(placed.info.id.name, placed.info.commit));
 }
 
 void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done) {
@@ -30,6 +30,9 @@ void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<Snapsho
   if (found && !again) return done(found);
   if (!again) {
     if (auto stored = load_snapshot(placed)) return done(stored);
+  }
+  if (placed->partial) {  // the Hub's would number the files anew
+    return done(Error{ErrorCode::kStale, placed->place.text() + ": its listing is lost"});
   }
   const std::string question = std::to_string(placed->serial);
   if (listing_.join(question, std::move(done))) ask_listing(placed, question);

@@ -68,6 +68,7 @@ Bytes PlacedRecord::encode() const {
   out.integer(static_cast<std::uint8_t>(info.is_private));
   out.integer(static_cast<std::uint8_t>(info.gate));
   out.string(space);
+  if (partial) out.integer(std::uint8_t{1});
   return out.take();
 }
 
@@ -82,6 +83,7 @@ std::optional<PlacedRecord> PlacedRecord::decode(ByteView bytes, hub::RepoType t
   placed.info.is_private = in.integer<std::uint8_t>() != 0;
   placed.info.gate = static_cast<hub::Gate>(in.integer<std::uint8_t>());
   placed.space = in.string();
+  if (!in.at_end()) placed.partial = in.integer<std::uint8_t>() == 1;
   if (!in.ok() || !in.at_end() || !is_commit_id(placed.info.commit)) return {};
   return placed;
 }

@@ -34,6 +34,7 @@ struct PlacedRecord {
   Place place;
   hub::RepoInfo info;  // its repo's type is the key's
   std::string space;   // the namespace of its content and listing
+  bool partial = false;  // as Placed::partial
 
   Bytes encode() const;
   static std::optional<PlacedRecord> decode(ByteView bytes, hub::RepoType type);

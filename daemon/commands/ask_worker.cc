@@ -13,7 +13,8 @@ namespace {
 
 // The summary's object with the items as its first member.
 std::string joined(const std::string& name, const std::vector<std::string>& items,
-                   const std::string& summary) {
+                   std::string summary, const std::string& more) {
+  if (!more.empty()) summary.insert(summary.size() - 1, (summary == "{}" ? "" : ",") + more);
   if (name.empty()) return summary;
   std::string text = "{\"" + name + "\":[";
   for (std::size_t i = 0; i < items.size(); ++i) text += (i == 0 ? "" : ",") + items[i];
@@ -24,15 +25,18 @@ std::string joined(const std::string& name, const std::vector<std::string>& item
 Result<int> print(const WorkerCommand& command, const std::vector<std::string>& items,
                   const std::string& summary, std::ostream& out) {
   auto of_summary = JsonValues::parse(summary);
-  if (!of_summary) return of_summary.error();
+  if (!of_summary) return of_summary.error().within("the worker's answer");
   std::vector<JsonValues> of_items;
   for (const std::string& item : items) {
     auto values = JsonValues::parse(item);
-    if (!values) return values.error();
+    if (!values) return values.error().within("the worker's answer");
     of_items.push_back(std::move(*values));
   }
+  if (command.then) {
+    if (auto done = command.then(*of_summary); !done) return done.error();
+  }
   if (command.options.json) {
-    out << joined(command.items, items, summary) << "\n";
+    out << joined(command.items, items, summary, command.more_json) << "\n";
   } else {
     command.print(of_items, *of_summary, out);
   }
@@ -63,7 +67,7 @@ int ask_worker(const WorkerCommand& command, const Io& io) {
   bar.end();
   if (!summary) return fail(io, summary.error());
   auto status = print(command, items, *summary, io.out);
-  if (!status) return fail(io, status.error().within("the worker's answer"));
+  if (!status) return fail(io, status.error());
   return *status;
 }
 

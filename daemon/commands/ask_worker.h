@@ -25,6 +25,10 @@ struct WorkerCommand {
   using Print = std::function<void(const std::vector<JsonValues>& items, const JsonValues& summary,
                                    std::ostream& out)>;
   Print print;  // for people
+  // What the command itself does once the worker is done, before anything is printed.
+  std::function<Result<void>(const JsonValues& summary)> then;
+  // Members that the command adds to the summary: `"key":"value"`, or "".
+  std::string more_json;
   // The exit status where it was carried out; none: kExitOk.
   std::function<int(const JsonValues& summary)> status;
 };

@@ -81,6 +81,24 @@ struct VerifyCommand {
 };
 int cache_verify_command(const VerifyCommand& command, const Io& io);
 
+struct ExportCommand {
+  CacheOptions options;
+  std::string repo;
+  std::string dir;
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+  std::string sign_by;  // a key; "": not signed
+};
+int cache_export_command(const ExportCommand& command, const Io& io);
+
+struct ImportCommand {
+  CacheOptions options;
+  std::string dir;
+  std::string repo;       // "": the folder tells
+  std::string signed_by;  // a key; "": whoever, or nobody
+};
+int cache_import_command(const ImportCommand& command, const Io& io);
+
 int cache_ls_command(const CacheOptions& options, const Io& io);
 int cache_du_command(const CacheOptions& options, const Io& io);
 int cache_stats_command(const CacheOptions& options, const Io& io);

@@ -398,27 +398,21 @@ TEST_F(ReaderTest, AFailureIsRememberedBeyondTheLastClose) {
 }
 
 // The kernel reads ahead, so that the file's end may be the first that a program's pages have.
-TEST_F(WrongContent, NobodyGetsAllOfItInWhateverOrderItsBlocksCame) {
-  for (std::uint64_t last = 0; last < 11; ++last) {
-    hub_->corrupt_fetches("model.bin", 1000);
-    const auto blob = open("model.bin");
-    std::set<std::string> ends;
-    for (std::uint64_t i = 0; i < 11; ++i) {
-      const std::uint64_t begin = (i < last ? i : i == 10 ? last : i + 1) * kBlock;
-      const auto piece = read(blob, {begin, std::min(kSize, begin + kBlock)});
-      ends.insert(piece ? "given" : to_string(piece.error().code));
-    }
-    EXPECT_EQ(ends, (std::set<std::string>{"given", "Corrupt"})) << last;
-    hub_->corrupt_fetches("model.bin", 0);
-    // What was read ahead before that may still arrive, and is refused once more.
-    bool whole = false;
-    for (int tries = 0; tries < 50 && !whole; ++tries) {
-      whole = read_through(open("model.bin")).has_value();
-    }
-    ASSERT_TRUE(whole) << last;
-    ASSERT_TRUE(store_.flush());
-    store_.open({"public", content_id_of(content_, true)}, "http://hub").value()->drop();
+class WrongContentInAnOrder : public WrongContent,
+                              public testing::WithParamInterface<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(LastBlock, WrongContentInAnOrder, testing::Range<std::uint64_t>(0, 11));
+
+TEST_P(WrongContentInAnOrder, NobodyGetsAllOfIt) {
+  const std::uint64_t last = GetParam();
+  hub_->corrupt_fetches("model.bin", 1000);
+  const auto blob = open("model.bin");
+  std::set<std::string> ends;
+  for (std::uint64_t i = 0; i < 11; ++i) {
+    const std::uint64_t begin = (i < last ? i : i == 10 ? last : i + 1) * kBlock;
+    const auto piece = read(blob, {begin, std::min(kSize, begin + kBlock)});
+    ends.insert(piece ? "given" : to_string(piece.error().code));
   }
+  EXPECT_EQ(ends, (std::set<std::string>{"given", "Corrupt"}));
 }
 
 }  // namespace

@@ -254,16 +254,20 @@ int mount_as_daemon(Mounting& mounting, ControlFolder& folder, const Io& io) {
 
 // ---- in the foreground
 
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
+  return set;
+}
+
 // Another process serves it: stays until that mount ends, and unmounts it on a signal.
 int stay_with(const std::string& dir, const Io& io) {
   auto mounts = read_mountinfo();
   const MountEntry* there = mounts ? mounted_at(*mounts, dir) : nullptr;
   auto keeper = there == nullptr ? std::nullopt : find_keeper(there->device, there->user_id);
   if (!keeper) return kExitOk;
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  const sigset_t set = stop_signals();
   const UniqueFd signals(::signalfd(-1, &set, SFD_CLOEXEC));
   pollfd events[2] = {{signals.get(), POLLIN, 0}, {keeper->connection.get(), POLLIN, 0}};
   while (::poll(events, 2, -1) < 0 && errno == EINTR) {
@@ -276,6 +280,9 @@ int stay_with(const std::string& dir, const Io& io) {
 
 int mount_in_foreground(const Mounting& mounting, ControlFolder& folder, const Io& io) {
   const auto tell = [&] { io.out << "mounted at " << shown(mounting.point.path) << std::endl; };
+  // Before the mount can be seen: who then says stop has to find it unmounted.
+  const sigset_t set = stop_signals();
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
   auto joined = join_daemon(folder, mounting, io);
   if (joined && *joined) {
     folder.unlock();

@@ -60,13 +60,16 @@ std::optional<EvictionPolicy> parse_eviction_policy(std::string_view name) {
   return std::nullopt;
 }
 
+// In place throughout: there may be millions.
 Candidates choose_victims(Candidates candidates, const std::vector<bool>& complete,
                           std::uint64_t bytes) {
   std::sort(candidates.begin(), candidates.end(),
             [](const auto& a, const auto& b) { return a.rank < b.rank; });
   demote(candidates);
-  const auto hot = std::stable_partition(candidates.begin(), candidates.end(),
-                                         [](const auto& candidate) { return !candidate.hot; });
+  std::sort(candidates.begin(), candidates.end(),
+            [](const auto& a, const auto& b) { return a.hot != b.hot ? b.hot : a.rank < b.rank; });
+  const auto hot = std::find_if(candidates.begin(), candidates.end(),
+                                [](const auto& candidate) { return candidate.hot; });
   // What is hot goes only where the rest is not enough, and then no more of it than must.
   const bool enough = bytes_of(candidates.begin(), hot) >= bytes;
   const auto soon = enough ? behind(candidates.begin(), hot, bytes + bytes / 4)

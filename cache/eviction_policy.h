@@ -38,9 +38,8 @@ struct EvictionSettings {
 };
 
 struct EvictionCandidate {
-  std::uint64_t rank = 0;   // the lowest goes first
-  std::uint64_t epoch = 0;  // of its last use
-  std::uint32_t blob = 0;   // index into `complete` of choose_victims
+  std::uint64_t rank = 0;  // the lowest goes first
+  std::uint32_t blob = 0;  // index into `complete` of choose_victims
   std::uint32_t block = 0;
   std::uint64_t length = 0;
   bool hot = false;

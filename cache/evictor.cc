@@ -22,22 +22,21 @@ void Evictor::begin_plan() {
   planned_bytes_ = 0;
 }
 
-void Evictor::add_candidates(std::uint32_t entry, std::vector<EvictionCandidate>& candidates,
+// Ranked by their last use, or as they came in.
+void Evictor::add_candidates(std::uint32_t entry, bool by_use,
+                             std::vector<EvictionCandidate>& candidates,
                              std::vector<bool>& complete) const {
   const BlobEntry& blob = *entries_[entry];
-  const bool fifo = context_.eviction.policy == EvictionPolicy::kFifo;
   const std::size_t first = candidates.size();
   complete.push_back(blob.for_each_evictable([&](std::uint64_t block, const BlockSlot& slot) {
     if (block >= kWhole) return;
-    candidates.push_back({fifo ? slot.fill : slot.epoch, slot.epoch, entry,
-                          static_cast<std::uint32_t>(block), blob.length(block),
-                          slot.hot && !fifo});
+    candidates.push_back({by_use ? slot.epoch : slot.fill, entry, static_cast<std::uint32_t>(block),
+                          blob.length(block), slot.hot && by_use});
   }));
   if (!context_.whole_blobs || candidates.size() == first) return;
-  EvictionCandidate all{0, 0, entry, kWhole, 0, false};
+  EvictionCandidate all{0, entry, kWhole, 0, false};
   for (std::size_t i = first; i < candidates.size(); ++i) {
     all.rank = std::max(all.rank, candidates[i].rank);
-    all.epoch = std::max(all.epoch, candidates[i].epoch);
     all.length += candidates[i].length;
     all.hot = all.hot || candidates[i].hot;
   }
@@ -51,13 +50,15 @@ void Evictor::plan(std::uint64_t bytes) {
   if (!ghosts_) ghosts_.emplace(context_.quota.limit(), context_.block_size);
   for_room_ = true;
   expired_ = false;
+  const bool by_use = context_.eviction.policy != EvictionPolicy::kFifo;
   std::vector<EvictionCandidate> candidates;
   candidates.reserve(context_.counters.blocks);
   std::vector<bool> complete;
-  for (std::uint32_t i = 0; i < entries_.size(); ++i) add_candidates(i, candidates, complete);
-  const bool fifo = context_.eviction.policy == EvictionPolicy::kFifo;
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    add_candidates(i, by_use, candidates, complete);
+  }
   for (const auto& victim : choose_victims(std::move(candidates), complete, bytes)) {
-    plan_.push_back({fifo ? UINT64_MAX : victim.epoch, victim.blob, victim.block});
+    plan_.push_back({by_use ? victim.rank : UINT64_MAX, victim.blob, victim.block});
     planned_bytes_ += victim.length;
   }
 }
@@ -71,10 +72,10 @@ void Evictor::plan_unused_for(Duration age, bool expired) {
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
     std::vector<EvictionCandidate> candidates;
     std::vector<bool> complete;
-    add_candidates(i, candidates, complete);
+    add_candidates(i, true, candidates, complete);
     for (const auto& candidate : candidates) {
-      if (candidate.epoch >= kept_from) continue;
-      plan_.push_back({candidate.epoch, i, candidate.block});
+      if (candidate.rank >= kept_from) continue;
+      plan_.push_back({candidate.rank, i, candidate.block});
       planned_bytes_ += candidate.length;
     }
   }

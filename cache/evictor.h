@@ -53,7 +53,7 @@ class Evictor {
 
   bool may_go(const BlobEntry& entry) const;
   void begin_plan();
-  void add_candidates(std::uint32_t entry, std::vector<EvictionCandidate>& candidates,
+  void add_candidates(std::uint32_t entry, bool by_use, std::vector<EvictionCandidate>& candidates,
                       std::vector<bool>& complete) const;
   BlobEntry::Uses uses_of(const Victim& victim) const;
 

@@ -199,7 +199,8 @@ TraceResult run_evictor(const Trace& trace, std::uint64_t blocks,
       UniqueFd(::open(dir.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
   NullLogger log;
   ManualClock clock;
-  StoreContext context(directory, directory, kTestBlock, settings, log, clock);
+  SmallBlobs small(directory, log);
+  StoreContext context(directory, small, kTestBlock, settings, log, clock);
   context.quota.set_limit(blocks * kTestBlock, 0);
   Evictor evictor(context);
   const EndpointId hub = EndpointId::of(kEndpoint);

@@ -24,7 +24,7 @@ std::string choose(const Candidates& candidates, const std::vector<bool>& comple
 void add(Candidates& all, std::uint32_t blob, std::uint32_t count, std::uint64_t epoch,
          bool hot = false) {
   for (std::uint32_t i = 0; i < count; ++i) {
-    all.push_back({epoch + i, epoch + i, blob, i, 1, hot});
+    all.push_back({epoch + i, blob, i, 1, hot});
   }
 }
 
@@ -42,7 +42,7 @@ TEST(EvictionPolicy, FinishesOneBlobBeforeItBreaksAnother) {
   for (std::uint32_t i = 0; i < 5; ++i) {
     for (std::uint32_t blob = 0; blob < 2; ++blob) {
       const std::uint64_t epoch = 2 * i + blob;
-      all.push_back({epoch, epoch, blob, i, 1, false});
+      all.push_back({epoch, blob, i, 1, false});
     }
   }
   add(all, 2, 10, 1000);
@@ -87,8 +87,7 @@ TEST(EvictionPolicy, GivesAllThereIsWhenAskedForMore) {
 }
 
 TEST(EvictionPolicy, StopsAtTheBytesAskedFor) {
-  const Candidates all = {
-      {1, 1, 0, 0, 10, false}, {2, 2, 0, 1, 10, false}, {3, 3, 0, 2, 10, false}};
+  const Candidates all = {{1, 0, 0, 10, false}, {2, 0, 1, 10, false}, {3, 0, 2, 10, false}};
   EXPECT_EQ(choose(all, {true}, 11), "0/0 0/1 ");
   EXPECT_EQ(choose(all, {true}, 10), "0/0 ");
 }

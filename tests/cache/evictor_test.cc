@@ -22,7 +22,7 @@ class EvictorTest : public testing::Test {
     EvictionSettings settings;
     settings.policy = policy;
     context_ =
-        std::make_unique<StoreContext>(directory_, directory_, kTestBlock, settings, log_, clock_);
+        std::make_unique<StoreContext>(directory_, small_, kTestBlock, settings, log_, clock_);
     context_->whole_blobs = whole_blobs;
     context_->quota.set_limit(1000 * kTestBlock, 0);
     evictor_ = std::make_unique<Evictor>(*context_);
@@ -70,6 +70,7 @@ class EvictorTest : public testing::Test {
   const Directory directory_{
       UniqueFd(::open(dir_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC))};
   NullLogger log_;
+  SmallBlobs small_{directory_, log_};
   ManualClock clock_;
   const EndpointId hub_ = EndpointId::of(kEndpoint);
   std::unique_ptr<StoreContext> context_;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace hubvfs::daemon {
 namespace {
@@ -88,8 +89,12 @@ Result<Message> receive_message(int sock) {
   received.msg_control = control;
   received.msg_controllen = sizeof control;
   ssize_t n = 0;
+  bool reset = false;
   do {
     n = ::recvmsg(sock, &received, MSG_CMSG_CLOEXEC);
+    // A process that died with something unread is told of first, and what it said last comes
+    // after.
+    if (n < 0 && errno == ECONNRESET && !std::exchange(reset, true)) errno = EINTR;
   } while (n < 0 && errno == EINTR);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     return {ErrorCode::kTimedOut, "the other process has said nothing yet"};

@@ -172,6 +172,20 @@ TEST(Messages, DescriptorsTravelAndTooManyAreRefused) {
   EXPECT_EQ(nothing.error().code, ErrorCode::kTimedOut);
 }
 
+TEST(Messages, TheLastWordsOfAProcessThatLeftSomethingUnreadAreHeard) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+  const UniqueFd left(ends[0]);
+  UniqueFd right(ends[1]);
+  ASSERT_TRUE(send_message(left.get(), MessageKind::kServe, as_bytes("unread")));
+  ASSERT_TRUE(send_message(right.get(), MessageKind::kFailed, as_bytes("why")));
+  right.reset();
+  auto message = receive_message(left.get());
+  ASSERT_TRUE(message) << message.error().context;
+  EXPECT_EQ(as_text(message->body), "why");
+  EXPECT_EQ(receive_message(left.get()).error().code, ErrorCode::kNotFound);
+}
+
 // Whatever answers, the command says something that helps.
 TEST(ControlSocket, AnswersOfADaemon) {
   int ends[2];

@@ -216,6 +216,7 @@ void Keeper::remount_all() {
       ++held;
       continue;
     }
+    supervisor_->forget_mount(held->number);  // its next connection gives the same numbers again
     if (auto done = remount(*held); done) {
       ++remounts_;
       ++held;

@@ -16,6 +16,9 @@ namespace hubvfs::fs {
 // since the kernel does not send it again. kTimedOut: none came; kBadAnswer: something else did.
 Result<Bytes> read_init_request(int dev_fd, Duration timeout);
 
+// Of a request's `unique`: it was sent before (Linux 6.9). Without this bit it is what it was.
+inline constexpr std::uint64_t kResentBit = std::uint64_t{1} << 63;
+
 // Whether `request` is a whole INIT request, as read_init_request gives it.
 bool is_init_request(ByteView request);
 

@@ -27,6 +27,15 @@ constexpr unsigned kCongestion = 384;
 constexpr std::uint32_t kMaxWrite = 4096;  // the least the kernel knows
 constexpr std::size_t kReceiveBytes = 64u << 10;
 
+thread_local std::uint64_t unique_here = 0;
+
+struct GivenToLibfuse {
+  explicit GivenToLibfuse(std::uint64_t unique) { unique_here = unique; }
+  ~GivenToLibfuse() { unique_here = 0; }
+  GivenToLibfuse(const GivenToLibfuse&) = delete;
+  GivenToLibfuse& operator=(const GivenToLibfuse&) = delete;
+};
+
 // libfuse asks for one; requests are received in FuseLoop::receive.
 ssize_t hook_read(int fd, void* buffer, std::size_t size, void*) {
   return ::read(fd, buffer, size);
@@ -87,6 +96,8 @@ ssize_t FuseLoop::write_hook(int fd, iovec* parts, int count, void* loop) {
 void* FuseLoop::userdata_of(fuse_req* request) {
   return static_cast<const FuseLoop*>(fuse_req_userdata(request))->userdata_;
 }
+
+std::uint64_t FuseLoop::unique_in_hand() { return unique_here; }
 
 void FuseLoop::SessionDeleter::operator()(fuse_session* session) const {
   fuse_session_destroy(session);
@@ -240,6 +251,7 @@ void FuseLoop::handle(Bytes& buffer, std::size_t size, std::size_t slot) {
     return;
   }
   const RequestJournal::InHand in_hand(journal, slot, options_.number, header.unique);
+  const GivenToLibfuse given(header.unique);
   fuse_session_process_buf(session_.get(), &request);
 }
 

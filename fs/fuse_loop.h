@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 
 #include "base/log.h"
@@ -34,6 +35,9 @@ class FuseLoop {
 
   // What run() was given as `userdata`, for `ops`: libfuse's own belongs to the loop.
   static void* userdata_of(fuse_req* request);
+  // The `unique` of the request that this thread is giving to libfuse, which does not tell it. For
+  // an operation as it begins: its reply may come later and on another thread.
+  static std::uint64_t unique_in_hand();
 
   // As FuseSession::run. Of `ops` the init, destroy and flush entries are not used: what INIT
   // negotiates is decided here, and without FLUSH no close waits for a worker. Only once.

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fs/errno_map.h"
+#include "fs/fuse_device.h"
 #include "fs/fuse_loop.h"
 #include "fs/operations.h"
 
@@ -131,35 +132,39 @@ void op_readlink(fuse_req_t req, fuse_ino_t node) {
   });
 }
 
-// A handle carries nothing: the node id says it all, to the next worker too. False: the kernel did
-// not take it, and no release will come.
-bool reply_open(const RequestPtr& request, fuse_file_info info, const OpenFlags& flags) {
-  info.fh = 0;
+// The handle is for counting alone: what is read the node id says, to the next worker too.
+void reply_open(const RequestPtr& request, fuse_file_info info, Handle handle,
+                const OpenFlags& flags) {
+  info.fh = handle.number;
   info.keep_cache = flags.keep_cache ? 1 : 0;
   info.direct_io = flags.direct_io ? 1 : 0;
   info.cache_readdir = flags.cache_listing ? 1 : 0;
-  bool taken = true;
-  request->answer([&](fuse_req_t r) { taken = fuse_reply_open(r, &info) != -ENOENT; });
-  return taken;
+  request->answer([&](fuse_req_t r) { fuse_reply_open(r, &info); });
 }
 
+// Where the kernel does not take the answer, it has sent the request again, with the same handle:
+// what becomes of that is decided by the other answer.
 void op_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
     if ((info->flags & O_ACCMODE) != O_RDONLY) return request->fail(EROFS);
     const NodeId id = NodeId::from_raw(node);
-    operations.open(id, [request, id, &operations, copy = *info](const Result<OpenFlags>& flags) {
-      if (!flags) return request->fail(flags.error());
-      if (!reply_open(request, copy, *flags)) operations.release(id);
-    });
+    const std::uint64_t unique = FuseLoop::unique_in_hand();
+    const Handle handle{unique & ~kResentBit};
+    const bool again = (unique & kResentBit) != 0;
+    operations.open(id, handle,
+                    [request, id, handle, again, &operations,
+                     copy = *info](const Result<OpenFlags>& flags) {
+                      if (flags) return reply_open(request, copy, handle, *flags);
+                      if (again) operations.release(id, handle);
+                      request->fail(flags.error());
+                    });
   });
 }
 
-// Answered before it is counted: a RELEASE that is not answered comes again to the next worker, and
-// would be counted twice.
-void op_release(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
+void op_release(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
+    operations.release(NodeId::from_raw(node), Handle{info->fh});
     request->fail(0);
-    operations.release(NodeId::from_raw(node));
   });
 }
 
@@ -181,7 +186,7 @@ void op_opendir(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
     operations.opendir(NodeId::from_raw(node),
                        [request, copy = *info](const Result<OpenFlags>& flags) {
                          if (!flags) return request->fail(flags.error());
-                         reply_open(request, copy, *flags);
+                         reply_open(request, copy, Handle{}, *flags);
                        });
   });
 }

@@ -55,8 +55,8 @@ class HubFilesystem final : public Operations,
   void readlink(NodeId node, Reply<std::string> reply) override;
   void opendir(NodeId node, Reply<OpenFlags> reply) override;
   void readdir(NodeId node, std::uint64_t cookie, Fill fill, Done reply) override;
-  void open(NodeId node, Reply<OpenFlags> reply) override;
-  void release(NodeId node) override;
+  void open(NodeId node, Handle handle, Reply<OpenFlags> reply) override;
+  void release(NodeId node, Handle handle) override;
   void read(NodeId node, std::uint64_t offset, std::size_t size,
             std::function<void(const Result<ByteView>&)> reply) override;
   void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) override;
@@ -149,9 +149,11 @@ class HubFilesystem final : public Operations,
   bool fill_dots(NodeId node, std::uint64_t& cookie, const Fill& fill) const;
   void fill_snapshot(NodeId node, const Located& at, std::uint64_t cookie, const Fill& fill);
 
-  void open_located(NodeId node, const Located& at, bool asked_again, const OpenReply& reply);
+  void open_located(NodeId node, Handle handle, const Located& at, bool asked_again,
+                    const OpenReply& reply);
   Result<std::shared_ptr<OpenBlob>> open_blob(const Located& at);
-  void keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, bool opened);
+  // `opened`: none where a read finds its file again.
+  void keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, std::optional<Handle> opened);
   bool pages_are_good(NodeId node, const OpenBlob& blob);
   Error gated(const Located& at) const;
   std::string blob_xattr(const Located& at, const std::string& name) const;

@@ -20,7 +20,7 @@ Error HubFilesystem::gated(const Located& at) const {
               ", signed in (HF_TOKEN), or wait until it is granted"};
 }
 
-void HubFilesystem::open(NodeId node, Reply<OpenFlags> reply) {
+void HubFilesystem::open(NodeId node, Handle handle, Reply<OpenFlags> reply) {
   const OpenReply owed =
       pending_.owe<OpenFlags>(telling<OpenFlags>("open", node, std::move(reply)));
   if (!owed) return;
@@ -30,35 +30,34 @@ void HubFilesystem::open(NodeId node, Reply<OpenFlags> reply) {
     flags.direct_io = true;
     return owed->give(flags);
   }
-  locate(node, [self = shared_from_this(), node, owed](const Result<Located>& at) {
+  locate(node, [self = shared_from_this(), node, handle, owed](const Result<Located>& at) {
     if (!at) return owed->give(at.error());
     if (at->entry().is_directory) return owed->give(Error{ErrorCode::kIsDirectory, "a directory"});
-    self->open_located(node, *at, false, owed);
+    self->open_located(node, handle, *at, false, owed);
   });
 }
 
-void HubFilesystem::open_located(NodeId node, const Located& at, bool asked_again,
+void HubFilesystem::open_located(NodeId node, Handle handle, const Located& at, bool asked_again,
                                  const OpenReply& reply) {
   if (!at.entry().content) {
     if (asked_again) return reply->give(gated(at));
     return parts_.catalog->snapshot(
         at.placed, true,
-        [self = shared_from_this(), node, at, reply](const Result<SnapshotPtr>& again) {
+        [self = shared_from_this(), node, handle, at, reply](const Result<SnapshotPtr>& again) {
           if (!again) return reply->give(again.error());
           if (at.number >= (*again)->size()) return reply->give(stale());
-          self->open_located(node, {at.placed, *again, at.number}, true, reply);
+          self->open_located(node, handle, {at.placed, *again, at.number}, true, reply);
         });
   }
   auto blob = open_blob(at);
   if (!blob) return reply->give(blob.error());
   parts_.catalog->note_open(*at.placed);
-  const auto opened = [self = shared_from_this(), node, blob = *blob,
+  const auto opened = [self = shared_from_this(), node, handle, blob = *blob,
                        reply](const Result<ByteView>& first) {
     if (!first) return reply->give(first.error());
-    // Counted before it is answered, and only if it is: a worker that dies between has counted once
-    // too often, never too seldom.
+    // Counted before it is answered, and only if it is: where a worker dies between, it comes again.
     reply->run([&](const Reply<OpenFlags>& answer) {
-      self->keep_open(node, blob, true);
+      self->keep_open(node, blob, handle);
       OpenFlags flags;
       flags.keep_cache = self->pages_are_good(node, *blob);
       answer(flags);
@@ -80,9 +79,10 @@ Result<std::shared_ptr<OpenBlob>> HubFilesystem::open_blob(const Located& at) {
                              parts_.hub);
 }
 
-void HubFilesystem::keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, bool opened) {
+void HubFilesystem::keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob,
+                              std::optional<Handle> opened) {
   MutexLock lock(mutex_);
-  if (opened) parts_.table.open(mount_.number, node.raw());
+  if (opened) parts_.table.open(mount_.number, node.raw(), *opened);
   const bool counted = opened || parts_.table.count(mount_.number, node.raw()) > 0;
   if (!counted && open_files_.size() > kUncountedOpenFiles) {
     std::erase_if(open_files_, [](const auto& item) { return !item.second.counted; });
@@ -104,11 +104,11 @@ bool HubFilesystem::pages_are_good(NodeId node, const OpenBlob& blob) {
   return false;
 }
 
-void HubFilesystem::release(NodeId node) {
+void HubFilesystem::release(NodeId node, Handle handle) {
   if (node.serial == 0) return;  // of .hubvfs, not counted
   OpenFile last;                 // let go after the lock
   MutexLock lock(mutex_);
-  if (parts_.table.close(mount_.number, node.raw()) > 0) return;
+  if (parts_.table.close(mount_.number, node.raw(), handle) > 0) return;
   const auto it = open_files_.find(node.raw());
   if (it == open_files_.end()) return;
   last = std::move(it->second);
@@ -145,7 +145,7 @@ void HubFilesystem::read(NodeId node, std::uint64_t offset, std::size_t size,
     if (!at) return reply(at.error());
     const auto opened = self->open_blob(*at);
     if (!opened) return reply(opened.error());
-    self->keep_open(node, *opened, false);
+    self->keep_open(node, *opened, std::nullopt);
     read_blob(*opened);
   });
 }

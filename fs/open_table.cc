@@ -9,21 +9,19 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <limits>
 
 namespace hubvfs::fs {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'4e'45'50'4f'46'56'48;  // "HVFOPEN1" in memory
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 // Of handles that found no entry: more than are ever closed.
 constexpr std::uint64_t kUnknown = std::uint64_t{1} << 63;
 
-std::uint64_t owner_of(std::uint32_t mount, std::uint32_t count) {
-  return static_cast<std::uint64_t>(mount) << 32 | count;
-}
+// The owner of an entry: its mount, and that it is one.
+constexpr std::uint64_t kFree = 0;
+std::uint64_t open_in(std::uint32_t mount) { return static_cast<std::uint64_t>(mount) << 32 | 1; }
 std::uint32_t mount_of(std::uint64_t owner) { return static_cast<std::uint32_t>(owner >> 32); }
-std::uint32_t count_of(std::uint64_t owner) { return static_cast<std::uint32_t>(owner); }
 
 }  // namespace
 
@@ -35,16 +33,16 @@ struct OpenTable::Header {
   std::atomic<std::uint32_t> capacity;
   std::atomic<std::uint64_t> unrecorded;  // handles that found no entry, not yet closed
   std::atomic<std::uint32_t> used;        // slots from here on were never taken
-  std::array<std::uint32_t, 7> reserved;
+  std::atomic<std::uint32_t> forgotten;   // how many mounts were
+  std::array<std::uint32_t, 6> reserved;
 };
 
-// Free where the count is zero. Mount and count are one word, so that a mount is forgotten without
-// touching an entry that has become another's.
+// Mount and use are one word, so that a mount is forgotten without touching an entry that has
+// become another's. The rest is written while it is free.
 struct OpenTable::Slot {
   std::atomic<std::uint64_t> owner;
   std::atomic<std::uint64_t> node;
-  std::atomic<std::uint32_t> backing;  // a passthrough file's backing id; 0: none
-  std::uint32_t reserved;
+  std::atomic<std::uint64_t> handle;
 };
 
 struct OpenTable::Region {
@@ -115,7 +113,7 @@ void OpenTable::check_header() {
   if (region_->fits()) return;
   Header& header = region_->header;
   header.magic = 0;
-  for (Slot& slot : region_->slots) slot.owner = 0;
+  for (Slot& slot : region_->slots) slot.owner = kFree;
   header.used = 0;
   header.unrecorded = kUnknown;
   region_->write_header();
@@ -129,26 +127,32 @@ std::uint32_t OpenTable::used() const {
 }
 
 void OpenTable::read_slots() {
-  index_.clear();
+  slot_of_.clear();
+  counts_.clear();
   free_.clear();
+  forgotten_ = region_->header.forgotten;  // before what it is about
   for (std::uint32_t i = used(); i-- > 0;) {  // so that the lowest is taken first
     const Slot& slot = region_->slots[i];
     const std::uint64_t owner = slot.owner;
-    if (count_of(owner) == 0) {
+    if (owner == kFree) {
       free_.push_back(i);
-    } else {
-      index_[{mount_of(owner), slot.node}] = i;
+      continue;
     }
+    const Key key{{mount_of(owner), slot.node}, {slot.handle}};
+    if (slot_of_.emplace(key, i).second) ++counts_[key.node];
   }
 }
 
-OpenTable::Slot* OpenTable::find(const Key& key) {
-  const auto it = index_.find(key);
-  return it == index_.end() ? nullptr : &region_->slots[it->second];
+void OpenTable::follow_keeper() {
+  if (forgotten_ != region_->header.forgotten) read_slots();
+}
+
+std::uint32_t OpenTable::count_of(const NodeKey& node) const {
+  const auto it = counts_.find(node);
+  return it == counts_.end() ? 0 : it->second;
 }
 
 OpenTable::Slot* OpenTable::take_free_slot() {
-  if (free_.empty() && used() == kCapacity) read_slots();
   if (!free_.empty()) {
     Slot& slot = region_->slots[free_.back()];
     free_.pop_back();
@@ -160,70 +164,52 @@ OpenTable::Slot* OpenTable::take_free_slot() {
   return &region_->slots[next];
 }
 
-void OpenTable::open(std::uint32_t mount, std::uint64_t node) {
+void OpenTable::open(std::uint32_t mount, std::uint64_t node, Handle handle) {
   MutexLock lock(mutex_);
-  const Key key{mount, node};
-  if (Slot* slot = find(key)) {
-    std::uint64_t owner = slot->owner;
-    while (count_of(owner) != std::numeric_limits<std::uint32_t>::max() &&
-           !slot->owner.compare_exchange_weak(owner, owner_of(mount, count_of(owner) + 1))) {
-    }
-    return;
-  }
+  follow_keeper();
+  const Key key{{mount, node}, handle};
+  if (slot_of_.contains(key) || unrecorded_.contains(key)) return;
   Slot* slot = take_free_slot();
   if (slot == nullptr) {
-    std::atomic<std::uint64_t>& unrecorded = region_->header.unrecorded;
-    if (unrecorded++ == 0) {
+    unrecorded_.insert(key);
+    if (region_->header.unrecorded++ == 0) {
       log_.warning("the table of open files is full: every file counts as open");
     }
     return;
   }
   slot->node = node;
-  slot->backing = 0;
-  slot->owner = owner_of(mount, 1);  // last: until then the slot is free
-  index_[key] = static_cast<std::uint32_t>(slot - region_->slots.data());
+  slot->handle = handle.number;
+  slot->owner = open_in(mount);  // last: until then the slot is free
+  slot_of_.emplace(key, static_cast<std::uint32_t>(slot - region_->slots.data()));
+  ++counts_[key.node];
 }
 
-std::uint32_t OpenTable::close(std::uint32_t mount, std::uint64_t node) {
+std::uint32_t OpenTable::close(std::uint32_t mount, std::uint64_t node, Handle handle) {
   MutexLock lock(mutex_);
-  const Key key{mount, node};
-  Slot* slot = find(key);
-  if (slot == nullptr) {
-    std::atomic<std::uint64_t>& unrecorded = region_->header.unrecorded;
-    if (unrecorded != 0) --unrecorded;
-    return 0;
-  }
-  std::uint64_t owner = slot->owner;
-  while (count_of(owner) != 0 &&
-         !slot->owner.compare_exchange_weak(owner, owner_of(mount, count_of(owner) - 1))) {
-  }
-  if (count_of(owner) > 1) return count_of(owner) - 1;
-  free_.push_back(index_.at(key));
-  index_.erase(key);
+  follow_keeper();
+  const Key key{{mount, node}, handle};
+  if (unrecorded_.erase(key) > 0) --region_->header.unrecorded;
+  const auto it = slot_of_.find(key);
+  if (it == slot_of_.end()) return count_of(key.node);
+  region_->slots[it->second].owner = kFree;
+  free_.push_back(it->second);
+  slot_of_.erase(it);
+  const auto left = counts_.find(key.node);
+  if (--left->second > 0) return left->second;
+  counts_.erase(left);
   return 0;
 }
 
-std::uint32_t OpenTable::count(std::uint32_t mount, std::uint64_t node) const {
+std::uint32_t OpenTable::count(std::uint32_t mount, std::uint64_t node) {
   MutexLock lock(mutex_);
-  const auto count_at = [&](const Slot& slot) -> std::uint32_t {
-    const std::uint64_t owner = slot.owner;
-    return slot.node == node && mount_of(owner) == mount ? count_of(owner) : 0;
-  };
-  // Where another process writes, the index is only a guess.
-  if (const auto it = index_.find({mount, node}); it != index_.end()) {
-    if (const std::uint32_t found = count_at(region_->slots[it->second]); found > 0) return found;
-  }
-  for (std::uint32_t i = 0, end = used(); i < end; ++i) {
-    if (const std::uint32_t found = count_at(region_->slots[i]); found > 0) return found;
-  }
-  return 0;
+  follow_keeper();
+  return count_of({mount, node});
 }
 
 std::uint64_t OpenTable::total(std::uint32_t mount) const {
   std::uint64_t sum = 0;
   for (std::uint32_t i = 0, end = used(); i < end; ++i) {
-    const std::uint64_t owner = region_->slots[i].owner;
-    if (mount_of(owner) == mount) sum += count_of(owner);
+    if (region_->slots[i].owner == open_in(mount)) ++sum;
   }
   return sum;
 }
@@ -231,13 +217,13 @@ std::uint64_t OpenTable::total(std::uint32_t mount) const {
 void OpenTable::forget_mount(std::uint32_t mount) {
   MutexLock lock(mutex_);
   for (std::uint32_t i = 0, end = used(); i < end; ++i) {
-    std::atomic<std::uint64_t>& owner = region_->slots[i].owner;
-    std::uint64_t seen = owner;
-    while (mount_of(seen) == mount && count_of(seen) > 0 &&
-           !owner.compare_exchange_weak(seen, owner_of(mount, 0))) {
-    }
+    std::uint64_t seen = open_in(mount);
+    region_->slots[i].owner.compare_exchange_strong(seen, kFree);
   }
-  read_slots();
+  ++region_->header.forgotten;  // last: whoever sees it sees the free entries
+  follow_keeper();
+  region_->header.unrecorded -=
+      std::erase_if(unrecorded_, [mount](const Key& key) { return key.node.mount == mount; });
 }
 
 bool OpenTable::overflowed() const { return region_->header.unrecorded != 0; }

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "fs/handle.h"
 #include "fs/node_id.h"
 
 namespace hubvfs::fs {
@@ -87,10 +88,13 @@ class Operations {
   virtual void opendir(NodeId node, Reply<OpenFlags> reply) = 0;
   // Calls `fill` for each item after `cookie` (0: from the start) until it says stop, then `reply`.
   virtual void readdir(NodeId node, std::uint64_t cookie, Fill fill, Done reply) = 0;
-  virtual void open(NodeId node, Reply<OpenFlags> reply) = 0;
-  // One open less, of this worker or of an earlier one. To be called once the RELEASE is answered:
-  // one that is not comes again to the next worker. Also for an open whose reply nobody took.
-  virtual void release(NodeId node) = 0;
+  // From before the reply, if that is a success, `handle` is open; it may be already, where this is
+  // asked again since the worker before died unanswered. Reads need the node alone.
+  virtual void open(NodeId node, Handle handle, Reply<OpenFlags> reply) = 0;
+  // `handle`, of this worker or of an earlier one, is not open any more; it may not be already. To
+  // be called before the RELEASE is answered, which then comes again if the worker dies. Also for
+  // an open that was asked again and ends in an error: the worker before may have had it open.
+  virtual void release(NodeId node, Handle handle) = 0;
   // At most `size` bytes, fewer only at the end of the file; the view is valid during the reply.
   virtual void read(NodeId node, std::uint64_t offset, std::size_t size,
                     std::function<void(const Result<ByteView>&)> reply) = 0;

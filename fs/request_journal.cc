@@ -8,11 +8,12 @@
 #include <array>
 #include <cerrno>
 
+#include "fs/fuse_device.h"
+
 namespace hubvfs::fs {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x316c6a7366766268;  // "hbvfsjl1"
-constexpr std::uint64_t kResentBit = 1ull << 63;      // of a unique: Linux 6.9, FUSE_UNIQUE_RESEND
 constexpr std::size_t kSlots = 1024;
 constexpr std::size_t kSuspects = 64;
 constexpr std::uint32_t kMostCrashes = 2;

@@ -251,8 +251,8 @@ TEST_F(BackendTest, StatusTellsOfItsOwnMountAndItsOwnClient) {
   const SyncMount own = mount();
   const SyncMount everybody = mount(shared());
   const NodeId file = own.walk("acme/llm/config.json");
-  ASSERT_TRUE(own.open(file));
-  ASSERT_TRUE(own.open(file));
+  ASSERT_TRUE(own.open(file, {2}));
+  ASSERT_TRUE(own.open(file, {4}));
   hub_->fail_metadata(1, {ErrorCode::kUnavailable, "of the user's own"});
   EXPECT_FALSE(own.lookup(kRoot, "unknown"));
   const std::string told = own->status_json();

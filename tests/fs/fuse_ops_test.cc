@@ -13,6 +13,7 @@
 
 #include "cache/memory_cache.h"
 #include "fs/backend.h"
+#include "fs/fuse_device.h"
 #include "fs/fuse_session.h"
 #include "fs/request_journal.h"
 #include "tests/fs/sync_mount.h"
@@ -89,17 +90,27 @@ class FuseOpsTest : public testing::Test {
 
   template <typename Body>
   void send(std::uint32_t opcode, NodeId node, const Body& body) {
-    const Bytes bytes = request_bytes(opcode, ++unique_, node.raw(), body);
+    send_as(++unique_, opcode, node, body);
+  }
+  template <typename Body>
+  void send_as(std::uint64_t unique, std::uint32_t opcode, NodeId node, const Body& body) {
+    const Bytes bytes = request_bytes(opcode, unique, node.raw(), body);
     ASSERT_EQ(::send(kernel_.get(), bytes.data(), bytes.size(), 0),
               static_cast<ssize_t>(bytes.size()));
   }
   fuse_out_header receive() {
+    fuse_open_out ignored{};
+    return receive(ignored);
+  }
+  template <typename Body>
+  fuse_out_header receive(Body& body) {
     std::array<std::byte, 65536> bytes{};
     fuse_out_header header{};
     header.unique = ~std::uint64_t{0};  // nothing came
     if (::recv(kernel_.get(), bytes.data(), bytes.size(), 0) >=
         static_cast<ssize_t>(sizeof header)) {
       std::memcpy(&header, bytes.data(), sizeof header);
+      std::memcpy(&body, bytes.data() + sizeof header, sizeof body);
     }
     return header;
   }
@@ -154,11 +165,51 @@ TEST_F(FuseOpsTest, AnOpenIsCountedBeforeItsAnswer) {
   fuse_open_in open{};
   open.flags = O_RDONLY;
   send(FUSE_OPEN, file_, open);
-  EXPECT_EQ(receive().error, 0);
+  fuse_open_out opened{};
+  EXPECT_EQ(receive(opened).error, 0);
   EXPECT_EQ(table_->count(kMountNumber, file_.raw()), 1u);
-  send(FUSE_RELEASE, file_, fuse_release_in{});
-  EXPECT_EQ(receive().error, 0);
-  while (table_->count(kMountNumber, file_.raw()) != 0) std::this_thread::yield();
+  fuse_release_in release{};
+  release.fh = opened.fh;
+  // Many, since the answer is seen by another thread than the one that counts.
+  for (int i = 0; i < 100; ++i) {
+    send(FUSE_RELEASE, file_, release);
+    EXPECT_EQ(receive().error, 0);
+    ASSERT_EQ(table_->total(kMountNumber), 0u) << "and so is a close";
+    send(FUSE_OPEN, file_, open);
+    EXPECT_EQ(receive(opened).error, 0);
+    ASSERT_EQ(table_->total(kMountNumber), 1u);
+    release.fh = opened.fh;
+  }
+}
+
+TEST_F(FuseOpsTest, AnOpenOrReleaseSentAgainIsCountedOnce) {
+  fuse_open_in open{};
+  open.flags = O_RDONLY;
+  fuse_release_in release{};
+  for (const std::uint64_t unique : {std::uint64_t{100}, std::uint64_t{102}}) {
+    for (const std::uint64_t sent_as : {unique, unique | kResentBit, unique | kResentBit}) {
+      send_as(sent_as, FUSE_OPEN, file_, open);
+      fuse_open_out opened{};
+      EXPECT_EQ(receive(opened).error, 0);
+      EXPECT_EQ(opened.fh, unique);
+    }
+  }
+  EXPECT_EQ(table_->count(kMountNumber, file_.raw()), 2u);
+  release.fh = 102;
+  for (const std::uint64_t sent_as : {std::uint64_t{104}, 104 | kResentBit}) {
+    send_as(sent_as, FUSE_RELEASE, file_, release);
+    EXPECT_EQ(receive().error, 0);
+  }
+  EXPECT_EQ(table_->count(kMountNumber, file_.raw()), 1u);
+}
+
+TEST_F(FuseOpsTest, AnOpenThatFailsWhenSentAgainIsNotOpen) {
+  const NodeId gone{false, 77, 5};
+  table_->open(kMountNumber, gone.raw(), {100});  // by a worker that died before the answer
+  fuse_open_in open{};
+  open.flags = O_RDONLY;
+  send_as(100 | kResentBit, FUSE_OPEN, gone, open);
+  EXPECT_EQ(receive().error, -ESTALE);
   EXPECT_EQ(table_->total(kMountNumber), 0u);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What only the kernel can do: it no longer takes the answer of an OPEN that it was asked to send
-// again.
+// What only the kernel can do: it sends an OPEN again as the same handle, and no longer takes the
+// answer of the first.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -11,6 +11,8 @@
 #include <csignal>
 #include <functional>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "base/mutex.h"
 #include "base/unique_fd.h"
@@ -39,13 +41,13 @@ class ParkedOpens final : public Operations {
   void readlink(NodeId, Reply<std::string> reply) override { reply(refused()); }
   void opendir(NodeId, Reply<OpenFlags> reply) override { reply(OpenFlags{}); }
   void readdir(NodeId, std::uint64_t, Fill, Done reply) override { reply({}); }
-  void open(NodeId, Reply<OpenFlags> reply) override {
+  void open(NodeId, Handle handle, Reply<OpenFlags> reply) override {
     MutexLock lock(mutex_);
-    parked_.push_back(std::move(reply));
+    parked_.emplace_back(handle, std::move(reply));
   }
-  void release(NodeId node) override {
+  void release(NodeId, Handle handle) override {
     MutexLock lock(mutex_);
-    released_ += node == kFile ? 1 : 0;
+    released_.push_back(handle);
   }
   void read(NodeId, std::uint64_t, std::size_t,
             std::function<void(const Result<ByteView>&)> reply) override {
@@ -60,7 +62,11 @@ class ParkedOpens final : public Operations {
     MutexLock lock(mutex_);
     return parked_.size();
   }
-  int released() const {
+  Handle handle(std::size_t index) const {
+    MutexLock lock(mutex_);
+    return parked_.at(index).first;
+  }
+  std::vector<Handle> released() const {
     MutexLock lock(mutex_);
     return released_;
   }
@@ -68,7 +74,7 @@ class ParkedOpens final : public Operations {
     Reply<OpenFlags> reply;
     {
       MutexLock lock(mutex_);
-      reply = parked_.at(index);
+      reply = parked_.at(index).second;
     }
     reply(OpenFlags{});
   }
@@ -84,8 +90,8 @@ class ParkedOpens final : public Operations {
   }
 
   mutable Mutex mutex_;
-  std::vector<Reply<OpenFlags>> parked_ GUARDED_BY(mutex_);
-  int released_ GUARDED_BY(mutex_) = 0;
+  std::vector<std::pair<Handle, Reply<OpenFlags>>> parked_ GUARDED_BY(mutex_);
+  std::vector<Handle> released_ GUARDED_BY(mutex_);
 };
 
 bool eventually(const std::function<bool()>& condition) {
@@ -96,7 +102,7 @@ bool eventually(const std::function<bool()>& condition) {
   return false;
 }
 
-TEST(FuseResend, AnOpenWhoseAnswerIsNotTakenIsReleased) {
+TEST(FuseResend, AnOpenSentAgainIsOneHandleAndReleasedOnce) {
   UniqueFd device(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!device || ::geteuid() != 0) GTEST_SKIP() << "needs root and /dev/fuse";
   const TempDir dir;
@@ -140,15 +146,17 @@ TEST(FuseResend, AnOpenWhoseAnswerIsNotTakenIsReleased) {
   EXPECT_TRUE(eventually([&] { return operations.parked() == 1; }));
   EXPECT_TRUE(write_resend(device.get()));
   EXPECT_TRUE(eventually([&] { return operations.parked() == 2; }));
-  operations.answer(0);
-  EXPECT_EQ(operations.released(), 1) << "the kernel knows that request no more";
+  const Handle handle = operations.handle(0);
+  EXPECT_NE(handle.number, 0u);
+  EXPECT_EQ(operations.handle(1), handle);
   operations.answer(1);
   int status = -1;
   EXPECT_TRUE(eventually([&] { return ::waitpid(opener, &status, WNOHANG) == opener; }));
   opener = -1;
   EXPECT_EQ(status, 0);
-  EXPECT_TRUE(eventually([&] { return operations.released() == 2; }))
-      << "and this one at its close";
+  EXPECT_TRUE(eventually([&] { return !operations.released().empty(); })) << "at its close";
+  operations.answer(0);  // the kernel knows that request no more
+  EXPECT_EQ(operations.released(), std::vector{handle});
   end();
 }
 

@@ -183,20 +183,26 @@ TEST_F(HubFilesystemTest, NodeIdsAndContentSurviveARestartWithTheHubGone) {
 
 TEST_F(HubFilesystemTest, OpensAreCountedOverARestart) {
   const NodeId file = fs_.walk("acme/llm/config.json");
-  ASSERT_TRUE(fs_.open(file));
-  ASSERT_TRUE(fs_.open(file));
+  ASSERT_TRUE(fs_.open(file, {2}));
+  ASSERT_TRUE(fs_.open(file, {4}));
   EXPECT_EQ(table_->count(7, file.raw()), 2u);
   stop();
   start();
   EXPECT_EQ(table_->count(7, file.raw()), 2u) << "of the worker before";
   EXPECT_EQ(*fs_.read(file, 0, 10), "{}");
-  fs_->release(file);
-  ASSERT_TRUE(fs_.open(file));
+  ASSERT_TRUE(fs_.open(file, {4}));
+  EXPECT_EQ(table_->count(7, file.raw()), 2u) << "an open that is asked again";
+  fs_->release(file, {2});
+  ASSERT_TRUE(fs_.open(file, {6}));
   EXPECT_EQ(table_->count(7, file.raw()), 2u);
-  fs_->release(file);
-  fs_->release(file);
+  fs_->release(file, {4});
+  stop();
+  start();
+  fs_->release(file, {4});
+  EXPECT_EQ(table_->count(7, file.raw()), 1u) << "a release that is asked again";
+  fs_->release(file, {6});
   EXPECT_EQ(table_->total(7), 0u);
-  fs_->release(file);
+  fs_->release(file, {6});
   EXPECT_EQ(*fs_.read(file, 0, 10), "{}") << "a release too many does no harm";
   EXPECT_EQ(table_->total(7), 0u) << "and a read is no open";
 }
@@ -204,7 +210,7 @@ TEST_F(HubFilesystemTest, OpensAreCountedOverARestart) {
 TEST_F(HubFilesystemTest, AnOpenIsCountedBeforeItIsAnswered) {
   const NodeId file = fs_.walk("acme/llm/config.json");
   std::promise<std::uint32_t> counted;
-  fs_->open(file,
+  fs_->open(file, {2},
             [&](const Result<OpenFlags>&) { counted.set_value(table_->count(7, file.raw())); });
   EXPECT_EQ(counted.get_future().get(), 1u);
 }
@@ -217,18 +223,22 @@ TEST_F(HubFilesystemTest, WhatIsNotOpenedIsNotCounted) {
   ASSERT_TRUE(fs_.open(status));
   EXPECT_EQ(table_->total(7), 0u);
   // Nor may its release be taken for another's where the table is full.
-  for (std::uint64_t node = 0; node <= OpenTable::kCapacity; ++node) table_->open(9, node);
-  fs_->release(status);
+  for (std::uint64_t handle = 0; handle <= OpenTable::kCapacity; ++handle) {
+    table_->open(9, status.raw(), {handle});
+  }
+  fs_->release(status, {2});
   EXPECT_TRUE(table_->overflowed());
 }
 
 TEST_F(HubFilesystemTest, FilesAreReadThoughTheTableIsFull) {
-  for (std::uint64_t node = 0; node < OpenTable::kCapacity; ++node) table_->open(9, node);
+  for (std::uint64_t handle = 0; handle < OpenTable::kCapacity; ++handle) {
+    table_->open(9, 1, {handle});
+  }
   const NodeId file = fs_.walk("acme/llm/config.json");
   ASSERT_TRUE(fs_.open(file));
   EXPECT_TRUE(table_->overflowed());
   EXPECT_EQ(*fs_.read(file, 0, 10), "{}");
-  fs_->release(file);
+  fs_->release(file, {2});
   EXPECT_FALSE(table_->overflowed());
   EXPECT_EQ(*fs_.read(file, 0, 10), "{}");
 }

@@ -10,6 +10,8 @@
 #include <atomic>
 #include <csignal>
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -46,112 +48,181 @@ class OpenTableTest : public testing::Test {
 TEST_F(OpenTableTest, CountsHandlesByMountAndNode) {
   const auto table = map();
   EXPECT_EQ(table->count(1, kNode), 0u);
-  table->open(1, kNode);
-  table->open(1, kNode);
-  table->open(2, kNode);
-  table->open(1, kNode + 1);
+  table->open(1, kNode, {2});
+  table->open(1, kNode, {4});
+  table->open(2, kNode, {2});
+  table->open(1, kNode + 1, {6});
   EXPECT_EQ(table->count(1, kNode), 2u);
   EXPECT_EQ(table->count(2, kNode), 1u);
   EXPECT_EQ(table->total(1), 3u);
   EXPECT_EQ(table->total(2), 1u);
-  EXPECT_EQ(table->close(1, kNode), 1u);
-  EXPECT_EQ(table->close(1, kNode), 0u);
+  EXPECT_EQ(table->close(1, kNode, {2}), 1u);
+  EXPECT_EQ(table->close(1, kNode, {4}), 0u);
   EXPECT_EQ(table->count(1, kNode), 0u);
-  EXPECT_EQ(table->close(1, kNode), 0u) << "never below zero";
   EXPECT_EQ(table->total(1), 1u);
   EXPECT_FALSE(table->overflowed());
   EXPECT_EQ(log_.lines, 0) << log_.last;
 }
 
+TEST_F(OpenTableTest, AHandleIsOpenedAndClosedOnceHoweverOften) {
+  auto table = map();
+  for (int i = 0; i < 3; ++i) {
+    table->open(1, kNode, {2});
+    table->open(1, kNode, {4});
+    EXPECT_EQ(table->total(1), 2u);
+    EXPECT_EQ(table->count(1, kNode), 2u);
+    table = map();  // by the next worker too
+  }
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(table->close(1, kNode, {4}), 1u);
+    EXPECT_EQ(table->close(1, kNode, {6}), 1u) << "one that never was";
+    EXPECT_EQ(table->close(2, kNode, {2}), 0u) << "nor in this mount";
+    EXPECT_EQ(table->total(1), 1u);
+    table = map();
+  }
+  EXPECT_EQ(table->count(1, kNode), 1u);
+}
+
 TEST_F(OpenTableTest, TheNextProcessFindsAndReleasesWhatWasOpen) {
   auto table = map();
-  for (std::uint64_t node = 0; node < 1000; ++node) table->open(1, node);
-  for (std::uint64_t node = 0; node < 1000; node += 2) table->close(1, node);
+  for (std::uint64_t i = 0; i < 1000; ++i) table->open(1, i % 10, {i});
+  for (std::uint64_t i = 0; i < 1000; i += 20) table->close(1, i % 10, {i});
   table.reset();  // as dead as a worker can be: nothing is closed
   table = map();
-  EXPECT_EQ(table->total(1), 500u);
-  for (std::uint64_t node = 1; node < 1000; node += 2) {
-    EXPECT_EQ(table->count(1, node), 1u) << node;
-    EXPECT_EQ(table->close(1, node), 0u);
-  }
+  EXPECT_EQ(table->total(1), 950u);
+  EXPECT_EQ(table->count(1, 0), 50u);
+  EXPECT_EQ(table->count(1, 1), 100u);
+  for (std::uint64_t i = 0; i < 1000; ++i) table->close(1, i % 10, {i});
   EXPECT_EQ(table->total(1), 0u);
-  for (std::uint64_t node = 0; node < OpenTable::kCapacity; ++node) table->open(1, node);
+  for (std::uint64_t i = 0; i < OpenTable::kCapacity; ++i) table->open(1, i, {i});
   EXPECT_FALSE(table->overflowed()) << "entries of the dead worker are used again";
 }
 
-// What a child did before it was killed at some moment.
-struct Progress {
-  std::atomic<std::uint64_t> opening, opened, closing, closed;
+// A request of the kernel: the `number`th makes or ends a handle.
+struct Request {
+  static constexpr std::uint64_t kNodes = 97;
+
+  explicit Request(std::uint64_t number)
+      : opens(number % 3 != 2), handle{opens ? number : number - number % 7 * 3 - 1} {}
+  std::uint64_t node() const { return handle.number % kNodes; }
+  void serve(OpenTable& table) const {
+    if (opens) {
+      table.open(1, node(), handle);
+    } else {
+      table.close(1, node(), handle);
+    }
+  }
+
+  bool opens;
+  Handle handle;
 };
 
-TEST_F(OpenTableTest, AKilledProcessLeavesNoCountTooLowAndOneTooHighAtMost) {
-  void* memory =
-      ::mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+TEST_F(OpenTableTest, CountsAreExactWheneverAProcessIsKilled) {
+  void* memory = ::mmap(nullptr, sizeof(std::atomic<std::uint64_t>), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(memory, MAP_FAILED);
-  auto& progress = *static_cast<Progress*>(memory);
-  std::uint64_t kept = 0;  // too high in earlier rounds
-  for (unsigned round = 0; round < 30; ++round) {
-    const std::uint64_t before = map()->total(1);
-    progress.opening = progress.opened = progress.closing = progress.closed = 0;
+  auto& in_hand = *static_cast<std::atomic<std::uint64_t>*>(memory);  // not answered
+  in_hand = 1;
+  std::set<std::uint64_t> open;
+  std::uint64_t told = 1;  // the first request that `open` does not know
+  for (unsigned round = 0; round < 200; ++round) {
+    const std::uint64_t first = in_hand;
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       const auto table = map();
-      for (std::uint64_t i = 0;; ++i) {
-        ++progress.opening;
-        table->open(1, i % 97);
-        ++progress.opened;
-        if (i % 3 == 0) continue;
-        ++progress.closing;
-        table->close(1, i % 97);
-        ++progress.closed;
-      }
+      for (;; ++in_hand) Request(in_hand).serve(*table);  // the killed one's is sent again
     }
-    while (progress.opened < 50 * (round + 1)) std::this_thread::yield();
+    while (in_hand < first + 10) std::this_thread::yield();
     ::kill(child, SIGKILL);
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
     const auto table = map();
-    EXPECT_GE(table->total(1), before + progress.opened - progress.closing);
-    EXPECT_LE(table->total(1), before + progress.opening - progress.closed);
-    std::uint64_t sum = 0;
-    for (std::uint64_t node = 0; node < 97; ++node) sum += table->count(1, node);
-    EXPECT_EQ(sum, table->total(1)) << "one entry a node";
-    kept = sum;
+    Request(in_hand).serve(*table);
+    std::map<std::uint64_t, std::uint32_t> wanted;
+    for (; told <= in_hand; ++told) {
+      const Request request(told);
+      if (request.opens) {
+        open.insert(request.handle.number);
+      } else {
+        open.erase(request.handle.number);
+      }
+    }
+    for (const std::uint64_t handle : open) ++wanted[handle % Request::kNodes];
+    ASSERT_EQ(table->total(1), open.size()) << "round " << round;
+    for (std::uint64_t node = 0; node < Request::kNodes; ++node) {
+      ASSERT_EQ(table->count(1, node), wanted[node]) << "round " << round << ", node " << node;
+    }
+    if (open.size() < OpenTable::kCapacity / 4) continue;
+    table->forget_mount(1);
+    open.clear();
+    ++in_hand;
   }
-  EXPECT_GT(kept, 0u);
-  map()->forget_mount(1);
-  EXPECT_EQ(map()->total(1), 0u);
+  EXPECT_FALSE(map()->overflowed());
   EXPECT_EQ(log_.lines, 0) << log_.last;
-  ::munmap(memory, sizeof(Progress));
+  ::munmap(memory, sizeof(std::atomic<std::uint64_t>));
+}
+
+TEST_F(OpenTableTest, AnEntryThatAKilledProcessHadNotFinishedIsFree) {
+  map()->open(1, kNode, {2});
+  poke<std::uint32_t>(32, 3);                         // entries in use
+  poke<std::uint64_t>(64 + 24 + 8, kNode);            // the second's node
+  poke<std::uint64_t>(64 + 24 + 16, std::uint64_t{4});  // and handle
+  const auto table = map();
+  EXPECT_EQ(table->count(1, kNode), 1u);
+  EXPECT_EQ(table->total(1), 1u);
+  for (std::uint64_t i = 1; i < OpenTable::kCapacity; ++i) table->open(1, kNode, {2 + 2 * i});
+  EXPECT_EQ(table->count(1, kNode), OpenTable::kCapacity);
+  EXPECT_FALSE(table->overflowed());
 }
 
 TEST_F(OpenTableTest, AFullTableSaysSoUntilWhatFoundNoEntryIsClosed) {
   const auto table = map();
-  for (std::uint64_t node = 0; node < OpenTable::kCapacity; ++node) table->open(1, node);
+  for (std::uint64_t i = 0; i < OpenTable::kCapacity; ++i) table->open(1, i, {i});
   EXPECT_FALSE(table->overflowed());
-  table->open(1, 900'000);
-  table->open(1, 900'001);
-  EXPECT_TRUE(table->overflowed());
+  for (int i = 0; i < 3; ++i) {
+    table->open(1, 5, {900'000});
+    table->open(1, 6, {900'001});
+    table->open(1, 7, {7});
+    EXPECT_TRUE(table->overflowed());
+  }
   EXPECT_EQ(log_.lines, 1) << "said once";
-  EXPECT_EQ(table->count(1, 900'000), 0u);
-  table->open(1, 5);
-  EXPECT_EQ(table->count(1, 5), 2u) << "what has an entry is counted";
-  EXPECT_EQ(table->close(1, 900'000), 0u);
+  EXPECT_EQ(table->count(1, 5), 1u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(table->close(1, 5, {900'000}), 1u);
+    EXPECT_EQ(table->close(1, 5, {900'002}), 1u) << "one that never was";
+    EXPECT_TRUE(table->overflowed());
+  }
+  EXPECT_EQ(table->close(1, 6, {900'001}), 1u);
+  EXPECT_FALSE(table->overflowed());
+  table->close(1, 7, {7});
+  table->open(1, 7, {900'004});
+  EXPECT_EQ(table->count(1, 7), 1u);
+  EXPECT_FALSE(table->overflowed());
+  table->open(1, 8, {900'006});
+  table->open(2, 8, {900'006});
+  table->forget_mount(1);
   EXPECT_TRUE(table->overflowed());
-  EXPECT_EQ(table->close(1, 900'001), 0u);
+  table->close(2, 8, {900'006});
   EXPECT_FALSE(table->overflowed());
-  table->close(1, 7);
-  table->open(1, 900'002);
-  EXPECT_EQ(table->count(1, 900'002), 1u);
-  EXPECT_FALSE(table->overflowed());
+}
+
+TEST_F(OpenTableTest, WhatADeadWorkerCouldNotRecordKeepsItOverflowed) {
+  auto table = map();
+  for (std::uint64_t i = 0; i <= OpenTable::kCapacity; ++i) table->open(1, i, {i});
+  table = map();
+  for (int again = 0; again < 2; ++again) {
+    for (std::uint64_t i = 0; i <= OpenTable::kCapacity; ++i) table->close(1, i, {i});
+    EXPECT_TRUE(table->overflowed());
+  }
+  EXPECT_EQ(table->total(1), 0u);
 }
 
 TEST_F(OpenTableTest, EntriesAreUsedAgain) {
   const auto table = map();
-  for (std::uint64_t node = 0; node < 5ull * OpenTable::kCapacity; ++node) {
-    table->open(1, node);
-    table->close(1, node);
+  for (std::uint64_t i = 0; i < 5ull * OpenTable::kCapacity; ++i) {
+    table->open(1, kNode, {i});
+    table->close(1, kNode, {i});
   }
   EXPECT_FALSE(table->overflowed());
   EXPECT_EQ(table->total(1), 0u);
@@ -160,44 +231,48 @@ TEST_F(OpenTableTest, EntriesAreUsedAgain) {
 TEST_F(OpenTableTest, AMountForgottenByTheKeeperIsForgottenForTheWorker) {
   const auto worker = map();
   const auto keeper = map();
-  for (std::uint64_t node = 0; node < OpenTable::kCapacity - 1; ++node) worker->open(1, node);
-  worker->open(2, kNode);
-  EXPECT_EQ(keeper->count(2, kNode), 1u);
+  for (std::uint64_t i = 0; i < OpenTable::kCapacity - 1; ++i) worker->open(1, i, {i});
+  worker->open(2, kNode, {2});
+  EXPECT_EQ(keeper->total(2), 1u);
   EXPECT_EQ(keeper->total(1), OpenTable::kCapacity - 1);
   keeper->forget_mount(1);
   EXPECT_EQ(worker->total(1), 0u);
   EXPECT_EQ(worker->count(1, 3), 0u);
-  EXPECT_EQ(worker->close(1, 3), 0u) << "a release that comes late";
+  EXPECT_EQ(worker->close(1, 3, {3}), 0u) << "a release that comes late";
   EXPECT_EQ(worker->count(2, kNode), 1u);
-  worker->open(3, 3);
-  worker->open(3, 4);
+  worker->open(3, 3, {3});
+  worker->open(3, 4, {4});
   EXPECT_EQ(keeper->total(3), 2u);
   EXPECT_FALSE(keeper->overflowed()) << "its entries are free";
-  worker->open(1, 3);
-  EXPECT_EQ(keeper->count(1, 3), 1u);
+  worker->open(1, 3, {3});
+  EXPECT_EQ(keeper->total(1), 1u) << "the next connection gives the same numbers";
+  keeper->forget_mount(1);
+  worker->open(1, 3, {3});
+  EXPECT_EQ(keeper->total(1), 1u);
+  EXPECT_EQ(worker->count(1, 3), 1u);
 }
 
 TEST_F(OpenTableTest, AHeaderOfAnotherVersionMeansThatEverythingMayBeOpen) {
   const std::vector<std::function<void()>> wrong = {
       [&] { poke<std::uint64_t>(0, 0x6873'6261'6567'6264); },
-      [&] { poke<std::uint32_t>(8, 2); },
+      [&] { poke<std::uint32_t>(8, 1); },
       [&] { poke<std::uint32_t>(12, 128); },
       [&] { poke<std::uint32_t>(16, 16); },
       [&] { poke<std::uint32_t>(20, 1024); },
   };
   for (std::size_t i = 0; i < wrong.size(); ++i) {
     memory_ = std::move(*OpenTable::create_memfd());
-    map()->open(1, kNode);
+    map()->open(1, kNode, {2});
     wrong[i]();
     log_.lines = 0;
     const auto table = map();
     EXPECT_TRUE(table->overflowed()) << i;
     EXPECT_EQ(log_.lines, 1) << i;
     EXPECT_EQ(table->total(1), 0u) << i;
-    table->open(1, kNode);
+    table->open(1, kNode, {2});
     EXPECT_EQ(table->count(1, kNode), 1u) << i;
-    table->close(1, kNode);
-    table->close(1, kNode);
+    table->close(1, kNode, {2});
+    table->close(1, kNode, {4});
     EXPECT_TRUE(table->overflowed()) << i << ": nobody knows what else is open";
     EXPECT_TRUE(map()->overflowed()) << i;
     EXPECT_EQ(log_.lines, 1) << i << ": it fits now";
@@ -221,14 +296,14 @@ TEST_F(OpenTableTest, ItsMemoryCannotBeMadeSmallerUnderTheKeeper) {
 }
 
 TEST_F(OpenTableTest, WhatAWorkerWroteCannotLeadTheKeeperAstray) {
-  map()->open(1, kNode);
+  map()->open(1, kNode, {2});
   poke<std::uint32_t>(32, 0xffff'ffff);  // entries in use
   const auto table = map();
   EXPECT_EQ(table->total(1), 1u);
   EXPECT_EQ(table->count(1, kNode), 1u);
   table->forget_mount(1);
   EXPECT_EQ(table->total(1), 0u);
-  table->open(1, kNode + 1);
+  table->open(1, kNode + 1, {4});
   EXPECT_EQ(table->count(1, kNode + 1), 1u);
 }
 
@@ -238,15 +313,18 @@ TEST_F(OpenTableTest, ManyThreadsCountRight) {
   for (std::uint64_t i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] {
       for (std::uint64_t n = 0; n < 2000; ++n) {
-        table->open(1, n % 50);
-        table->open(2, i * 10'000 + n);
-        if (n % 2 == 0) table->close(1, n % 50);
+        const Handle handle{i * 10'000 + n};
+        table->open(1, n % 50, handle);
+        table->open(2, handle.number, handle);
+        if (n % 2 == 0) table->close(1, n % 50, handle);
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(table->total(1), 8u * 1000);
   EXPECT_EQ(table->total(2), 8u * 2000);
+  EXPECT_EQ(table->count(1, 1), 8u * 40);
+  EXPECT_EQ(table->count(1, 2), 0u);
 }
 
 }  // namespace

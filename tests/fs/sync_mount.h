@@ -46,9 +46,9 @@ class SyncMount {
     }
     return node;
   }
-  Result<OpenFlags> open(NodeId node) const {
+  Result<OpenFlags> open(NodeId node, Handle handle = {2}) const {
     Answer<OpenFlags> answer;
-    fs_->open(node, answer.callback());
+    fs_->open(node, handle, answer.callback());
     return answer.get();
   }
   Result<OpenFlags> opendir(NodeId node) const {

@@ -7,6 +7,7 @@ namespace hubvfs::fs {
 namespace {
 constexpr std::size_t kCursors = 16;
 constexpr std::uint64_t kReach = 1u << 20;
+constexpr std::uint64_t kSteadyWindow = 8u << 20;
 constexpr std::uint64_t kMaxWindow = 32u << 20;
 }  // namespace
 
@@ -26,6 +27,11 @@ ReadAhead::Cursor& ReadAhead::cursor_for(ByteRange range) {
   }) = fresh;
 }
 
+void ReadAhead::widen(Cursor& cursor, bool waited) const {
+  if (waited) cursor.window = std::min(cursor.window * 2, std::max(kMaxWindow, block_size_));
+  cursor.window = std::max(cursor.window, std::min(cursor.run / 2, kSteadyWindow));
+}
+
 ByteRange ReadAhead::on_read(ByteRange range, bool waited) {
   Cursor& cursor = cursor_for(range);
   cursor.used = ++tick_;
@@ -34,8 +40,8 @@ ByteRange ReadAhead::on_read(ByteRange range, bool waited) {
   if (cursor.window == 0) {
     if (cursor.run <= (cursor.start == 0 ? 1 : 3) * block_size_) return {};
     cursor.window = block_size_;
-  } else if (waited) {
-    cursor.window = std::min(cursor.window * 2, std::max(kMaxWindow, block_size_));
+  } else {
+    widen(cursor, waited);
   }
   const auto aligned_up = [&](std::uint64_t at) {
     return std::min(blob_size_, (at + block_size_ - 1) / block_size_ * block_size_);

@@ -13,7 +13,10 @@ namespace hubvfs::fs {
 // Readers are told apart by where they read: up to 16 cursors, each continued by a read that begins
 // from 1 MiB behind it to 1 MiB ahead. A cursor asks for nothing until it has read three blocks
 // in a row (one from the start of the blob), so that a peek into a file costs no more than the
-// blocks of what the kernel itself reads ahead: 3 MiB for 1 MiB. Its window then starts at one block and doubles, up to 32 MiB, each time a reader had to wait.
+// blocks of what the kernel itself reads ahead: 3 MiB for 1 MiB. Its window then starts at one
+// block. It is at least half of what was read in a row, up to 8 MiB, so that a long read is no
+// request a block however slow its reader; and it doubles, up to 32 MiB, each time a reader had to
+// wait. It is never less than a block.
 class ReadAhead {
  public:
   // Bytes. `block_size` > 0.
@@ -33,6 +36,7 @@ class ReadAhead {
     std::uint64_t used = 0;      // tick of the last read, for replacement
   };
   Cursor& cursor_for(ByteRange range);
+  void widen(Cursor& cursor, bool waited) const;
 
   std::uint64_t blob_size_;
   std::uint64_t block_size_;

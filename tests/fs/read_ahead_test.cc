@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <vector>
 
 namespace hubvfs::fs {
 namespace {
@@ -40,14 +42,43 @@ TEST(ReadAhead, ReadingOnFetchesEachBlockOnceAndFewerRequestsThanBlocks) {
   EXPECT_LT(requests, 40u);
 }
 
-TEST(ReadAhead, TheWindowGrowsOnlyWhenAReaderWaited) {
-  ReadAhead ahead(kBlob, kMiB);
-  std::uint64_t furthest = 0;
-  for (std::uint64_t at = 0; at < 20 * kMiB; at += 128 * 1024) {
-    const ByteRange more = ahead.on_read({at, at + 128 * 1024}, false);
-    if (!more.empty()) furthest = more.end - (at + 128 * 1024);
+// Reads all of `ahead`'s blob in order. How far ahead each request that came of it ended.
+std::vector<std::uint64_t> distances(ReadAhead& ahead, std::uint64_t size, bool waited) {
+  std::vector<std::uint64_t> found;
+  for (std::uint64_t at = 128 * 1024; at <= size; at += 128 * 1024) {
+    const ByteRange more = ahead.on_read({at - 128 * 1024, at}, waited);
+    if (more.empty()) continue;
+    const std::uint64_t most = waited ? 32 * kMiB : std::clamp(at / 2, kMiB, 8 * kMiB);
+    EXPECT_LT(more.end - at, most + kMiB) << "at " << at;
+    found.push_back(more.end - at);
   }
-  EXPECT_LE(furthest, 2 * kMiB);
+  return found;
+}
+
+TEST(ReadAhead, TheWindowIsHalfOfWhatWasReadToEightMiBAndMoreWhereAReaderWaited) {
+  ReadAhead calm(kBlob, kMiB);
+  const auto of_calm = distances(calm, kBlob, false);
+  EXPECT_GE(*std::max_element(of_calm.begin(), of_calm.end()), 8 * kMiB);
+  EXPECT_LT(of_calm.size(), 70u);
+  ReadAhead waiting(kBlob, kMiB);
+  const auto of_waiting = distances(waiting, kBlob, true);
+  EXPECT_GE(*std::max_element(of_waiting.begin(), of_waiting.end()), 30 * kMiB);
+}
+
+TEST(ReadAhead, AColdCopyThatNeverWaitsIsFewerRequestsThanHalfItsBlocks) {
+  ReadAhead ahead(64 * kMiB, kMiB);
+  // With one for each block before the first: there the reader asks.
+  EXPECT_LT(distances(ahead, 64 * kMiB, false).size() + 2, 30u);
+}
+
+TEST(ReadAhead, ALargeBlockIsAWindowOfItsOwn) {
+  ReadAhead ahead(200 * kMiB, 16 * kMiB);
+  for (std::uint64_t at = 0; at < 200 * kMiB; at += 128 * 1024) {
+    const ByteRange more = ahead.on_read({at, at + 128 * 1024}, false);
+    if (!more.empty()) {
+      EXPECT_LE(more.size(), 16 * kMiB) << at;
+    }
+  }
 }
 
 TEST(ReadAhead, RandomReadsAskForNothing) {

@@ -80,7 +80,7 @@ class Fetching(MountTestCase):
               f"{content_bytes(entries)} bytes")
         self.assertEqual(support.sha256_of(target),
                          support.sha256_of(os.path.join(self.repo(), "weights.safetensors")))
-        self.assertLess(ranges_asked(entries), BLOCKS // 3)
+        self.assertLess(ranges_asked(entries), BLOCKS // 2)
         self.assertEqual(content_bytes(entries), SIZE)
 
     def test_a_fetched_block_is_kept(self):

@@ -12,13 +12,14 @@ import stat
 import subprocess
 import sys
 import tempfile
+from typing import NoReturn
 
 SKIP_EXIT = 77
 NOBODY = 65534
 IN_NAMESPACE = "HUBVFS_TEST_OWN_FUSE_NODE"
 
 
-def skip(reason: str) -> None:
+def skip(reason: str) -> NoReturn:
     print("SKIPPED:", reason)
     raise SystemExit(SKIP_EXIT)
 
@@ -48,6 +49,24 @@ def call(*command: str) -> None:
     subprocess.run(command, check=True, timeout=60)
 
 
+BECOME_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+# The tests start processes of it: setpriv itself can still start what its user cannot.
+STARTS_ITSELF = "import subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+
+
+def interpreter() -> str:
+    """One that the ordinary user can run: this one may lie in somebody's home."""
+    tried = []
+    for python in (sys.executable, shutil.which("python3", path="/usr/bin:/usr/local/bin:/bin")):
+        if not python or python in tried:
+            continue
+        tried.append(python)
+        if subprocess.run([*BECOME_NOBODY, python, "-c", STARTS_ITSELF], cwd="/", timeout=60,
+                          capture_output=True, check=False).returncode == 0:
+            return python
+    skip(f"an ordinary user can run none of {', '.join(tried)}")
+
+
 def main() -> None:
     if os.geteuid() != 0:
         skip("not root: the tests run as an ordinary user already")
@@ -57,6 +76,7 @@ def main() -> None:
     if not os.path.exists("/dev/fuse"):
         skip("/dev/fuse is missing")
     node_for_everybody()
+    python = interpreter()
     # Where that user may read it: a checkout may lie in somebody's home.
     folder = tempfile.mkdtemp(prefix="hubvfs-as-user-")
     try:
@@ -72,8 +92,7 @@ def main() -> None:
         environment = {**os.environ, "HUBVFS_BIN": program, "HOME": home}
         environment.pop(IN_NAMESPACE)
         done = subprocess.run(
-            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-             sys.executable, "-B", os.path.join(tests, sys.argv[1]), *sys.argv[2:]],
+            [*BECOME_NOBODY, python, "-B", os.path.join(tests, sys.argv[1]), *sys.argv[2:]],
             env=environment, cwd=home, check=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

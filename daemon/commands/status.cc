@@ -147,20 +147,28 @@ void print_trouble(const Values& v, std::ostream& out) {
   }
 }
 
+std::string counted(std::uint64_t number, const char* one, const char* many) {
+  return std::to_string(number) + " " + (number == 1 ? one : many);
+}
+
 void print_values(const Values& v, std::ostream& out) {
   const std::string shows = v.text("repo").empty() ? v.text("type") : v.text("repo");
   out << "  hub    " << v.text("endpoint") << " (" << shows << ")"
-      << (v.flag("offline") ? ", offline" : "") << "; " << v.number("hub.requests") << " requests, "
-      << human_bytes(v.number("hub.bytes_received")) << " received, " << v.number("hub.failures")
-      << " failures, " << v.number("hub.retries") << " retries\n";
+      << (v.flag("offline") ? ", offline" : "") << "; "
+      << counted(v.number("hub.requests"), "request", "requests") << ", "
+      << human_bytes(v.number("hub.bytes_received")) << " received, "
+      << counted(v.number("hub.failures"), "failure", "failures") << ", "
+      << counted(v.number("hub.retries"), "retry", "retries") << "\n";
   print_trouble(v, out);
   out << "  reads  " << v.number("reads.total") << ", of these waited for the hub "
       << v.number("reads.waited") << ", waiting now " << v.number("reads.waiting_now") << "\n";
   const std::uint64_t hits = v.number("cache.hits");
   out << "  cache  " << human_bytes(v.number("cache.bytes_used")) << " of "
-      << human_bytes(v.number("cache.size_limit")) << ", " << v.number("cache.blobs")
-      << " files; hit rate " << percent(hits, hits + v.number("cache.misses")) << ", "
-      << v.number("cache.evicted_blocks") << " blocks evicted, " << v.number("cache.corrupt_blocks")
+      << human_bytes(v.number("cache.size_limit")) << ", "
+      << counted(v.number("cache.blobs"), "file", "files") << "; hit rate "
+      << percent(hits, hits + v.number("cache.misses")) << ", "
+      << counted(v.number("cache.evicted_blocks"), "block", "blocks") << " evicted, "
+      << v.number("cache.corrupt_blocks")
       << " damaged\n";
   if (!v.text("cache.degraded").empty()) {
     out << "         storing nothing: " << v.text("cache.degraded") << "\n";
@@ -172,11 +180,12 @@ void print_facts(const Values& v, std::ostream& out) {
   if (v.text("after_worker_death") == "remount") {
     out << "  keeper this kernel cannot send requests again (Linux 6.9 can): when the worker dies, "
            "open files fail and the mount is made anew; so far "
-        << v.number("remounts") << " times\n";
+        << counted(v.number("remounts"), "time", "times") << "\n";
   }
   if (v.number("workers_died") == 0) return;
-  out << "  keeper " << v.number("workers_died") << " workers died (last: " << v.text("last_death")
-      << "), " << v.number("requests_resent") << " requests sent again, "
+  out << "  keeper " << counted(v.number("workers_died"), "worker", "workers")
+      << " died (last: " << v.text("last_death") << "), "
+      << counted(v.number("requests_resent"), "request", "requests") << " sent again, "
       << v.number("requests_refused") << " refused\n";
 }
 

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <cerrno>
 #include <ostream>
 
 #include "base/text.h"
@@ -49,6 +52,8 @@ int umount_command(const UmountCommand& command, const Io& io) {
   auto mount = find_mount(command.dir);
   if (!mount) return fail(io, mount.error());
   const auto keeper = find_keeper(mount->device, mount->user_id);
+  // Out of its own way, where this was started from inside the mount.
+  if (::chdir("/") < 0) return fail(io, system_error(errno, "leaving the current folder"));
   auto gone = unmount(mount->mount_point, command.lazy);
   if (!gone && gone.error().code == ErrorCode::kBusy) return fail(io, busy_error(*mount));
   if (!gone) return fail(io, gone.error());

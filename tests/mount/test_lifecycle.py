@@ -99,6 +99,21 @@ class Lifecycle(MountTestCase):
         keeper.wait()
         self.assert_gone(point)
 
+    def test_umount_from_inside_is_not_in_its_own_way(self):
+        point = self.place()
+        self.assertEqual(self.daemon(point).returncode, 0)
+        inside = f"{point}/org/model"
+        keeper = subprocess.Popen(["sleep", "1000"], cwd=inside)
+        self.addCleanup(lambda: (keeper.kill(), keeper.wait()))
+        done = self.hubvfs("umount", point, cwd=inside)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"in use by sleep (process {keeper.pid}, current folder);", done.stderr)
+        keeper.kill()
+        keeper.wait()
+        done = self.hubvfs("umount", "../..", cwd=inside)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_gone(point)
+
     def test_a_folder_that_is_not_empty_is_refused(self):
         point = self.place()
         os.makedirs(point)

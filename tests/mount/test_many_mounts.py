@@ -220,6 +220,7 @@ class ManyMounts(MountTestCase):
         self.assertEqual(os.listdir(f"{points[1]}/org/data"), ["train.parquet"])
         self.assertEqual(run("cat", f"{points[2]}/config.json").stdout, '{"a": 1}\n')
         self.assertEqual(self.keeper_of(points[0])["workers_died"], 1)
+        self.assertIn(" 1 worker died ", self.hubvfs("status", points[0]).stdout)
 
     def test_mounts_of_a_killed_keeper_are_recognised_and_replaced(self):
         points = [self.add("models"), self.add("data", "--type", "dataset")]

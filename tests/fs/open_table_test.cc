@@ -11,7 +11,6 @@
 #include <csignal>
 #include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -98,12 +97,14 @@ TEST_F(OpenTableTest, TheNextProcessFindsAndReleasesWhatWasOpen) {
   EXPECT_FALSE(table->overflowed()) << "entries of the dead worker are used again";
 }
 
-// A request of the kernel: the `number`th makes or ends a handle.
+// A request of the kernel: an OPEN and a RELEASE in turn, of which the RELEASE ends a handle made
+// `kOpen` opens ago.
 struct Request {
-  static constexpr std::uint64_t kNodes = 97;
+  static constexpr std::uint64_t kNodes = 7;
+  static constexpr std::uint64_t kOpen = 40;
 
   explicit Request(std::uint64_t number)
-      : opens(number % 3 != 2), handle{opens ? number : number - number % 7 * 3 - 1} {}
+      : opens(number % 2 == 0), handle{opens ? number : number - 1 - 2 * kOpen} {}
   std::uint64_t node() const { return handle.number % kNodes; }
   void serve(OpenTable& table) const {
     if (opens) {
@@ -122,9 +123,7 @@ TEST_F(OpenTableTest, CountsAreExactWheneverAProcessIsKilled) {
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(memory, MAP_FAILED);
   auto& in_hand = *static_cast<std::atomic<std::uint64_t>*>(memory);  // not answered
-  in_hand = 1;
-  std::set<std::uint64_t> open;
-  std::uint64_t told = 1;  // the first request that `open` does not know
+  in_hand = 2 * Request::kOpen;
   for (unsigned round = 0; round < 200; ++round) {
     const std::uint64_t first = in_hand;
     const pid_t child = ::fork();
@@ -140,23 +139,17 @@ TEST_F(OpenTableTest, CountsAreExactWheneverAProcessIsKilled) {
     const auto table = map();
     Request(in_hand).serve(*table);
     std::map<std::uint64_t, std::uint32_t> wanted;
-    for (; told <= in_hand; ++told) {
-      const Request request(told);
-      if (request.opens) {
-        open.insert(request.handle.number);
-      } else {
-        open.erase(request.handle.number);
-      }
+    std::uint64_t handles = 0;
+    for (std::uint64_t n = in_hand - 2 * Request::kOpen; n <= in_hand; ++n) {
+      const bool closed = n + 1 + 2 * Request::kOpen <= in_hand;
+      if (!Request(n).opens || closed || n < 2 * Request::kOpen) continue;
+      ++wanted[Request(n).node()];
+      ++handles;
     }
-    for (const std::uint64_t handle : open) ++wanted[handle % Request::kNodes];
-    ASSERT_EQ(table->total(1), open.size()) << "round " << round;
+    ASSERT_EQ(table->total(1), handles) << "round " << round;
     for (std::uint64_t node = 0; node < Request::kNodes; ++node) {
       ASSERT_EQ(table->count(1, node), wanted[node]) << "round " << round << ", node " << node;
     }
-    if (open.size() < OpenTable::kCapacity / 4) continue;
-    table->forget_mount(1);
-    open.clear();
-    ++in_hand;
   }
   EXPECT_FALSE(map()->overflowed());
   EXPECT_EQ(log_.lines, 0) << log_.last;

@@ -151,13 +151,13 @@ void op_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
     const std::uint64_t unique = FuseLoop::unique_in_hand();
     const Handle handle{unique & ~kResentBit};
     const bool again = (unique & kResentBit) != 0;
-    operations.open(id, handle,
-                    [request, id, handle, again, &operations,
-                     copy = *info](const Result<OpenFlags>& flags) {
-                      if (flags) return reply_open(request, copy, handle, *flags);
-                      if (again) operations.release(id, handle);
-                      request->fail(flags.error());
-                    });
+    operations.open(
+        id, handle,
+        [request, id, handle, again, &operations, copy = *info](const Result<OpenFlags>& flags) {
+          if (flags) return reply_open(request, copy, handle, *flags);
+          if (again) operations.release(id, handle);
+          request->fail(flags.error());
+        });
   });
 }
 

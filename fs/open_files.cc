@@ -55,7 +55,7 @@ void HubFilesystem::open_located(NodeId node, Handle handle, const Located& at, 
   const auto opened = [self = shared_from_this(), node, handle, blob = *blob,
                        reply](const Result<ByteView>& first) {
     if (!first) return reply->give(first.error());
-    // Counted before it is answered, and only if it is: where a worker dies between, it comes again.
+    // Counted before it is answered, and only if it is: a worker dies between, and it comes again.
     reply->run([&](const Reply<OpenFlags>& answer) {
       self->keep_open(node, blob, handle);
       OpenFlags flags;

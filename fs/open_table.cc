@@ -130,7 +130,7 @@ void OpenTable::read_slots() {
   slot_of_.clear();
   counts_.clear();
   free_.clear();
-  forgotten_ = region_->header.forgotten;  // before what it is about
+  forgotten_ = region_->header.forgotten;     // before what it is about
   for (std::uint32_t i = used(); i-- > 0;) {  // so that the lowest is taken first
     const Slot& slot = region_->slots[i];
     const std::uint64_t owner = slot.owner;

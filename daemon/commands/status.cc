@@ -168,8 +168,7 @@ void print_values(const Values& v, std::ostream& out) {
       << counted(v.number("cache.blobs"), "file", "files") << "; hit rate "
       << percent(hits, hits + v.number("cache.misses")) << ", "
       << counted(v.number("cache.evicted_blocks"), "block", "blocks") << " evicted, "
-      << v.number("cache.corrupt_blocks")
-      << " damaged\n";
+      << v.number("cache.corrupt_blocks") << " damaged\n";
   if (!v.text("cache.degraded").empty()) {
     out << "         storing nothing: " << v.text("cache.degraded") << "\n";
   }

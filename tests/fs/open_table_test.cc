@@ -158,8 +158,8 @@ TEST_F(OpenTableTest, CountsAreExactWheneverAProcessIsKilled) {
 
 TEST_F(OpenTableTest, AnEntryThatAKilledProcessHadNotFinishedIsFree) {
   map()->open(1, kNode, {2});
-  poke<std::uint32_t>(32, 3);                         // entries in use
-  poke<std::uint64_t>(64 + 24 + 8, kNode);            // the second's node
+  poke<std::uint32_t>(32, 3);                           // entries in use
+  poke<std::uint64_t>(64 + 24 + 8, kNode);              // the second's node
   poke<std::uint64_t>(64 + 24 + 16, std::uint64_t{4});  // and handle
   const auto table = map();
   EXPECT_EQ(table->count(1, kNode), 1u);

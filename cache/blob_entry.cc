@@ -6,6 +6,17 @@
 #include "cache/names.h"
 
 namespace hubvfs::cache {
+namespace {
+
+// Uses within that time of a block's coming in are one visit, however many processes make it up
+// (the workers of a training read the same file at once); a later one makes the block hot.
+constexpr std::int64_t kVisitSeconds = 60;
+
+std::uint32_t seconds_of(std::uint64_t epoch) {
+  return static_cast<std::uint32_t>(UseClock::time_of(epoch));
+}
+
+}  // namespace
 
 BlobEntry::BlobEntry(BlobKey key, std::uint64_t number, std::uint64_t block_size,
                      StoreCounters& counters)
@@ -13,7 +24,8 @@ BlobEntry::BlobEntry(BlobKey key, std::uint64_t number, std::uint64_t block_size
       number_(number),
       block_size_(block_size),
       block_count_(cache::block_count(key_.content.size(), block_size)),
-      counters_(counters) {}
+      counters_(counters),
+      blocks_(block_count_) {}
 
 std::uint64_t BlobEntry::length(std::uint64_t block) const {
   return block_length(size(), block_size_, block);
@@ -34,6 +46,29 @@ bool BlobEntry::remove_handle(const EndpointId& endpoint) {
 bool BlobEntry::idle() const {
   MutexLock lock(mutex_);
   return handles_.empty() && stored_ == 0 && dropped_ == 0 && pending_.empty() && foreign_.empty();
+}
+
+void BlobEntry::set_pinned(bool pinned) {
+  MutexLock lock(mutex_);
+  if (pinned_.exchange(pinned) == pinned) return;
+  if (pinned) {
+    counters_.pinned_bytes += total_bytes();
+  } else {
+    counters_.pinned_bytes -= total_bytes();
+  }
+}
+
+BlobInfo BlobEntry::info() const {
+  MutexLock lock(mutex_);
+  BlobInfo info;
+  info.key = key_;
+  info.bytes = total_bytes();
+  info.blocks = stored_ + pending_.size();
+  info.complete = total_bytes() == size();
+  info.verified = verified_ && info.complete;
+  info.pinned = pinned_;
+  info.last_used = UseClock::time_of(last_epoch_);
+  return info;
 }
 
 bool BlobEntry::has(std::uint64_t block, const EndpointId& viewer) const {
@@ -70,13 +105,11 @@ BlobEntry::Found BlobEntry::find(std::uint64_t block, const EndpointId* viewer) 
   } else if (BlockSlot* slot = blocks_.find(block); slot != nullptr && slot->present()) {
     if (viewer == nullptr || visible(slot->fill, *viewer)) {
       if (viewer != nullptr) {
-        slot->epoch = counters_.epoch.fetch_add(1);
-        slot->touched = true;
+        use(*slot);
+        reading_.push_back(block);
       }
-      found.where = Found::kDisk;
-      found.checksum = slot->checksum;
-      found.checked = slot->checked;
-      found.generation = generation_.load();
+      found = found_on_disk(block, *slot);
+      found.marked = viewer != nullptr;
       return found;
     }
   }
@@ -88,22 +121,71 @@ BlobEntry::Found BlobEntry::find(std::uint64_t block, const EndpointId* viewer) 
   return found;
 }
 
-void BlobEntry::mark_checked(std::uint64_t block, std::uint64_t generation) {
+BlobEntry::Found BlobEntry::peek(std::uint64_t block) const {
   MutexLock lock(mutex_);
-  if (generation_.load() != generation) return;
-  if (BlockSlot* slot = blocks_.find(block); slot != nullptr && slot->present()) {
-    slot->checked = true;
+  Found found;
+  const BlockSlot* slot = blocks_.find(block);
+  return slot == nullptr || !slot->present() ? found : found_on_disk(block, *slot);
+}
+
+BlobEntry::Found BlobEntry::found_on_disk(std::uint64_t block, const BlockSlot& slot) const {
+  Found found;
+  found.where = Found::kDisk;
+  found.block = block;
+  found.checksum = slot.checksum;
+  found.fill = slot.fill;
+  found.checked = slot.checked;
+  found.doubts = doubts_;
+  found.generation = generation_.load();
+  return found;
+}
+
+BlockSlot* BlobEntry::same_slot(const Found& found) {
+  BlockSlot* slot = blocks_.find(found.block);
+  const bool same = slot != nullptr && slot->present() && slot->fill == found.fill;
+  return same && found.doubts == doubts_ ? slot : nullptr;
+}
+
+void BlobEntry::use(BlockSlot& slot) {
+  slot.epoch = last_epoch_ = counters_.uses.tick();
+  slot.touched = true;
+  if (UseClock::time_of(slot.epoch) >= slot.entered + kVisitSeconds) slot.hot = true;
+}
+
+bool BlobEntry::finish_read(const Found& found, bool right) {
+  MutexLock lock(mutex_);
+  if (found.marked) {
+    const auto at = std::find(reading_.begin(), reading_.end(), found.block);
+    *at = reading_.back();
+    reading_.pop_back();
   }
+  BlockSlot* slot = same_slot(found);
+  if (slot != nullptr && right) slot->checked = true;
+  return slot != nullptr;
+}
+
+void BlobEntry::mark_unchecked(const Found& found) {
+  MutexLock lock(mutex_);
+  if (BlockSlot* slot = same_slot(found); slot != nullptr) slot->checked = false;
+}
+
+void BlobEntry::mark_all_unchecked() {
+  MutexLock lock(mutex_);
+  blocks_.for_each([](std::uint64_t, BlockSlot& slot) { slot.checked = false; });
+  ++doubts_;
+  ++generation_;
 }
 
 void BlobEntry::count_in(std::uint64_t block, std::uint64_t fill) {
   if (total_bytes() == 0) ++counters_.blobs;
+  if (pinned_) counters_.pinned_bytes += length(block);
   (trusted(fill) ? trusted_bytes_ : owned_bytes_) += length(block);
 }
 
 void BlobEntry::count_out(std::uint64_t block, std::uint64_t fill) {
   (trusted(fill) ? trusted_bytes_ : owned_bytes_) -= length(block);
   if (total_bytes() == 0) --counters_.blobs;
+  if (pinned_) counters_.pinned_bytes -= length(block);
   verified_ = false;
   stamp_unchecked_ = false;
   stamp_.reset();
@@ -157,21 +239,54 @@ std::shared_ptr<const Bytes> BlobEntry::pending(std::uint64_t block, std::uint64
 }
 
 BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
-                                      std::uint64_t checksum) {
+                                      std::uint64_t checksum, bool hot) {
   MutexLock lock(mutex_);
   const auto at = pending_.find(block);
   if (at == pending_.end() || at->second.fill != fill) return Written::kGone;
   BlockSlot& slot = blocks_.at(block);
   const bool over = slot.state == BlockState::kDropped;
   if (over) --dropped_;
-  slot =
-      BlockSlot{checksum, fill, counters_.epoch.fetch_add(1), BlockState::kWritten, false, false};
+  last_epoch_ = counters_.uses.tick();
+  slot = BlockSlot{checksum,
+                   fill,
+                   last_epoch_,
+                   seconds_of(last_epoch_),
+                   BlockState::kWritten,
+                   /*checked=*/false,
+                   /*touched=*/small(),
+                   hot};
   ++stored_;
   ++written_;
+  counters_.unindexed_bytes += length(block);
   ++counters_.blocks;
   counters_.pending_bytes -= at->second.bytes->size();
   pending_.erase(at);
   return over ? Written::kOverDropped : Written::kYes;
+}
+
+std::optional<std::uint64_t> BlobEntry::take_in(std::uint64_t block, std::uint64_t checksum,
+                                                const std::optional<EndpointId>& owner) {
+  MutexLock lock(mutex_);
+  BlockSlot& slot = blocks_.at(block);
+  if (slot.state != BlockState::kAbsent || pending_.contains(block)) return std::nullopt;
+  std::uint64_t fill = 0;
+  if (owner) {
+    if (owned_bytes_ == 0) owner_ = *owner;
+    if (*owner != owner_) return std::nullopt;
+    fill = counters_.fill.fetch_add(1);
+  }
+  last_epoch_ = counters_.uses.tick();
+  slot =
+      BlockSlot{checksum,          fill, last_epoch_, seconds_of(last_epoch_), BlockState::kWritten,
+                /*checked=*/false,
+                /*touched=*/false,
+                /*hot=*/false};
+  ++stored_;
+  ++written_;
+  counters_.unindexed_bytes += length(block);
+  ++counters_.blocks;
+  count_in(block, fill);
+  return fill;
 }
 
 void BlobEntry::forget(std::uint64_t block, std::uint64_t fill) {
@@ -194,8 +309,13 @@ void BlobEntry::drop_pending(std::map<std::uint64_t, Pending>::iterator at) {
   pending_.erase(at);
 }
 
+void BlobEntry::left_written(std::uint64_t block) {
+  --written_;
+  counters_.unindexed_bytes -= length(block);
+}
+
 void BlobEntry::drop_slot(std::uint64_t block, BlockSlot& slot) {
-  if (slot.state == BlockState::kWritten) --written_;
+  if (slot.state == BlockState::kWritten) left_written(block);
   slot.state = BlockState::kDropped;
   --stored_;
   ++dropped_;
@@ -209,6 +329,10 @@ std::vector<std::uint64_t> BlobEntry::drop_where(bool owned_only) {
     if (!owned_only || !trusted(at->second.fill)) drop_pending(at);
     at = next;
   }
+  return drop_slots(owned_only);
+}
+
+std::vector<std::uint64_t> BlobEntry::drop_slots(bool owned_only) {
   std::vector<std::uint64_t> dropped;
   const std::uint64_t kept = owned_only ? trusted_fill_ : 0;
   blocks_.for_each([&](std::uint64_t block, const BlockSlot& slot) {
@@ -223,30 +347,37 @@ std::vector<std::uint64_t> BlobEntry::drop_all() {
   return drop_where(false);
 }
 
+std::vector<std::uint64_t> BlobEntry::drop_stored() {
+  MutexLock lock(mutex_);
+  return drop_slots(false);
+}
+
 std::optional<std::vector<std::uint64_t>> BlobEntry::drop_all_if(std::uint64_t generation) {
   MutexLock lock(mutex_);
   if (generation_.load() != generation) return std::nullopt;
   return drop_where(false);
 }
 
-bool BlobEntry::drop_block(std::uint64_t block, std::uint64_t generation) {
+bool BlobEntry::drop_block(const Found& found) {
   MutexLock lock(mutex_);
-  BlockSlot* slot = blocks_.find(block);
-  if (generation_.load() != generation || slot == nullptr || !slot->present()) return false;
-  drop_slot(block, *slot);
+  BlockSlot* slot = same_slot(found);
+  if (slot == nullptr) return false;
+  drop_slot(found.block, *slot);
   return true;
 }
 
-std::vector<std::uint64_t> BlobEntry::drop_indexed(std::span<const std::uint64_t> blocks) {
+std::vector<std::uint64_t> BlobEntry::drop_unused(const Uses& blocks, bool all) {
   MutexLock lock(mutex_);
-  std::vector<std::uint64_t> dropped;
-  for (const std::uint64_t block : blocks) {
-    BlockSlot* slot = blocks_.find(block);
-    if (slot == nullptr || slot->state != BlockState::kIndexed) continue;
-    drop_slot(block, *slot);
-    dropped.push_back(block);
+  std::vector<std::uint64_t> unused;
+  for (const auto& [block, epoch] : blocks) {
+    const BlockSlot* slot = blocks_.find(block);
+    if (slot == nullptr || slot->state != BlockState::kIndexed || slot->epoch > epoch) continue;
+    if (std::find(reading_.begin(), reading_.end(), block) != reading_.end()) continue;
+    unused.push_back(block);
   }
-  return dropped;
+  if (all && unused.size() != blocks.size()) return {};
+  for (const std::uint64_t block : unused) drop_slot(block, *blocks_.find(block));
+  return unused;
 }
 
 std::vector<std::uint64_t> BlobEntry::still_dropped(std::span<const std::uint64_t> blocks) const {
@@ -327,7 +458,7 @@ void BlobEntry::indexed(std::span<const std::uint64_t> blocks) {
     BlockSlot* slot = blocks_.find(block);
     if (slot == nullptr || slot->state != BlockState::kWritten) continue;
     slot->state = BlockState::kIndexed;
-    --written_;
+    left_written(block);
   }
 }
 
@@ -351,7 +482,7 @@ std::optional<BlockRecord> BlobEntry::block_record(std::uint64_t block) const {
   const BlockSlot* slot = blocks_.find(block);
   if (slot == nullptr || !slot->present()) return std::nullopt;
   return BlockRecord{static_cast<std::uint32_t>(length(block)), slot->checksum, slot->fill,
-                     slot->epoch};
+                     slot->epoch, slot->hot};
 }
 
 bool BlobEntry::has_blocks() const {
@@ -359,25 +490,16 @@ bool BlobEntry::has_blocks() const {
   return stored_ > 0;
 }
 
-std::vector<std::uint64_t> BlobEntry::take_touched() {
+std::vector<std::uint64_t> BlobEntry::take_touched(std::uint64_t& first) {
+  constexpr std::uint64_t kAtOnce = 1024;
   MutexLock lock(mutex_);
   std::vector<std::uint64_t> touched;
-  blocks_.for_each([&](std::uint64_t block, BlockSlot& slot) {
+  first = blocks_.for_some(first, kAtOnce, [&](std::uint64_t block, BlockSlot& slot) {
     if (slot.state != BlockState::kIndexed || !slot.touched) return;
     slot.touched = false;
     touched.push_back(block);
   });
   return touched;
-}
-
-bool BlobEntry::for_each_evictable(
-    const std::function<void(std::uint64_t, std::uint64_t, std::uint32_t)>& visit) {
-  MutexLock lock(mutex_);
-  blocks_.for_each([&](std::uint64_t block, BlockSlot& slot) {
-    if (slot.state != BlockState::kIndexed) return;
-    visit(block, slot.epoch, static_cast<std::uint32_t>(length(block)));
-  });
-  return total_bytes() == size();
 }
 
 std::vector<std::uint64_t> BlobEntry::blocks_on_disk() const {
@@ -400,11 +522,23 @@ void BlobEntry::load_verified() {
   verified_ = total_bytes() == size();
 }
 
+void BlobEntry::load_use(std::uint64_t block, const UseRecord& record) {
+  MutexLock lock(mutex_);
+  BlockSlot* slot = blocks_.find(block);
+  if (slot == nullptr || !slot->present()) return;
+  slot->epoch = last_epoch_ = record.epoch;
+  slot->entered = seconds_of(record.epoch);
+  slot->hot = record.hot;
+}
+
 void BlobEntry::load_block(std::uint64_t block, const BlockRecord& record) {
   MutexLock lock(mutex_);
   BlockSlot& slot = blocks_.at(block);
   if (slot.state != BlockState::kAbsent) return;
-  slot = BlockSlot{record.checksum, record.fill, record.epoch, BlockState::kIndexed, false, false};
+  slot = BlockSlot{
+      record.checksum,      record.fill,       record.epoch,      seconds_of(record.epoch),
+      BlockState::kIndexed, /*checked=*/false, /*touched=*/false, record.hot};
+  last_epoch_ = std::max(last_epoch_, record.epoch);
   ++stored_;
   ++counters_.blocks;
   count_in(block, record.fill);

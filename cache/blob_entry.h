@@ -53,6 +53,12 @@ class BlobEntry {
   // No handle, no block, nothing pending, nothing waiting to be punched: nobody would miss it.
   bool idle() const EXCLUDES(mutex_);
 
+  // Not evicted while it is.
+  void set_pinned(bool pinned) EXCLUDES(mutex_);
+  bool pinned() const { return pinned_.load(); }
+  // Of the blocks of every endpoint; verified as the index remembers it.
+  BlobInfo info() const EXCLUDES(mutex_);
+
   // What a caller of that endpoint sees.
   bool has(std::uint64_t block, const EndpointId& viewer) const EXCLUDES(mutex_);
   std::uint64_t cached_bytes(const EndpointId& viewer) const EXCLUDES(mutex_);
@@ -62,16 +68,28 @@ class BlobEntry {
   struct Found {
     enum Where { kAbsent, kMemory, kDisk } where = kAbsent;
     std::shared_ptr<const Bytes> bytes;  // kMemory
-    std::uint64_t checksum = 0;          // kDisk, as the two below
+    std::uint64_t block = 0;             // kDisk, as those below
+    std::uint64_t checksum = 0;
+    std::uint64_t fill = 0;
     bool checked = false;
+    bool marked = false;       // as being read
+    std::uint64_t doubts = 0;  // mark_all_unchecked() so far
     std::uint64_t generation = 0;
   };
-  // A block, marked as used now; to the store itself (no viewer) it shows everything and marks
-  // nothing.
+  // A block, marked as used now and, on the disk, as being read: finish_read() must follow. To the
+  // store itself (no viewer) it shows everything and marks nothing.
   Found find(std::uint64_t block, const EndpointId* viewer) EXCLUDES(mutex_);
-  // Changes whenever a block goes away: bytes read from disk while it changed may be a hole's.
+  // A block as it lies on the disk, for the store itself.
+  Found peek(std::uint64_t block) const EXCLUDES(mutex_);
+  // Ends what find() began. False: the block went away meanwhile or is to be checked again, and
+  // what was read may be a hole's. `right`: its checksum was.
+  bool finish_read(const Found& found, bool right) EXCLUDES(mutex_);
+  // Its next reader looks at its checksum again.
+  void mark_unchecked(const Found& found) EXCLUDES(mutex_);
+  // Every block's next reader looks at its checksum again; a read under way is made again.
+  void mark_all_unchecked() EXCLUDES(mutex_);
+  // Changes whenever a block goes away or all are to be checked again.
   std::uint64_t generation() const { return generation_.load(); }
-  void mark_checked(std::uint64_t block, std::uint64_t generation) EXCLUDES(mutex_);
 
   struct Put {
     enum What { kKnown, kPending, kForeign } what = kKnown;
@@ -91,18 +109,29 @@ class BlobEntry {
       EXCLUDES(mutex_);
   enum class Written { kYes, kOverDropped, kGone };
   // Pending to kWritten. kOverDropped: it took the place of a block that was not punched yet.
-  Written written(std::uint64_t block, std::uint64_t fill, std::uint64_t checksum) EXCLUDES(mutex_);
+  // `hot`: it is known to be used again and again.
+  Written written(std::uint64_t block, std::uint64_t fill, std::uint64_t checksum, bool hot = false)
+      EXCLUDES(mutex_);
+  // A block that is on the disk though the index did not say so: kWritten, with the fill it
+  // returns; `owner` none: everybody's. None when there is such a block, or its owner is not the
+  // others'.
+  std::optional<std::uint64_t> take_in(std::uint64_t block, std::uint64_t checksum,
+                                       const std::optional<EndpointId>& owner) EXCLUDES(mutex_);
   // Gives up a pending or foreign block that is not going to be stored.
   void forget(std::uint64_t block, std::uint64_t fill) EXCLUDES(mutex_);
 
   // Takes blocks away from readers; returns those on disk, which the writer has to punch.
   std::vector<std::uint64_t> drop_all() EXCLUDES(mutex_);
+  // drop_all(), but for what still waits to be written.
+  std::vector<std::uint64_t> drop_stored() EXCLUDES(mutex_);
   // drop_all(), unless something has changed since `generation`.
   std::optional<std::vector<std::uint64_t>> drop_all_if(std::uint64_t generation) EXCLUDES(mutex_);
-  // False: it is not the block that was seen at `generation`.
-  bool drop_block(std::uint64_t block, std::uint64_t generation) EXCLUDES(mutex_);
-  // Only those that are kIndexed.
-  std::vector<std::uint64_t> drop_indexed(std::span<const std::uint64_t> blocks) EXCLUDES(mutex_);
+  // False: it is not the block that was found.
+  bool drop_block(const Found& found) EXCLUDES(mutex_);
+  // For eviction: drops those of these (block, epoch) that are kIndexed, not used since that epoch
+  // and not being read. `all`: all of them or none.
+  using Uses = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+  std::vector<std::uint64_t> drop_unused(const Uses& blocks, bool all) EXCLUDES(mutex_);
   std::vector<std::uint64_t> still_dropped(std::span<const std::uint64_t> blocks) const
       EXCLUDES(mutex_);
   // kDropped to absent. Returns the bytes of blocks this gives back.
@@ -129,19 +158,30 @@ class BlobEntry {
   BlobRecord record() const EXCLUDES(mutex_);
   std::optional<BlockRecord> block_record(std::uint64_t block) const EXCLUDES(mutex_);
   bool has_blocks() const EXCLUDES(mutex_);
-  // Indexed blocks used since the index was last told, which they no longer are after this.
-  std::vector<std::uint64_t> take_touched() EXCLUDES(mutex_);
+  // Indexed blocks used since the index was last told, which they no longer are after this: some of
+  // those from `first` on, which is moved behind them; UINT64_MAX: that was the end.
+  std::vector<std::uint64_t> take_touched(std::uint64_t& first) EXCLUDES(mutex_);
 
-  // visit(block, epoch, length) for each indexed block. Returns whether the blob is complete.
-  bool for_each_evictable(
-      const std::function<void(std::uint64_t, std::uint64_t, std::uint32_t)>& visit)
-      EXCLUDES(mutex_);
+  // visit(block, slot) for each indexed block, a thousand at a time so that no reader waits long.
+  // Returns whether the blob is complete.
+  template <typename Visit>
+  bool for_each_evictable(Visit&& visit) const EXCLUDES(mutex_) {
+    constexpr std::uint64_t kAtOnce = 1024;
+    for (std::uint64_t next = 0; next != UINT64_MAX;) {
+      MutexLock lock(mutex_);
+      next = blocks_.for_some(next, kAtOnce, [&](std::uint64_t block, const BlockSlot& slot) {
+        if (slot.state == BlockState::kIndexed) visit(block, slot);
+      });
+    }
+    return all_here();
+  }
   // Dropped ones included.
   std::vector<std::uint64_t> blocks_on_disk() const EXCLUDES(mutex_);
 
   // At load, before any other thread knows it.
   void load(const BlobRecord& record) EXCLUDES(mutex_);
   void load_block(std::uint64_t block, const BlockRecord& record) EXCLUDES(mutex_);
+  void load_use(std::uint64_t block, const UseRecord& record) EXCLUDES(mutex_);
   // For content that is only ever stored after it was found right.
   void load_verified() EXCLUDES(mutex_);
 
@@ -158,9 +198,14 @@ class BlobEntry {
   std::uint64_t total_bytes() const REQUIRES(mutex_) { return trusted_bytes_ + owned_bytes_; }
   void count_in(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
   void count_out(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
+  void use(BlockSlot& slot) REQUIRES(mutex_);
+  void left_written(std::uint64_t block) REQUIRES(mutex_);
+  Found found_on_disk(std::uint64_t block, const BlockSlot& slot) const REQUIRES(mutex_);
+  BlockSlot* same_slot(const Found& found) REQUIRES(mutex_);
   void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);
   void drop_pending(std::map<std::uint64_t, Pending>::iterator at) REQUIRES(mutex_);
   std::vector<std::uint64_t> drop_where(bool owned_only) REQUIRES(mutex_);
+  std::vector<std::uint64_t> drop_slots(bool owned_only) REQUIRES(mutex_);
 
   const BlobKey key_;
   const std::uint64_t number_;
@@ -170,11 +215,13 @@ class BlobEntry {
 
   std::atomic<std::uint64_t> generation_{1};
   std::atomic<bool> on_disk_{false};
+  std::atomic<bool> pinned_{false};  // changed under the lock, for the count's sake
 
   mutable Mutex mutex_;  // Lock rank: leaf.
   BlockTable blocks_ GUARDED_BY(mutex_);
   std::map<std::uint64_t, Pending> pending_ GUARDED_BY(mutex_);
   std::map<std::pair<EndpointId, std::uint64_t>, Pending> foreign_ GUARDED_BY(mutex_);
+  std::vector<std::uint64_t> reading_ GUARDED_BY(mutex_);  // once for each reader
   std::map<EndpointId, std::uint64_t> handles_ GUARDED_BY(mutex_);
   EndpointId owner_ GUARDED_BY(mutex_);
   std::uint64_t trusted_fill_ GUARDED_BY(mutex_) = 0;
@@ -184,6 +231,8 @@ class BlobEntry {
   std::uint64_t written_ GUARDED_BY(mutex_) = 0;  // of these, kWritten
   std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;  // blocks kDropped
   std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the verifier's next block
+  std::uint64_t last_epoch_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t doubts_ GUARDED_BY(mutex_) = 0;
   bool verified_ GUARDED_BY(mutex_) = false;
   bool stamp_unchecked_ GUARDED_BY(mutex_) = false;
   std::optional<FileStamp> stamp_ GUARDED_BY(mutex_);

@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/content_id.h"
 #include "base/result.h"
 
@@ -19,7 +22,7 @@ using Namespace = std::string;
 struct BlobKey {
   Namespace space;
   ContentId content;
-  bool operator==(const BlobKey&) const = default;
+  auto operator<=>(const BlobKey&) const = default;
 };
 
 struct StoreStats {
@@ -30,10 +33,46 @@ struct StoreStats {
   std::uint64_t hits = 0;  // block reads served
   std::uint64_t misses = 0;
   std::uint64_t evicted_blocks = 0;
-  std::uint64_t corrupt_blocks = 0;  // dropped because their checksum was wrong
-  std::uint64_t pending_bytes = 0;   // handed in and not yet on disk
+  std::uint64_t corrupt_blocks = 0;   // dropped because their checksum was wrong
+  std::uint64_t pending_bytes = 0;    // handed in and not yet on disk
   std::uint64_t unstored_blocks = 0;  // handed in and forgotten: no room, or too many at once
   std::string degraded;  // why the cache is not storing ("disk full: ..."); "" when it is
+
+  std::string policy;                // "lru", "fifo" or "ttl"
+  std::uint64_t ttl_seconds = 0;     // of policy "ttl", else 0
+  std::uint64_t pinned_bytes = 0;    // of pinned blobs, part of bytes_used
+  std::uint64_t min_free = 0;        // bytes of the disk the cache leaves free; 0 without a disk
+  std::uint64_t disk_free = 0;       // bytes of the disk that are free now; 0 without a disk
+  std::uint64_t expired_blocks = 0;  // part of evicted_blocks: not used for the ttl
+  std::uint64_t index_writes = 0;    // transactions of the index; reads cause none
+  bool starting = false;     // the index is still being read: most figures are not known yet
+  bool whole_blobs = false;  // the disk cannot punch holes: blobs are evicted as a whole
+};
+
+// One blob that has blocks here.
+struct BlobInfo {
+  BlobKey key;
+  std::uint64_t bytes = 0;  // of its blocks that are here
+  std::uint64_t blocks = 0;
+  bool complete = false;
+  bool verified = false;
+  bool pinned = false;
+  UnixSeconds last_used = 0;  // of the block used last
+};
+
+struct PruneOptions {
+  std::optional<Duration> older_than;     // blocks not used for that long
+  std::optional<std::uint64_t> to_bytes;  // then more, in the order of the policy, down to this
+};
+
+struct VerifyReport {
+  std::uint64_t blobs = 0;  // looked at
+  std::uint64_t blocks = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t bad_blocks = 0;  // unreadable, or their checksum is wrong
+  std::uint64_t bad_blobs = 0;   // complete, and their hash is wrong
+  // What is wrong, one line each for people; the first 1,000.
+  std::vector<std::string> problems;
 };
 
 // One blob of the store, open. Thread-safe; shared by all who have it open.
@@ -90,6 +129,37 @@ class BlobStore {
   // Blocks; never on a FUSE thread.
   virtual Result<void> flush() = 0;
   virtual StoreStats stats() const = 0;
+
+  // The rest is for commands. Each of these calls may wait for the disk and for the store's own
+  // threads: never on a FUSE thread, nor on the Hub's.
+
+  // Every blob that has a block here, in no order, small ones included. No lock is held during
+  // `visit`, which may call the store.
+  virtual void for_each_blob(const std::function<void(const BlobInfo&)>& visit) const = 0;
+
+  // Which blobs are pinned, here already or not: replaces the set before. A pinned blob is not
+  // evicted, expired or pruned, whatever the policy. Not remembered across a restart.
+  virtual void set_pinned(const std::vector<BlobKey>& keys) = 0;
+
+  // Tells blobs whose file the kernel reads by itself, open in passthrough: they are not evicted
+  // and their file is not touched. `check` is called on the store's threads with no lock held and
+  // must not wait. Who opens a file in passthrough counts it first and then asks Blob::verified():
+  // so either he sees that the blob is being evicted, or the store sees him.
+  using InPassthrough = std::function<bool(const BlobKey&)>;
+  virtual void set_passthrough_check(InPassthrough check) = 0;
+
+  // Drops every block of it; bytes freed, 0 for an absent one. kBusy: pinned (whether here or not),
+  // or open in passthrough.
+  virtual Result<std::uint64_t> evict(const BlobKey& key) = 0;
+
+  // Drops blocks that are neither pinned nor open in passthrough; bytes freed. What is in the way
+  // of `to_bytes` is no error: stats() tell how much is left.
+  virtual Result<std::uint64_t> prune(const PruneOptions& options) = 0;
+
+  // Reads every block again, checks its checksum, and the hash of each complete blob. `repair`
+  // drops what is wrong. `progress` is called after each block; false stops it (kCancelled).
+  using VerifyProgress = std::function<bool(std::uint64_t bytes_done, std::uint64_t bytes_total)>;
+  virtual Result<VerifyReport> verify(bool repair, const VerifyProgress& progress) = 0;
 };
 
 }  // namespace hubvfs::cache

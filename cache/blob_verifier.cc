@@ -51,11 +51,24 @@ void BlobVerifier::look(const EntryPtr& entry) {
   changed_.notify_all();
 }
 
+// What changed under a look, for which that look is no verdict.
+void BlobVerifier::look_again(const EntryPtr& entry) {
+  {
+    MutexLock lock(mutex_);
+    ++again_;
+  }
+  look(entry);
+}
+
 void BlobVerifier::drain() {
   assert_may_block("the cache's verifier");
   MutexLock lock(mutex_);
-  const std::uint64_t ticket = asked_;
-  while (done_ < ticket) changed_.wait(mutex_);
+  std::uint64_t again = 0;
+  do {
+    again = again_;
+    const std::uint64_t ticket = asked_;
+    while (done_ < ticket) changed_.wait(mutex_);
+  } while (again_ != again);
 }
 
 void BlobVerifier::run() {
@@ -118,7 +131,7 @@ void BlobVerifier::advance(const EntryPtr& entry) {
     if (!entry->small() && stopping()) return;
     if (!hash_next(entry, progress)) {
       // It lost a block, and may be whole again before anybody waited for that.
-      if (entry->generation() != progress.generation && entry->all_here()) look(entry);
+      if (entry->generation() != progress.generation && entry->all_here()) look_again(entry);
       return;
     }
   }
@@ -134,7 +147,7 @@ void BlobVerifier::judge(const EntryPtr& entry, Progress progress) {
   Result<void> verdict;
   if (found == content.hex()) {
     if (!entry->trust(progress.generation)) {
-      if (entry->all_here()) look(entry);
+      if (entry->all_here()) look_again(entry);
       return;
     }
     committer_.verified(entry);
@@ -142,7 +155,7 @@ void BlobVerifier::judge(const EntryPtr& entry, Progress progress) {
   } else {
     auto dropped = entry->drop_all_if(progress.generation);
     if (!dropped) {
-      if (entry->all_here()) look(entry);
+      if (entry->all_here()) look_again(entry);
       return;
     }
     writer_.drop(entry, std::move(*dropped));

@@ -52,6 +52,7 @@ class BlobVerifier {
   };
 
   void run() EXCLUDES(mutex_);
+  void look_again(const EntryPtr& entry) EXCLUDES(mutex_);
   void advance(const EntryPtr& entry) EXCLUDES(mutex_);
   Progress& progress_of(const EntryPtr& entry);
   bool hash_next(const EntryPtr& entry, Progress& progress);
@@ -73,6 +74,7 @@ class BlobVerifier {
   std::set<const BlobEntry*> queued_ GUARDED_BY(mutex_);
   std::uint64_t asked_ GUARDED_BY(mutex_) = 0;
   std::uint64_t done_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t again_ GUARDED_BY(mutex_) = 0;
   std::shared_ptr<const BlobStore::OnVerdict> on_verdict_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
 };

@@ -11,6 +11,27 @@ namespace hubvfs::cache {
 namespace {
 constexpr int kAttempts = 16;
 constexpr std::size_t kKeptBuffers = 8;
+
+// A block that is being read, until end().
+class OpenRead {
+ public:
+  OpenRead(BlobEntry& entry, const BlobEntry::Found& found) : entry_(entry), found_(found) {}
+  ~OpenRead() {
+    if (!ended_) entry_.finish_read(found_, false);
+  }
+  OpenRead(const OpenRead&) = delete;
+  OpenRead& operator=(const OpenRead&) = delete;
+  bool end(bool right) {
+    ended_ = true;
+    return entry_.finish_read(found_, right);
+  }
+
+ private:
+  BlobEntry& entry_;
+  const BlobEntry::Found& found_;
+  bool ended_ = false;
+};
+
 }  // namespace
 
 Result<void> BlockReader::read(const std::shared_ptr<BlobEntry>& entry, std::uint64_t block,
@@ -23,33 +44,43 @@ Result<void> BlockReader::read(const std::shared_ptr<BlobEntry>& entry, std::uin
       std::memcpy(out.data(), found.bytes->data() + within, out.size());
       return {};
     }
+    OpenRead open_read(*entry, found);
     auto read = read_disk(*entry, block, found, within, out);
-    // A block that went away meanwhile may have been punched under the read: what came is nothing.
-    if (entry->generation() != found.generation) continue;
-    if (read) {
-      if (!found.checked) entry->mark_checked(block, found.generation);
-      return {};
-    }
+    // A block that was dropped meanwhile may have been punched under the read.
+    if (!open_read.end(read.has_value())) continue;
+    if (read) return {};
     if (read.error().code == ErrorCode::kBusy) return {ErrorCode::kIo, read.error().context};
-    drop(entry, block, found, read.error());
+    drop(entry, found, read.error());
     if (read.error().code == ErrorCode::kIo) return read;
     break;
   }
   return {ErrorCode::kNotFound, "block " + std::to_string(block) + " is not in the cache"};
 }
 
-void BlockReader::drop(const std::shared_ptr<BlobEntry>& entry, std::uint64_t block,
-                       const BlobEntry::Found& found, const Error& why) {
+Result<void> BlockReader::examine(BlobEntry& entry, std::uint64_t block, std::span<std::byte> out,
+                                  BlobEntry::Found& found) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    found = entry.peek(block);
+    if (found.where != BlobEntry::Found::kDisk) break;
+    found.checked = false;
+    auto read = read_disk(entry, block, found, 0, out);
+    if (entry.finish_read(found, read.has_value())) return read;
+  }
+  return {ErrorCode::kCancelled, "the block is not on the disk any more"};
+}
+
+void BlockReader::drop(const std::shared_ptr<BlobEntry>& entry, const BlobEntry::Found& found,
+                       const Error& why) {
   std::vector<std::uint64_t> dropped;
   if (why.code == ErrorCode::kNotFound) {  // the whole file is gone
     if (auto all = entry->drop_all_if(found.generation)) dropped = std::move(*all);
     entry->set_on_disk(false);
-  } else if (entry->drop_block(block, found.generation)) {
-    dropped.push_back(block);
+  } else if (entry->drop_block(found)) {
+    dropped.push_back(found.block);
   }
   if (dropped.empty()) return;
   context_.counters.corrupt += dropped.size();
-  context_.log.warning("cache: dropped block " + std::to_string(block) + " of " +
+  context_.log.warning("cache: dropped block " + std::to_string(found.block) + " of " +
                        entry->key().content.to_string() + ": " + why.context);
   on_damage_(entry, std::move(dropped));
 }

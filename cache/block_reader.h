@@ -30,6 +30,12 @@ class BlockReader {
   Result<void> read(const std::shared_ptr<BlobEntry>& entry, std::uint64_t block,
                     std::uint64_t within, std::span<std::byte> out, const EndpointId* viewer);
 
+  // Reads a whole block from the disk and checks it, whether that was done before or not; nothing
+  // is dropped. kCancelled: it is not on the disk (any more). kCorrupt, kIo and others: `found` is
+  // bad.
+  Result<void> examine(BlobEntry& entry, std::uint64_t block, std::span<std::byte> out,
+                       BlobEntry::Found& found);
+
  private:
   Result<void> read_disk(const BlobEntry& entry, std::uint64_t block, const BlobEntry::Found& found,
                          std::uint64_t within, std::span<std::byte> out);
@@ -37,8 +43,8 @@ class BlockReader {
   Result<void> read_checked(const BlobEntry& entry, int fd, std::uint64_t block,
                             const BlobEntry::Found& found, std::uint64_t within,
                             std::span<std::byte> out);
-  void drop(const std::shared_ptr<BlobEntry>& entry, std::uint64_t block,
-            const BlobEntry::Found& found, const Error& why);
+  void drop(const std::shared_ptr<BlobEntry>& entry, const BlobEntry::Found& found,
+            const Error& why);
   std::unique_ptr<Bytes> take_buffer() EXCLUDES(mutex_);
   void give_buffer(std::unique_ptr<Bytes> buffer) EXCLUDES(mutex_);
 

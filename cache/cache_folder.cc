@@ -12,6 +12,8 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -23,6 +25,8 @@ namespace hubvfs::cache {
 namespace {
 
 constexpr int kFormat = 1;
+constexpr int kAttempts = 500;
+constexpr useconds_t kPauseUs = 10'000;
 constexpr const char* kCacheDirTag =
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This folder is a cache of hubvfs: backups may leave it out.\n"
@@ -70,13 +74,27 @@ Result<void> check_is_ours_or_empty(const Directory& root, const std::string& pa
                                        escape_for_log(foreign) + "); name an empty one"};
 }
 
+bool is_dead(const std::string& pid) {
+  const auto number = parse_decimal(pid);
+  if (!number || *number == 0 || *number > INT32_MAX) return false;
+  return ::kill(static_cast<pid_t>(*number), 0) != 0 && errno == ESRCH;
+}
+
 Result<UniqueFd> take_lock(const Directory& root, const std::string& path) {
   auto lock = root.open_file("owner.lock", O_RDWR | O_CREAT);
+  if (!lock && lock.error().code == ErrorCode::kReadOnly) {
+    lock = root.open_file("owner.lock", O_RDONLY);  // what is cached can be served all the same
+  }
   if (!lock) return lock.error().within("cache folder " + path);
-  if (::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
+  for (int attempt = 0; ::flock(lock->get(), LOCK_EX | LOCK_NB) != 0; ++attempt) {
     if (errno != EWOULDBLOCK) return system_error(errno, "locking the cache folder " + path);
-    const std::string pid(
-        trim(root.read_small_file("owner.lock").value_or(std::string("unknown"))));
+    std::string pid(trim(root.read_small_file("owner.lock").value_or("")));
+    // The child that probes the index shares the lock, and outlives a killed parent for a moment.
+    if (is_dead(pid) && attempt < kAttempts) {
+      ::usleep(kPauseUs);
+      continue;
+    }
+    if (pid.empty()) pid = "unknown";  // a full disk had no room for it
     return {ErrorCode::kBusy, "cache folder " + path + " is in use by pid " + escape_for_log(pid) +
                                   "; name another with -o cache.path=DIR"};
   }
@@ -182,8 +200,7 @@ Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& given_
   if (!lock) return lock.error();
   auto size = read_or_make_version(*folder, path, block_size);
   if (!size) return size.error();
-  return std::unique_ptr<CacheFolder>(
-      new CacheFolder(std::move(*folder), std::move(*lock), *size));
+  return std::unique_ptr<CacheFolder>(new CacheFolder(std::move(*folder), std::move(*lock), *size));
 }
 
 unsigned cache_format() { return static_cast<unsigned>(kFormat); }

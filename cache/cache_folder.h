@@ -16,8 +16,8 @@ namespace hubvfs::cache {
 // trusted), by the magic number of statfs; null for any other.
 const char* remote_filesystem(unsigned long magic);
 
-// The folder itself, made (0700) where its parent is there: ours, writable by nobody else, on a local
-// filesystem, empty or a cache. Locks nothing. Errors as DiskCache::open, but for kBusy.
+// The folder itself, made (0700) where its parent is there: ours, writable by nobody else, on a
+// local filesystem, empty or a cache. Locks nothing. Errors as DiskCache::open, but for kBusy.
 Result<Directory> open_cache_folder(const std::string& path);
 
 // The cache folder: owned, private, on a local filesystem, of a format we know, and ours alone

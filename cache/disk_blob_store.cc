@@ -12,6 +12,7 @@
 #include "cache/index_records.h"
 #include "cache/names.h"
 #include "cache/store_loader.h"
+#include "cache/store_verify.h"
 
 namespace hubvfs::cache {
 namespace {
@@ -53,11 +54,11 @@ class DiskBlobStore::Handle final : public Blob {
   const EndpointId endpoint_;
 };
 
-DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, MetaIndex& index,
+DiskBlobStore::DiskBlobStore(const Directory& blobs, SmallBlobs& small, MetaIndex& index,
                              const DiskBlobStoreOptions& options, Logger& log, const Clock& clock)
     : options_(options),
       index_(index),
-      context_(blobs, meta, options.block_size, log, clock),
+      context_(blobs, small, options.block_size, options.eviction, log, clock),
       reader_(context_,
               [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
                 writer_.drop(entry, std::move(blocks));
@@ -67,13 +68,17 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, const Directory& meta, Meta
                    writer_.drop(entry, std::move(blocks));
                  }),
       writer_(context_, committer_),
-      verifier_(context_, reader_, writer_, committer_) {}
+      verifier_(context_, reader_, writer_, committer_),
+      housekeeper_(clock, {[this] { writer_.keep_house(); }, [this] { committer_.write_uses(); }}) {
+  context_.disk.on_failure([this] { committer_.disk_failed(); });
+  context_.index.on_failure([this] { committer_.disk_failed(); });
+}
 
 Result<std::unique_ptr<DiskBlobStore>> DiskBlobStore::open(const Directory& blobs,
-                                                           const Directory& meta, MetaIndex& index,
+                                                           SmallBlobs& small, MetaIndex& index,
                                                            const DiskBlobStoreOptions& options,
                                                            Logger& log, const Clock& clock) {
-  std::unique_ptr<DiskBlobStore> store(new DiskBlobStore(blobs, meta, index, options, log, clock));
+  std::unique_ptr<DiskBlobStore> store(new DiskBlobStore(blobs, small, index, options, log, clock));
   if (auto loaded = store->load(); !loaded) return loaded.error();
   return store;
 }
@@ -85,13 +90,14 @@ Result<void> DiskBlobStore::load() {
   if (state_text->has_value()) state = decode_state_record(**state_text);
   const std::string boot = boot_id();
   const bool clean = state && state->clean;
+  context_.whole_blobs = !options_.punch_holes || !can_punch_holes(context_.blobs);
+  load_small(context_);
   if (state) {
     const bool power_kept = clean || (!boot.empty() && state->boot_id == boot);
     if (auto loaded = load_index(index_, context_, power_kept); !loaded) return loaded;
   } else if (auto rebuilt = rebuild_index(index_, context_); !rebuilt) {
     return rebuilt;
   }
-  if (auto small = load_small(context_); !small) return small;
   auto space = context_.blobs.space();
   if (!space) return space.error();
   context_.quota.set_limit(options_.size_limit, space->available);
@@ -109,15 +115,20 @@ Result<void> DiskBlobStore::load() {
 void DiskBlobStore::start(bool sweep) {
   started_ = true;
   committer_.start();
-  writer_.start(sweep ? std::make_unique<OrphanSweep>(context_) : nullptr);
+  context_.swept = !sweep;
+  const auto take_off = [this](const EntryPtr& entry) { writer_.drop(entry, {}); };
+  writer_.start(sweep ? std::make_unique<OrphanSweep>(context_, committer_, take_off) : nullptr);
   verifier_.start();
+  housekeeper_.start();
+  if (sweep) return;  // which finds them, too
   for (const EntryPtr& entry : context_.table.snapshot()) {
-    if (entry->idle()) writer_.drop(entry, {});
+    if (entry->idle()) take_off(entry);
   }
 }
 
 DiskBlobStore::~DiskBlobStore() {
   if (handles_ != 0) bug("the cache is closed before the blobs that are open in it");
+  housekeeper_.stop();
   verifier_.stop();
   writer_.stop();
   committer_.stop();
@@ -125,8 +136,10 @@ DiskBlobStore::~DiskBlobStore() {
   if (auto compacted = context_.small.compact(); !compacted) {
     context_.log.warning("cache: compaction: " + compacted.error().context);
   }
+  // After a failure there may be files that nobody knows: the next start looks for them.
+  const bool is_clean = context_.index.reason().empty() && !context_.disk.ever_failed();
   const std::vector<IndexChange> clean = {
-      {state_index_key(), encode(StateRecord{boot_id(), context_.index.reason().empty()})}};
+      {state_index_key(), encode(StateRecord{boot_id(), is_clean})}};
   if (auto noted = index_.apply(clean); !noted) {
     context_.log.warning("cache: " + noted.error().context);
   }
@@ -141,6 +154,10 @@ Result<std::shared_ptr<Blob>> DiskBlobStore::open(const BlobKey& key, const std:
   if (endpoint.empty()) return {ErrorCode::kInvalidArgument, "a blob without an endpoint"};
   const EndpointId id = EndpointId::of(endpoint);
   EntryPtr entry = context_.table.open(key, id);
+  // The sweep has yet to come by.
+  if (!context_.swept && !entry->all_here()) {
+    take_in_sidecar(context_, committer_, entry);
+  }
   check_stamp(entry);
   if (entry->all_here() && !entry->verified()) verifier_.look(entry);
   ++handles_;
@@ -232,7 +249,66 @@ StoreStats DiskBlobStore::stats() const {
   stats.unstored_blocks = counters.unstored;
   stats.degraded = context_.disk.reason();
   if (stats.degraded.empty()) stats.degraded = context_.index.reason();
+  stats.policy = to_string(context_.eviction.policy);
+  if (context_.eviction.policy == EvictionPolicy::kTtl) {
+    stats.ttl_seconds = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(context_.eviction.ttl).count());
+  }
+  stats.whole_blobs = context_.whole_blobs;
+  stats.pinned_bytes = counters.pinned_bytes;
+  stats.expired_blocks = counters.expired;
+  stats.index_writes = counters.index_writes;
+  if (const auto space = context_.blobs.space()) {
+    stats.disk_free = space->available;
+    stats.min_free = context_.quota.min_free(*space);
+  }
   return stats;
+}
+
+void DiskBlobStore::for_each_blob(const std::function<void(const BlobInfo&)>& visit) const {
+  assert_may_block("the list of cached blobs");
+  for (const EntryPtr& entry : context_.table.snapshot()) {
+    const BlobInfo info = entry->info();
+    if (info.blocks > 0) visit(info);
+  }
+}
+
+void DiskBlobStore::set_pinned(const std::vector<BlobKey>& keys) {
+  context_.table.set_pinned({keys.begin(), keys.end()});
+}
+
+void DiskBlobStore::set_passthrough_check(InPassthrough check) {
+  context_.in_passthrough.set(std::move(check));
+}
+
+Result<std::uint64_t> DiskBlobStore::evict(const BlobKey& key) {
+  assert_may_block("evicting a blob");
+  if (context_.table.is_pinned(key)) {
+    return {ErrorCode::kBusy, key.content.to_string() + " is pinned; unpin it first"};
+  }
+  if (context_.in_passthrough(key)) {
+    return {ErrorCode::kBusy, key.content.to_string() + " is open; close it first"};
+  }
+  const EntryPtr entry = context_.table.find(key);
+  return entry == nullptr ? 0 : writer_.evict(entry);
+}
+
+Result<std::uint64_t> DiskBlobStore::prune(const PruneOptions& options) {
+  assert_may_block("pruning the cache");
+  return writer_.prune(options);
+}
+
+Result<VerifyReport> DiskBlobStore::verify(bool repair, const VerifyProgress& progress) {
+  assert_may_block("verifying the cache");
+  BlockReader::OnDamage on_lost;
+  if (repair) {
+    on_lost = [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
+      writer_.drop(entry, std::move(blocks));
+    };
+  }
+  auto report = verify_store(context_, reader_, on_lost, progress);
+  if (repair) writer_.drain();
+  return report;
 }
 
 }  // namespace hubvfs::cache

@@ -12,6 +12,8 @@
 #include "cache/block_reader.h"
 #include "cache/block_writer.h"
 #include "cache/directory.h"
+#include "cache/eviction_policy.h"
+#include "cache/housekeeper.h"
 #include "cache/index_committer.h"
 #include "cache/meta_index.h"
 #include "cache/store_context.h"
@@ -22,19 +24,21 @@ struct DiskBlobStoreOptions {
   std::uint64_t block_size = 1u << 20;
   std::uint64_t size_limit = 0;              // as DiskCacheOptions
   std::uint64_t pending_limit = 128u << 20;  // bytes in memory on their way to the disk
+  EvictionSettings eviction = {};
+  bool punch_holes = true;  // where the disk can
 };
 
 // Blocks in sparse files: blobs/<namespace>/<2 hex>/<name>, each with a ".map" beside it.
 //
 // What is known of the blocks is in memory (BlobEntry), so that a read asks no index. put() leaves
 // the block in memory for three threads of the store: the writer writes, the verifier hashes, the
-// committer makes durable. Beyond `pending_limit` blocks are not kept. Its blobs must be released
-// before it. Thread-safe.
+// committer makes durable. A fourth looks after what nobody uses. Beyond `pending_limit` blocks are
+// not kept. Its blobs must be released before it. Thread-safe.
 class DiskBlobStore final : public BlobStore {
  public:
-  // The directories and the index must outlive it. kCorrupt: the index is damaged; try an empty
-  // one.
-  static Result<std::unique_ptr<DiskBlobStore>> open(const Directory& blobs, const Directory& meta,
+  // The directory, the small blobs (loaded) and the index must outlive it. kCorrupt: the index is
+  // damaged; try an empty one.
+  static Result<std::unique_ptr<DiskBlobStore>> open(const Directory& blobs, SmallBlobs& small,
                                                      MetaIndex& index,
                                                      const DiskBlobStoreOptions& options,
                                                      Logger& log, const Clock& clock);
@@ -47,12 +51,18 @@ class DiskBlobStore final : public BlobStore {
   // Verdicts on everything handed in so far have been given, too.
   Result<void> flush() override;
   StoreStats stats() const override;
+  void for_each_blob(const std::function<void(const BlobInfo&)>& visit) const override;
+  void set_pinned(const std::vector<BlobKey>& keys) override;
+  void set_passthrough_check(InPassthrough check) override;
+  Result<std::uint64_t> evict(const BlobKey& key) override;
+  Result<std::uint64_t> prune(const PruneOptions& options) override;
+  Result<VerifyReport> verify(bool repair, const VerifyProgress& progress) override;
 
  private:
   class Handle;
   using EntryPtr = std::shared_ptr<BlobEntry>;
 
-  DiskBlobStore(const Directory& blobs, const Directory& meta, MetaIndex& index,
+  DiskBlobStore(const Directory& blobs, SmallBlobs& small, MetaIndex& index,
                 const DiskBlobStoreOptions& options, Logger& log, const Clock& clock);
   Result<void> load();
   void start(bool sweep);
@@ -73,6 +83,7 @@ class DiskBlobStore final : public BlobStore {
   IndexCommitter committer_;
   BlockWriter writer_;
   BlobVerifier verifier_;
+  Housekeeper housekeeper_;
 };
 
 }  // namespace hubvfs::cache

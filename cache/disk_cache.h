@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "cache/blob_store.h"
+#include "cache/eviction_policy.h"
 #include "cache/meta_store.h"
 
 namespace hubvfs::cache {
@@ -19,6 +21,11 @@ struct DiskCacheOptions {
   std::uint64_t block_size = 1u << 20;  // only for a new cache; an old one keeps its own
   std::uint64_t pending_limit =
       128u << 20;  // bytes on their way to the disk; beyond it blocks are not kept
+  EvictionSettings eviction = {};
+  bool punch_holes = true;  // where the disk can; else whole blobs are evicted
+  // How long open() waits for the index, which may be large; none: until it is read. After that
+  // blobs are read by their sidecars until it is.
+  std::optional<Duration> start_patience = std::nullopt;
 };
 
 // The cache folder of this host: owner.lock, VERSION, index/, blobs/, meta/ (design, section 4).

@@ -14,9 +14,9 @@ constexpr const char* kLogName = "records.log";
 constexpr std::chrono::seconds kSyncAfter{1};
 constexpr std::chrono::seconds kRetryAfter{2};
 
-bool is_disk_failure(const Error& error) {
+bool is_disk_failure(const Error& error) {  // kNotFound: the folder was removed under us
   return error.code == ErrorCode::kNoSpace || error.code == ErrorCode::kIo ||
-         error.code == ErrorCode::kReadOnly;
+         error.code == ErrorCode::kReadOnly || error.code == ErrorCode::kNotFound;
 }
 
 }  // namespace
@@ -83,7 +83,38 @@ Result<DiskMetaStore::Space*> DiskMetaStore::space_for_writing(const Namespace& 
   auto made = open_space(name);
   if (!made) return made.error();
   MutexLock lock(mutex_);
+  if (auto waiting = without_log_.extract(name)) (*made)->unwritten = std::move(waiting.mapped());
   return spaces_.emplace(name, std::move(*made)).first->second.get();
+}
+
+// Returns the error that made it necessary.
+Result<void> DiskMetaStore::keep_without_log(const Namespace& name, std::string_view key,
+                                             Value value, const Error& why) {
+  if (!is_disk_failure(why)) return why;
+  {
+    MutexLock lock(mutex_);
+    const auto made = spaces_.find(name);  // by somebody else, just now
+    auto& kept = made != spaces_.end() ? made->second->unwritten : without_log_[name];
+    kept.insert_or_assign(std::string(key), std::move(value));
+  }
+  note_dirty();
+  return why;
+}
+
+const DiskMetaStore::Unwritten* DiskMetaStore::unwritten_of(const Namespace& name) const {
+  const auto made = spaces_.find(name);
+  if (made != spaces_.end()) return &made->second->unwritten;
+  const auto waiting = without_log_.find(name);
+  return waiting != without_log_.end() ? &waiting->second : nullptr;
+}
+
+void DiskMetaStore::make_missing_logs() {
+  std::vector<Namespace> names;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, values] : without_log_) names.push_back(name);
+  }
+  for (const Namespace& name : names) (void)space_for_writing(name).has_value();
 }
 
 void DiskMetaStore::note_dirty() {
@@ -98,9 +129,9 @@ Result<void> DiskMetaStore::put(const Namespace& space, std::string_view key, By
   if (value.size() > RecordLog::kMaxValue) {
     return {ErrorCode::kInvalidArgument, "a metadata value of " + std::to_string(value.size())};
   }
-  auto found = space_for_writing(space);
-  if (!found) return found.error();
   const auto copy_of = [&] { return std::make_shared<const Bytes>(value.begin(), value.end()); };
+  auto found = space_for_writing(space);
+  if (!found) return keep_without_log(space, key, copy_of(), found.error());
   RecordLog::Ticket ticket;
   Value copy;
   {
@@ -129,7 +160,7 @@ Result<void> DiskMetaStore::put(const Namespace& space, std::string_view key, By
 Result<void> DiskMetaStore::erase(const Namespace& space, std::string_view key) {
   if (auto named = check_meta_key(space, key); !named) return named;
   auto found = space_for_writing(space);
-  if (!found) return found.error();
+  if (!found) return keep_without_log(space, key, nullptr, found.error());
   RecordLog::Ticket ticket;
   {
     MutexLock lock(mutex_);
@@ -161,13 +192,14 @@ Result<std::optional<Bytes>> DiskMetaStore::get(const Namespace& space,
   const RecordLog* log = nullptr;
   {
     MutexLock lock(mutex_);
-    const auto at = spaces_.find(space);
-    if (at == spaces_.end()) return std::optional<Bytes>();
-    const auto newer = at->second->unwritten.find(key);
-    if (newer != at->second->unwritten.end()) {
+    const Unwritten* unwritten = unwritten_of(space);
+    if (unwritten == nullptr) return std::optional<Bytes>();
+    if (const auto newer = unwritten->find(key); newer != unwritten->end()) {
       if (newer->second == nullptr) return std::optional<Bytes>();
       return std::optional<Bytes>(*newer->second);
     }
+    const auto at = spaces_.find(space);
+    if (at == spaces_.end()) return std::optional<Bytes>();
     log = at->second->log.get();
   }
   return log->get(key);
@@ -177,18 +209,20 @@ Result<void> DiskMetaStore::for_each(
     const Namespace& space, std::string_view prefix,
     const std::function<void(std::string_view key, ByteView value)>& visit) const {
   const RecordLog* log = nullptr;
-  std::map<std::string, Value, std::less<>> merged;  // null: read it from the log
-  std::map<std::string, Value, std::less<>> newer;
+  Unwritten merged;  // null: read it from the log
+  Unwritten newer;
   {
     MutexLock lock(mutex_);
-    const auto at = spaces_.find(space);
-    if (at == spaces_.end()) return {};
-    log = at->second->log.get();
-    newer = at->second->unwritten;
+    const Unwritten* unwritten = unwritten_of(space);
+    if (unwritten == nullptr) return {};
+    newer = *unwritten;
+    if (const auto at = spaces_.find(space); at != spaces_.end()) log = at->second->log.get();
   }
-  log->for_each_key(prefix, [&](std::string_view key, std::uint64_t) {
-    merged.emplace(std::string(key), nullptr);
-  });
+  if (log != nullptr) {
+    log->for_each_key(prefix, [&](std::string_view key, std::uint64_t) {
+      merged.emplace(std::string(key), nullptr);
+    });
+  }
   for (const auto& [key, value] : newer) {
     if (!key.starts_with(prefix)) continue;
     if (value == nullptr) {
@@ -242,6 +276,7 @@ Result<void> DiskMetaStore::write_refused(Space& space) {
 
 Result<void> DiskMetaStore::sync_logs() {
   Result<void> done;
+  make_missing_logs();
   for (Space* space : spaces()) {
     if (auto written = write_refused(*space); !written) done = written;
     if (auto synced = space->log->sync(); !synced) done = synced;

@@ -42,19 +42,24 @@ class DiskMetaStore final : public MetaStore {
 
  private:
   using Value = std::shared_ptr<const Bytes>;
+  // Newest values that the disk refused; a null one was erased.
+  using Unwritten = std::map<std::string, Value, std::less<>>;
   struct Space {
     std::unique_ptr<Directory> directory;
     std::unique_ptr<RecordLog> log;
-    // Newest values that the disk refused; a null one was erased.
-    std::map<std::string, Value, std::less<>> unwritten;
+    Unwritten unwritten;
   };
 
   DiskMetaStore(const Directory& meta, Logger& log) : meta_(meta), log_(log) {}
   Result<std::unique_ptr<Space>> open_space(const Namespace& name) const;
   Result<Space*> space_for_writing(const Namespace& name) EXCLUDES(mutex_, creation_mutex_);
+  Result<void> keep_without_log(const Namespace& name, std::string_view key, Value value,
+                                const Error& why) EXCLUDES(mutex_);
+  void make_missing_logs() EXCLUDES(mutex_, creation_mutex_);
+  const Unwritten* unwritten_of(const Namespace& name) const REQUIRES(mutex_);
   void note_dirty() EXCLUDES(mutex_);
   std::vector<Space*> spaces() const EXCLUDES(mutex_);
-  Result<void> sync_logs() EXCLUDES(mutex_);
+  Result<void> sync_logs() EXCLUDES(mutex_, creation_mutex_);
   Result<void> write_refused(Space& space) EXCLUDES(mutex_);
   void run() EXCLUDES(mutex_);
 
@@ -70,6 +75,8 @@ class DiskMetaStore final : public MetaStore {
   mutable Mutex mutex_;
   CondVar changed_;
   std::map<Namespace, std::unique_ptr<Space>> spaces_ GUARDED_BY(mutex_);
+  // Of namespaces that the disk let no log be made for yet.
+  std::map<Namespace, Unwritten> without_log_ GUARDED_BY(mutex_);
   bool dirty_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
 };

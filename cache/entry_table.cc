@@ -8,11 +8,26 @@ namespace hubvfs::cache {
 std::shared_ptr<BlobEntry> EntryTable::open(const BlobKey& key, const EndpointId& endpoint) {
   MutexLock lock(mutex_);
   auto& entry = entries_[key];
-  if (entry == nullptr) {
-    entry = std::make_shared<BlobEntry>(key, next_number_++, block_size_, counters_);
-  }
+  if (entry == nullptr) entry = make(key, next_number_++);
   entry->add_handle(endpoint);
   return entry;
+}
+
+std::shared_ptr<BlobEntry> EntryTable::make(const BlobKey& key, std::uint64_t number) {
+  auto entry = std::make_shared<BlobEntry>(key, number, block_size_, counters_);
+  if (pinned_.contains(key)) entry->set_pinned(true);
+  return entry;
+}
+
+void EntryTable::set_pinned(std::set<BlobKey> keys) {
+  MutexLock lock(mutex_);
+  pinned_ = std::move(keys);
+  for (const auto& [key, entry] : entries_) entry->set_pinned(pinned_.contains(key));
+}
+
+bool EntryTable::is_pinned(const BlobKey& key) const {
+  MutexLock lock(mutex_);
+  return pinned_.contains(key);
 }
 
 std::shared_ptr<BlobEntry> EntryTable::find(const BlobKey& key) const {
@@ -43,7 +58,7 @@ std::shared_ptr<BlobEntry> EntryTable::add(const BlobKey& key,
   const std::uint64_t used = number.value_or(next_number_);
   next_number_ = std::max(next_number_, used + 1);
   auto& entry = entries_[key];
-  if (entry == nullptr) entry = std::make_shared<BlobEntry>(key, used, block_size_, counters_);
+  if (entry == nullptr) entry = make(key, used);
   return entry;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -23,6 +24,9 @@ class EntryTable {
   // Takes an idle entry out; false: it is in use again. Its number never comes back.
   bool retire(const BlobEntry& entry) EXCLUDES(mutex_);
   std::vector<std::shared_ptr<BlobEntry>> snapshot() const EXCLUDES(mutex_);
+  // The pinned ones, now and when they come; all others are not.
+  void set_pinned(std::set<BlobKey> keys) EXCLUDES(mutex_);
+  bool is_pinned(const BlobKey& key) const EXCLUDES(mutex_);
 
   // At load. `number` none: the next one.
   std::shared_ptr<BlobEntry> add(const BlobKey& key, std::optional<std::uint64_t> number)
@@ -36,8 +40,11 @@ class EntryTable {
   };
   const std::uint64_t block_size_;
   StoreCounters& counters_;
+  std::shared_ptr<BlobEntry> make(const BlobKey& key, std::uint64_t number) REQUIRES(mutex_);
+
   mutable Mutex mutex_;  // Lock rank: before BlobEntry's.
   std::unordered_map<BlobKey, std::shared_ptr<BlobEntry>, Hash> entries_ GUARDED_BY(mutex_);
+  std::set<BlobKey> pinned_ GUARDED_BY(mutex_);
   std::uint64_t next_number_ GUARDED_BY(mutex_) = 1;
 };
 

@@ -22,37 +22,62 @@ FileCache::FileCache(const Directory& blobs, std::size_t limit)
     : blobs_(blobs), limit_(limit != 0 ? limit : default_limit()) {}
 
 Result<FileCache::File> FileCache::open(std::uint64_t number, const std::string& name) {
-  return open(number, name, O_RDWR);
+  if (File known = find(number, false)) return known;
+  auto file = open_to_write(number, name, O_RDWR);
+  if (file || file.error().code != ErrorCode::kReadOnly) return file;
+  auto fd = open_file(name, O_RDONLY);
+  if (!fd) return fd.error();
+  return keep({number, std::make_shared<const UniqueFd>(std::move(*fd)), false});
+}
+
+Result<FileCache::File> FileCache::open_to_write(std::uint64_t number, const std::string& name) {
+  return open_to_write(number, name, O_RDWR);
 }
 
 Result<FileCache::File> FileCache::create(std::uint64_t number, const std::string& name) {
-  return open(number, name, O_RDWR | O_CREAT);
+  return open_to_write(number, name, O_RDWR | O_CREAT);
 }
 
-Result<FileCache::File> FileCache::open(std::uint64_t number, const std::string& name, int flags) {
-  {
-    MutexLock lock(mutex_);
-    if (const auto at = files_.find(number); at != files_.end()) {
-      order_.splice(order_.begin(), order_, at->second);
-      return at->second->second;
-    }
-  }
+Result<FileCache::File> FileCache::open_to_write(std::uint64_t number, const std::string& name,
+                                                 int flags) {
+  if (File known = find(number, true)) return known;
+  auto fd = open_file(name, flags);
+  if (!fd) return fd.error();
+  return keep({number, std::make_shared<const UniqueFd>(std::move(*fd)), true});
+}
+
+FileCache::File FileCache::find(std::uint64_t number, bool to_write) {
+  MutexLock lock(mutex_);
+  const auto at = files_.find(number);
+  if (at == files_.end() || (to_write && !at->second->writable)) return nullptr;
+  order_.splice(order_.begin(), order_, at->second);
+  return at->second->file;
+}
+
+Result<UniqueFd> FileCache::open_file(const std::string& name, int flags) {
   auto fd = blobs_.open_file(name, flags);
-  if (!fd && fd.error().code == ErrorCode::kReadOnly) fd = blobs_.open_file(name, O_RDONLY);
   if (!fd && fd.error().code == ErrorCode::kIo) {  // perhaps too many are open
     close_half();
     fd = blobs_.open_file(name, flags);
   }
-  if (!fd) return fd.error();
-  File file = std::make_shared<const UniqueFd>(std::move(*fd));
+  return fd;
+}
+
+FileCache::File FileCache::keep(Entry entry) {
   File closed;  // outlives the lock: closing is the disk's affair
   MutexLock lock(mutex_);
-  if (const auto at = files_.find(number); at != files_.end()) return at->second->second;
-  order_.emplace_front(number, file);
-  files_.emplace(number, order_.begin());
+  if (const auto at = files_.find(entry.number); at != files_.end()) {
+    if (at->second->writable || !entry.writable) return at->second->file;
+    closed = std::exchange(at->second->file, entry.file);
+    at->second->writable = true;
+    return entry.file;
+  }
+  File file = entry.file;
+  order_.push_front(std::move(entry));
+  files_.emplace(order_.front().number, order_.begin());
   if (order_.size() > limit_) {
-    closed = std::move(order_.back().second);
-    files_.erase(order_.back().first);
+    closed = std::move(order_.back().file);
+    files_.erase(order_.back().number);
     order_.pop_back();
   }
   return file;
@@ -62,8 +87,8 @@ void FileCache::close_half() {
   std::vector<File> closed;
   MutexLock lock(mutex_);
   for (std::size_t keep = order_.size() / 2; order_.size() > keep;) {
-    closed.push_back(std::move(order_.back().second));
-    files_.erase(order_.back().first);
+    closed.push_back(std::move(order_.back().file));
+    files_.erase(order_.back().number);
     order_.pop_back();
   }
 }
@@ -73,7 +98,7 @@ void FileCache::forget(std::uint64_t number) {
   MutexLock lock(mutex_);
   const auto at = files_.find(number);
   if (at == files_.end()) return;
-  closed = std::move(at->second->second);
+  closed = std::move(at->second->file);
   order_.erase(at->second);
   files_.erase(at);
 }

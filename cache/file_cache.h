@@ -25,17 +25,29 @@ class FileCache {
   // `blobs` must outlive it. `limit` 0: a quarter of the process's descriptors, 1024 at most.
   explicit FileCache(const Directory& blobs, std::size_t limit = 0);
 
-  // The data file `name` of blob `number`. kNotFound: there is none.
+  // The data file `name` of blob `number`, to be read: where the disk is read-only too. kNotFound:
+  // there is none.
   Result<File> open(std::uint64_t number, const std::string& name) EXCLUDES(mutex_);
+  // The same, to be written. kReadOnly, as well.
+  Result<File> open_to_write(std::uint64_t number, const std::string& name) EXCLUDES(mutex_);
   // The same, made when absent.
   Result<File> create(std::uint64_t number, const std::string& name) EXCLUDES(mutex_);
   // Before the file is unlinked: the next open() must not find the old one.
   void forget(std::uint64_t number) EXCLUDES(mutex_);
 
  private:
-  using Order = std::list<std::pair<std::uint64_t, File>>;
+  struct Entry {
+    std::uint64_t number = 0;
+    File file;
+    bool writable = false;
+  };
+  using Order = std::list<Entry>;
 
-  Result<File> open(std::uint64_t number, const std::string& name, int flags) EXCLUDES(mutex_);
+  File find(std::uint64_t number, bool to_write) EXCLUDES(mutex_);
+  Result<File> open_to_write(std::uint64_t number, const std::string& name, int flags)
+      EXCLUDES(mutex_);
+  Result<UniqueFd> open_file(const std::string& name, int flags) EXCLUDES(mutex_);
+  File keep(Entry entry) EXCLUDES(mutex_);
   void close_half() EXCLUDES(mutex_);
 
   const Directory& blobs_;

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/blocking.h"
+#include "cache/disk_probe.h"
 #include "cache/file_stamp.h"
 #include "cache/index_records.h"
 #include "cache/sidecar.h"
@@ -20,8 +21,8 @@ namespace {
 constexpr std::chrono::seconds kBatchAge{1};
 constexpr std::uint64_t kBatchBytes = 64u << 20;
 constexpr std::size_t kMaxOperations = 4096;  // LMDB spills pages in larger transactions
-constexpr std::chrono::minutes kTouchEvery{10};
 constexpr std::size_t kManyFiles = 8;
+constexpr std::chrono::seconds kLookEvery{1};
 
 }  // namespace
 
@@ -31,7 +32,6 @@ IndexCommitter::IndexCommitter(StoreContext& context, MetaIndex& index, OnLost o
 IndexCommitter::~IndexCommitter() { stop(); }
 
 void IndexCommitter::start() {
-  touched_at_ = std::chrono::steady_clock::now();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -82,6 +82,12 @@ Result<void> IndexCommitter::erase_now(const Drops& drops) {
   return erase.result;
 }
 
+void IndexCommitter::write_uses() {
+  MutexLock lock(mutex_);
+  uses_asked_ = true;
+  changed_.notify_all();
+}
+
 Result<void> IndexCommitter::flush() {
   assert_may_block("the cache's flush");
   MutexLock lock(mutex_);
@@ -89,6 +95,17 @@ Result<void> IndexCommitter::flush() {
   changed_.notify_all();
   while (flush_done_ < ticket) changed_.wait(mutex_);
   return flush_result_;
+}
+
+void IndexCommitter::disk_failed() {
+  MutexLock lock(mutex_);
+  if (std::exchange(failing_, true)) return;
+  looked_at_ = std::chrono::steady_clock::now();
+  changed_.notify_all();
+}
+
+bool IndexCommitter::look_due() const {
+  return failing_ && std::chrono::steady_clock::now() >= looked_at_ + kLookEvery;
 }
 
 bool IndexCommitter::batch_due() const {
@@ -99,18 +116,23 @@ bool IndexCommitter::batch_due() const {
 }
 
 void IndexCommitter::wait_a_while() {
-  if (batch_.empty()) {
+  if (batch_.empty() && !failing_) {
     changed_.wait(mutex_);
     return;
   }
-  const auto left = batch_since_ + kBatchAge - std::chrono::steady_clock::now();
+  auto until = std::chrono::steady_clock::time_point::max();
+  if (!batch_.empty()) until = batch_since_ + kBatchAge;
+  if (failing_) until = std::min(until, looked_at_ + kLookEvery);
+  const auto left = until - std::chrono::steady_clock::now();
   if (left.count() > 0) changed_.wait_for(mutex_, left);
 }
 
 void IndexCommitter::run() {
   MutexLock lock(mutex_);
   while (true) {
-    while (erases_.empty() && !batch_due()) wait_a_while();
+    while (erases_.empty() && !batch_due() && !look_due() && !uses_asked_ && uses_left_.empty()) {
+      wait_a_while();
+    }
     if (!erases_.empty()) {
       const std::vector<Erase*> erases = std::exchange(erases_, {});
       mutex_.unlock();
@@ -123,10 +145,19 @@ void IndexCommitter::run() {
       changed_.notify_all();
       continue;
     }
+    if (!batch_due() && !look_due()) {
+      const bool asked = std::exchange(uses_asked_, false);
+      mutex_.unlock();
+      if (asked && uses_left_.empty()) uses_left_ = context_.table.snapshot();
+      if (auto done = commit_some_uses(); !done) context_.index.failed(done.error());
+      mutex_.lock();
+      continue;
+    }
     Batch batch = std::exchange(batch_, {});
     const std::uint64_t ticket = flush_asked_;
     const bool last = stopping_;
     mutex_.unlock();
+    look_after_disk();
     auto done = commit(std::move(batch), last);
     mutex_.lock();
     flush_done_ = ticket;
@@ -134,6 +165,42 @@ void IndexCommitter::run() {
     changed_.notify_all();
     if (last && erases_.empty() && (batch_.empty() || !done)) return;
   }
+}
+
+void IndexCommitter::look_after_disk() {
+  {
+    MutexLock lock(mutex_);
+    if (!failing_) return;
+    failing_ = false;  // what fails from here on is a new failure
+  }
+  if (!context_.disk.reason().empty() && context_.disk.may_try()) {
+    if (probe_disk(context_.blobs, context_.quota, context_.block_size)) {
+      context_.disk.works();
+    } else {
+      context_.disk.failed_again();
+    }
+  }
+  if (context_.disk.reason().empty()) write_missing_sidecars();
+  const bool well = context_.disk.reason().empty() && context_.index.reason().empty();
+  if (!well || !without_sidecar_.empty()) disk_failed();
+}
+
+void IndexCommitter::write_missing_sidecars() {
+  while (!without_sidecar_.empty()) {
+    const EntryPtr entry = *without_sidecar_.begin();
+    if (entry->has_blocks()) {
+      auto written = write_sidecar_of(entry, entry->blocks_on_disk(), Sync::kYes);
+      if (!written) return context_.disk.failed(written.error());
+    }
+    without_sidecar_.erase(entry);
+  }
+}
+
+// A transaction that changes nothing, for an index that failed and has nothing to catch up with.
+Result<void> IndexCommitter::prove_index() {
+  auto state = index_.get(state_index_key());
+  if (!state) return state.error();
+  return apply({{state_index_key(), state->value_or("")}});
 }
 
 Result<void> IndexCommitter::commit(Batch batch, bool last) {
@@ -148,11 +215,9 @@ Result<void> IndexCommitter::commit(Batch batch, bool last) {
     }
     done = apply(changes);
   }
-  const auto now = std::chrono::steady_clock::now();
-  if (done && (last || now >= touched_at_ + kTouchEvery)) {
-    touched_at_ = now;
-    done = commit_touched();
-  }
+  if (last) uses_left_ = context_.table.snapshot();
+  while (done && last && !uses_left_.empty()) done = commit_some_uses();
+  if (done && !context_.index.reason().empty()) done = prove_index();
   if (done) {
     context_.index.works();
     batch = Batch{};
@@ -185,6 +250,7 @@ Result<void> IndexCommitter::apply(const std::vector<IndexChange>& changes) {
   for (std::size_t at = 0; at < all.size(); at += kMaxOperations) {
     const auto part = all.subspan(at, std::min(kMaxOperations, all.size() - at));
     if (auto applied = index_.apply(part); !applied) return applied;
+    ++context_.counters.index_writes;
   }
   return {};
 }
@@ -235,6 +301,7 @@ IndexCommitter::Filled IndexCommitter::synced(Filled filled) {
     for (const auto& [entry, blocks] : filled) {
       if (auto written = write_sidecar_of(entry, blocks, Sync::kNo); !written) {
         context_.disk.failed(written.error());
+        without_sidecar_.insert(entry);
       }
     }
     assert_may_block("syncfs");
@@ -251,7 +318,8 @@ IndexCommitter::Filled IndexCommitter::synced(Filled filled) {
     }
     if (!many) {
       if (auto written = write_sidecar_of(entry, blocks, Sync::kYes); !written) {
-        context_.disk.failed(written.error());  // the index alone will do
+        context_.disk.failed(written.error());  // the index alone will do for now
+        without_sidecar_.insert(entry);
       }
     }
     done.emplace_back(std::move(entry), std::move(blocks));
@@ -312,6 +380,7 @@ Result<void> IndexCommitter::commit_verified(Batch& batch, std::vector<EntryPtr>
     }
     if (auto stamped = stamp(entry); !stamped) {
       context_.disk.failed(stamped.error());
+      if (stamped.error().code != ErrorCode::kNotFound) later.push_back(entry);
       continue;
     }
     changes.push_back({blob_index_key(entry->key()), encode(entry->record())});
@@ -339,18 +408,28 @@ Result<void> IndexCommitter::commit_erases(const std::vector<Erase*>& erases) {
   return applied;
 }
 
-Result<void> IndexCommitter::commit_touched() {
+// One transaction of limited size: whoever waits for an eviction or a batch comes between.
+Result<void> IndexCommitter::commit_some_uses() {
   std::vector<IndexChange> changes;
-  for (const EntryPtr& entry : context_.table.snapshot()) {
-    if (entry->small()) continue;
-    for (const std::uint64_t block : entry->take_touched()) {
+  while (!uses_left_.empty() && changes.size() < kMaxOperations / 2) {
+    const EntryPtr entry = uses_left_.back();
+    const BlobKey& key = entry->key();
+    for (const std::uint64_t block : entry->take_touched(uses_next_)) {
       const auto record = entry->block_record(block);
       if (!record) continue;
-      changes.push_back(
-          {block_index_key(entry->key().space, entry->number(), block), encode(*record)});
+      if (entry->small()) {
+        changes.push_back({use_index_key(key), encode(UseRecord{record->epoch, record->hot})});
+      } else {
+        changes.push_back({block_index_key(key.space, entry->number(), block), encode(*record)});
+      }
     }
+    if (uses_next_ != UINT64_MAX) continue;
+    uses_left_.pop_back();
+    uses_next_ = 0;
   }
-  return apply(changes);
+  auto applied = apply(changes);
+  if (!applied) uses_left_.clear();  // the next use of each block will be written
+  return applied;
 }
 
 }  // namespace hubvfs::cache

@@ -13,6 +13,7 @@ namespace {
 
 constexpr char kBlobTag = 'b';
 constexpr char kBlockTag = 'k';
+constexpr char kUseTag = 'u';
 
 void append_big_endian(std::string& text, std::uint64_t value) {
   for (int shift = 56; shift >= 0; shift -= 8) text.push_back(static_cast<char>(value >> shift));
@@ -59,15 +60,34 @@ EndpointId EndpointId::of(const std::string& endpoint) {
   return id;
 }
 
-std::string blob_index_key(const BlobKey& key) {
+namespace {
+
+std::string content_key(const BlobKey& key, char tag) {
   std::string text = key.space;
   text.push_back('\0');
-  text.push_back(kBlobTag);
+  text.push_back(tag);
   text.push_back(static_cast<char>(key.content.algorithm()));
   text.append(reinterpret_cast<const char*>(key.content.hash().data()), key.content.hash_size());
   append_big_endian(text, key.content.size());
   return text;
 }
+
+// The part of such a key behind the tag.
+std::optional<ContentId> parse_content(std::string_view text) {
+  if (text.size() < 9) return std::nullopt;
+  const auto algorithm = to_algorithm(static_cast<unsigned char>(text[0]));
+  if (!algorithm) return std::nullopt;
+  const std::string_view hash = text.substr(1, text.size() - 9);
+  auto content = ContentId::from_hash(*algorithm, as_bytes(hash),
+                                      read_big_endian(text.substr(text.size() - 8)));
+  return content ? std::optional(*content) : std::nullopt;
+}
+
+}  // namespace
+
+std::string blob_index_key(const BlobKey& key) { return content_key(key, kBlobTag); }
+
+std::string use_index_key(const BlobKey& key) { return content_key(key, kUseTag); }
 
 std::string block_index_key(const Namespace& space, std::uint64_t number, std::uint64_t block) {
   std::string text = space;
@@ -101,6 +121,14 @@ std::string encode(const BlockRecord& record) {
   writer.integer(record.checksum);
   writer.integer(record.fill);
   writer.integer(record.epoch);
+  writer.integer(static_cast<std::uint8_t>(record.hot ? 1 : 0));
+  return to_string(std::move(writer));
+}
+
+std::string encode(const UseRecord& record) {
+  ByteWriter writer;
+  writer.integer(record.epoch);
+  writer.integer(static_cast<std::uint8_t>(record.hot ? 1 : 0));
   return to_string(std::move(writer));
 }
 
@@ -122,15 +150,10 @@ std::optional<IndexKey> parse_index_key(std::string_view key) {
         IndexKey::Block{read_big_endian(rest.substr(1)), read_big_endian(rest.substr(9))};
     return parsed;
   }
-  if (rest.size() < 10 || rest[0] != kBlobTag) return std::nullopt;
-  const auto algorithm = to_algorithm(static_cast<unsigned char>(rest[1]));
-  if (!algorithm) return std::nullopt;
-  const std::string_view hash = rest.substr(2, rest.size() - 10);
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(hash.data());
-  auto content = ContentId::create(*algorithm, to_hex({bytes, hash.size()}),
-                                   read_big_endian(rest.substr(rest.size() - 8)));
-  if (!content) return std::nullopt;
-  parsed.blob = *content;
+  if (rest.empty()) return std::nullopt;
+  if (rest[0] == kBlobTag) parsed.blob = parse_content(rest.substr(1));
+  if (rest[0] == kUseTag) parsed.use = parse_content(rest.substr(1));
+  if (!parsed.blob && !parsed.use) return std::nullopt;
   return parsed;
 }
 
@@ -158,6 +181,15 @@ std::optional<BlockRecord> decode_block_record(std::string_view value) {
   record.checksum = reader.integer<std::uint64_t>();
   record.fill = reader.integer<std::uint64_t>();
   record.epoch = reader.integer<std::uint64_t>();
+  record.hot = reader.integer<std::uint8_t>() != 0;
+  return reader.ok() && reader.at_end() ? std::optional(record) : std::nullopt;
+}
+
+std::optional<UseRecord> decode_use_record(std::string_view value) {
+  ByteReader reader(as_bytes(value));
+  UseRecord record;
+  record.epoch = reader.integer<std::uint64_t>();
+  record.hot = reader.integer<std::uint8_t>() != 0;
   return reader.ok() && reader.at_end() ? std::optional(record) : std::nullopt;
 }
 

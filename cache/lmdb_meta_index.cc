@@ -12,17 +12,17 @@ namespace {
 using lmdb::to_text;
 using lmdb::to_val;
 
-constexpr unsigned kFlags = MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMETASYNC;
+constexpr unsigned kFlags = MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMETASYNC | MDB_NOLOCK;
 constexpr mdb_mode_t kMode = 0600;
 constexpr std::size_t kMaxKey = 500;
 constexpr std::uint64_t kSmallestMap = 64u << 20;
-constexpr unsigned kReaders = 1024;
 
 }  // namespace
 
 struct LmdbMetaIndex::Environment {
   lmdb::Env env;
   MDB_dbi records = 0;
+  bool read_only = false;  // the disk was when it was opened
 };
 
 namespace {
@@ -46,13 +46,13 @@ Error lmdb_error(int rc, const Directory& index) {
   }
 }
 
-int open_environment(const std::string& path, std::uint64_t map_size, lmdb::Env& env) {
+int open_environment(const std::string& path, std::uint64_t map_size, unsigned flags,
+                     lmdb::Env& env) {
   MDB_env* raw = nullptr;
   if (const int rc = mdb_env_create(&raw); rc != 0) return rc;
   env.reset(raw);
   if (const int rc = mdb_env_set_mapsize(raw, map_size); rc != 0) return rc;
-  if (const int rc = mdb_env_set_maxreaders(raw, kReaders); rc != 0) return rc;
-  return mdb_env_open(raw, path.c_str(), kFlags, kMode);
+  return mdb_env_open(raw, path.c_str(), kFlags | flags, kMode);
 }
 
 }  // namespace
@@ -62,7 +62,9 @@ LmdbMetaIndex::LmdbMetaIndex(const Directory& index, LmdbMetaIndexOptions option
 
 LmdbMetaIndex::~LmdbMetaIndex() {
   // What NOMETASYNC left unsynced.
-  if (environment_ != nullptr) mdb_env_sync(environment_->env.get(), 1);
+  if (environment_ != nullptr && !environment_->read_only) {
+    mdb_env_sync(environment_->env.get(), 1);
+  }
 }
 
 Result<std::unique_ptr<LmdbMetaIndex>> LmdbMetaIndex::open(const Directory& index,
@@ -76,18 +78,23 @@ Result<void> LmdbMetaIndex::reopen() {
   environment_.reset();  // never two at once: LMDB allows it and breaks
   auto environment = std::make_unique<Environment>();
   const std::string path = "/proc/self/fd/" + std::to_string(index_.fd());
-  int rc = open_environment(path, options_.map_size, environment->env);
+  const auto open = [&](unsigned flags) {
+    const int done = open_environment(path, options_.map_size, flags, environment->env);
+    environment->read_only = flags != 0;
+    return done;
+  };
+  int rc = open(0);
   while (rc == ENOMEM && options_.map_size > kSmallestMap) {  // an address space limit
     options_.map_size /= 2;
-    rc = open_environment(path, options_.map_size, environment->env);
+    rc = open(0);
   }
+  if (rc == EROFS) rc = open(MDB_RDONLY);
   if (rc != 0) return lmdb_error(rc, index_);
-  int dead = 0;
-  mdb_reader_check(environment->env.get(), &dead);
 
   // The handle of a database counts only once a transaction that opened it is committed.
   MDB_txn* raw = nullptr;
-  if (rc = mdb_txn_begin(environment->env.get(), nullptr, 0, &raw); rc != 0) {
+  const unsigned flags = environment->read_only ? MDB_RDONLY : 0u;
+  if (rc = mdb_txn_begin(environment->env.get(), nullptr, flags, &raw); rc != 0) {
     return lmdb_error(rc, index_);
   }
   lmdb::Txn txn(raw);
@@ -126,9 +133,10 @@ Result<void> LmdbMetaIndex::apply(std::span<const IndexChange> changes) {
       return {ErrorCode::kInvalidArgument, "an index key has 1 to 500 bytes"};
     }
   }
-  if (environment_ == nullptr) {
+  if (environment_ == nullptr || environment_->read_only) {
     if (auto opened = reopen(); !opened) return opened;
   }
+  if (environment_->read_only) return system_error(EROFS, "cache index");
   int rc = apply_once(changes);
   while (rc == MDB_MAP_FULL) {
     options_.map_size *= 2;
@@ -139,7 +147,7 @@ Result<void> LmdbMetaIndex::apply(std::span<const IndexChange> changes) {
   if (rc == 0) return {};
   const Error failure = lmdb_error(rc, index_);
   // After a failed write of its meta page LMDB refuses everything until it is opened again.
-  if (rc == MDB_PANIC || rc == EIO || rc == ENOSPC) environment_.reset();
+  if (rc == MDB_PANIC || rc == EIO || rc == ENOSPC || rc == EROFS) environment_.reset();
   return failure;
 }
 

@@ -16,9 +16,12 @@ struct LmdbMetaIndexOptions {
 
 // The index in LMDB, in the directory "index" of the cache.
 //
-// Opened NOTLS|NORDAHEAD|NOMETASYNC: a commit syncs its pages, and a power cut may cost the last
-// transaction. LMDB itself does not notice damage, so each value ends in a checksum of key and
-// value, and a file is only opened after lmdb_probe has read it in a process of its own.
+// Opened NOTLS|NORDAHEAD|NOMETASYNC|NOLOCK: a commit syncs its pages, and a power cut may cost the
+// last transaction. LMDB's own locks are not needed, since one process has the cache and one thread
+// this object; they lie in a file that is mapped to be written, where a disk that fails ends the
+// process. LMDB itself does not notice damage, so each value ends in a checksum of key and value,
+// and a file is only opened after lmdb_probe has read it in a process of its own. On a disk that is
+// read-only it can be read; each apply() tries whether that has changed.
 class LmdbMetaIndex final : public MetaIndex {
  public:
   // `index`: the directory, which must outlive the object. kCorrupt: LMDB cannot read the file.

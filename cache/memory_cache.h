@@ -7,19 +7,24 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "cache/blob_store.h"
 #include "cache/meta_store.h"
 
 namespace hubvfs::cache {
 
+class MemoryStoreCore;
+
 // Blocks in memory, dropped least recently used first beyond the size limit. Verifies like the disk
-// store: a complete blob is hashed on a thread of its own, which also gives the verdicts.
-// Blobs must be released before the store. Thread-safe.
+// store: a complete blob is hashed on a thread of its own, which also gives the verdicts. The
+// policy is always lru. Blobs must be released before the store. Thread-safe.
 class MemoryBlobStore final : public BlobStore {
  public:
   // `size_limit`: bytes of blocks held; 0: no limit.
   MemoryBlobStore(std::uint64_t block_size, std::uint64_t size_limit);
+  // `clock` must outlive it.
+  MemoryBlobStore(std::uint64_t block_size, std::uint64_t size_limit, const Clock& clock);
   ~MemoryBlobStore() override;
 
   std::uint64_t block_size() const override;
@@ -28,11 +33,17 @@ class MemoryBlobStore final : public BlobStore {
   // Verdicts on everything handed in so far have been given when it returns.
   Result<void> flush() override;
   StoreStats stats() const override;
+  void for_each_blob(const std::function<void(const BlobInfo&)>& visit) const override;
+  void set_pinned(const std::vector<BlobKey>& keys) override;
+  void set_passthrough_check(InPassthrough check) override;
+  Result<std::uint64_t> evict(const BlobKey& key) override;
+  Result<std::uint64_t> prune(const PruneOptions& options) override;
+  Result<VerifyReport> verify(bool repair, const VerifyProgress& progress) override;
 
  private:
-  class Core;
   class Handle;
-  std::shared_ptr<Core> core_;
+  const SystemClock system_clock_;  // where no other is given
+  std::shared_ptr<MemoryStoreCore> core_;
 };
 
 // Metadata in memory: gone with the process. Thread-safe.

@@ -3,13 +3,36 @@
 
 #include <fcntl.h>
 
-#include <memory>
+#include <optional>
 #include <utility>
 
 #include "cache/index_records.h"
 #include "cache/names.h"
+#include "cache/sidecar.h"
 
 namespace hubvfs::cache {
+
+void take_in_sidecar(StoreContext& context, IndexCommitter& committer,
+                     const std::shared_ptr<BlobEntry>& entry) {
+  if (entry->small()) return;
+  const std::string name = blob_file_name(entry->key()) + std::string(kSidecarSuffix);
+  auto file = context.blobs.open_file(name, O_RDONLY);
+  if (!file) return;
+  const auto sidecar = read_sidecar(file->get(), entry->key().content);
+  if (!sidecar || sidecar->header.block_size != context.block_size) return;
+  for (const SidecarBlock& block : sidecar->blocks) {
+    if (block.length == 0 || block.length != entry->length(block.block)) continue;
+    if (!context.quota.reserve(block.length)) return;
+    const auto owner = block.trusted ? std::nullopt : std::optional(sidecar->header.owner);
+    const auto fill = entry->take_in(block.block, block.checksum, owner);
+    if (!fill) {
+      context.quota.give_back(block.length);
+      continue;
+    }
+    entry->set_on_disk(true);
+    committer.filled(entry, block.block, *fill);
+  }
+}
 
 void OrphanSweep::list() {
   auto listed = context_.blobs.for_each([&](const std::string& space) {
@@ -24,7 +47,10 @@ void OrphanSweep::list() {
 
 bool OrphanSweep::step() {
   if (!std::exchange(listed_, true)) list();
-  if (left_.empty()) return false;
+  if (left_.empty()) {
+    context_.swept = true;
+    return false;
+  }
   const auto [space, name] = std::move(left_.back());
   left_.pop_back();
   sweep(space, name);
@@ -40,23 +66,36 @@ void OrphanSweep::sweep(const std::string& space, const std::string& directory_n
       !listed) {
     return;
   }
+  // What is not named as ours are is left alone.
   for (const std::string& name : names) {
-    std::string_view blob = name;
-    const bool is_map = blob.ends_with(kSidecarSuffix);
-    if (is_map) blob.remove_suffix(kSidecarSuffix.size());
-    const auto content = parse_blob_name(blob);
-    if (!content) continue;  // not ours: left alone
+    if (const auto content = parse_blob_name(name)) sweep_blob(*directory, {space, *content}, name);
+  }
+  for (std::string_view name : names) {  // sidecars without a data file
+    if (!name.ends_with(kSidecarSuffix)) continue;
+    const std::string map(name);
+    name.remove_suffix(kSidecarSuffix.size());
+    const auto content = parse_blob_name(name);
+    if (!content) continue;
     const auto entry = context_.table.find({space, *content});
-    if (entry == nullptr || !entry->on_disk()) {
-      (void)directory->remove_file(name).has_value();
-    } else if (!is_map) {
-      punch_unknown(*entry, path + "/" + name);
-    }
+    if (entry == nullptr || !entry->on_disk()) (void)directory->remove_file(map).has_value();
   }
 }
 
-void OrphanSweep::punch_unknown(const BlobEntry& known, const std::string& name) {
-  auto file = context_.files.open(known.number(), name);
+void OrphanSweep::sweep_blob(const Directory& directory, const BlobKey& key,
+                             const std::string& name) {
+  const EntryPtr entry = context_.table.add(key, std::nullopt);
+  take_in_sidecar(context_, committer_, entry);
+  if (!entry->on_disk()) {
+    (void)directory.remove_file(name).has_value();
+    (void)directory.remove_file(name + std::string(kSidecarSuffix)).has_value();
+  } else if (!entry->small()) {
+    punch_unknown(*entry);
+  }
+  if (entry->idle()) on_empty_(entry);
+}
+
+void OrphanSweep::punch_unknown(const BlobEntry& known) {
+  auto file = context_.files.open_to_write(known.number(), blob_file_name(known.key()));
   if (!file) return;
   std::uint64_t from = 0;
   const auto punch_to = [&](std::uint64_t block) {

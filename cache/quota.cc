@@ -24,12 +24,18 @@ bool Quota::reserve(std::uint64_t bytes) {
 
 std::uint64_t Quota::to_evict(std::uint64_t bytes) const {
   const std::uint64_t wanted = used() + bytes;
-  if (wanted <= percent(limit(), 95)) return 0;
-  return wanted - percent(limit(), 85);
+  if (wanted <= percent(limit(), settings_.high_watermark)) return 0;
+  return wanted - percent(limit(), settings_.low_watermark);
 }
 
-std::uint64_t Quota::to_evict(const DiskSpace& space, std::uint64_t bytes) {
-  const std::uint64_t wanted = percent(space.total, 5) + bytes;
+std::uint64_t Quota::min_free(const DiskSpace& space) const {
+  const MinFree& wanted = settings_.min_free;
+  return wanted.bytes ? *wanted.bytes : percent(space.total, wanted.percent);
+}
+
+std::uint64_t Quota::to_evict(const DiskSpace& space, std::uint64_t bytes) const {
+  if (space.total == 0) return 0;  // a filesystem that does not tell
+  const std::uint64_t wanted = min_free(space) + bytes;
   return space.available >= wanted ? 0 : wanted - space.available;
 }
 

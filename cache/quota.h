@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cache/directory.h"
+#include "cache/eviction_policy.h"
 
 namespace hubvfs::cache {
 
@@ -14,6 +15,8 @@ namespace hubvfs::cache {
 // holds at every moment. It only counts: who evicts what is the writer's affair.
 class Quota {
  public:
+  explicit Quota(const EvictionSettings& settings = {}) : settings_(settings) {}
+
   // `limit` 0: 80% of what the disk has free plus what is cached.
   void set_limit(std::uint64_t limit, std::uint64_t free_on_disk);
   std::uint64_t limit() const { return limit_.load(); }
@@ -25,12 +28,16 @@ class Quota {
   // False, and nothing reserved: it would not fit.
   bool reserve(std::uint64_t bytes);
 
-  // How much must go before `bytes` more are taken: down to 85% once 95% would be passed.
+  // How much should go before `bytes` more are taken: down to the low watermark once the high one
+  // would be passed.
   std::uint64_t to_evict(std::uint64_t bytes) const;
-  // The same for the disk itself, of which 5% stay free.
-  static std::uint64_t to_evict(const DiskSpace& space, std::uint64_t bytes);
+  // How much must go so that the disk keeps what stays free.
+  std::uint64_t to_evict(const DiskSpace& space, std::uint64_t bytes) const;
+  // Bytes of that disk that stay free.
+  std::uint64_t min_free(const DiskSpace& space) const;
 
  private:
+  const EvictionSettings settings_;
   std::atomic<std::uint64_t> limit_{0};
   std::atomic<std::uint64_t> used_{0};
 };

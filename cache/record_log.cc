@@ -62,10 +62,16 @@ Result<void> RecordLog::write_file_header(int fd) const {
 
 Result<void> RecordLog::open_or_create() {
   auto fd = directory_.open_file(name_, O_RDWR | O_CREAT);
+  if (!fd && fd.error().code == ErrorCode::kReadOnly) {
+    fd = directory_.open_file(name_, O_RDONLY);
+    read_only_ = fd.has_value();
+  }
   if (!fd) return fd.error();
   fd_ = std::move(*fd);
   Bytes bytes(kLogHeaderSize);
-  if (auto read = read_fully(fd_.get(), bytes, 0); read) {
+  auto read = read_fully(fd_.get(), bytes, 0);
+  if (!read && read.error().code != ErrorCode::kCorrupt) return read;  // not short: unreadable now
+  if (read) {
     ByteReader reader(bytes);
     const auto magic = reader.integer<std::uint64_t>();
     salt_ = reader.integer<std::uint64_t>();
@@ -83,6 +89,16 @@ Result<void> RecordLog::open_or_create() {
   if (::ftruncate(fd_.get(), 0) != 0) return system_error(errno, name_);
   new_file_ = true;
   return write_file_header(fd_.get());
+}
+
+Result<void> RecordLog::make_writable() {
+  if (!read_only_) return {};
+  auto fd = directory_.open_file(name_, O_RDWR);
+  if (!fd) return fd.error();
+  // The descriptor keeps its number: others may be reading from it.
+  if (::dup3(fd->get(), fd_.get(), O_CLOEXEC) < 0) return system_error(errno, name_);
+  read_only_ = false;
+  return {};
 }
 
 Result<void> RecordLog::load() {
@@ -174,8 +190,10 @@ Result<void> RecordLog::finish(Ticket ticket, std::string_view key, std::optiona
   const std::uint64_t value_size = value ? value->size() : 0;
   ByteReader reader(bytes);
   const RecordHeader header = *decode_record_header(reader.raw(kRecordHeaderSize));
-  Result<void> written;
-  if (value_size <= kPage) {  // one call for what is small, no copy of what is not
+  Result<void> written = make_writable();
+  if (!written) {
+    // As a disk that refuses the bytes.
+  } else if (value_size <= kPage) {  // one call for what is small, no copy of what is not
     if (value) bytes.insert(bytes.end(), value->begin(), value->end());
     bytes.resize(ticket.size);
     written = write_fully(fd_.get(), bytes, ticket.offset);
@@ -282,6 +300,7 @@ Result<void> RecordLog::sync() {
     safe = std::min(end_, trusted_limit_);
     if (!in_flight_.empty()) safe = std::min(safe, *in_flight_.begin());
   }
+  if (auto writable = make_writable(); !writable) return writable;
   if (::fdatasync(fd_.get()) != 0) {
     // The kernel may have dropped the pages: the next load has to look at each record.
     const int failure = errno;
@@ -317,6 +336,7 @@ Result<void> RecordLog::rewrite_live(const Index& live) {
   std::uint64_t end = kLogHeaderSize;
   for (const auto& [key, location] : live) {
     const auto value = read_value(key, location);
+    if (!value && value.error().code != ErrorCode::kCorrupt) return value.error();
     if (!value) continue;  // damaged: the copy is better without it
     Bytes record = encode_header(key, ByteView(*value));
     record.insert(record.end(), value->begin(), value->end());

@@ -39,7 +39,8 @@ class RecordLog {
   };
 
   // Opens or makes `name` in `directory`, which must outlive the log. kIo, kNoSpace,
-  // kPermissionDenied from the disk; damage in the file is logged and counted, never an error.
+  // kPermissionDenied from the disk; damage in the file is logged and counted, never an error. On a
+  // disk that is read-only what is there can be read, and written from when it no longer is.
   static Result<std::unique_ptr<RecordLog>> open(const Directory& directory,
                                                  const std::string& name, Logger& log);
 
@@ -85,6 +86,7 @@ class RecordLog {
 
   RecordLog(const Directory& directory, std::string name, Logger& log);
   Result<void> open_or_create();
+  Result<void> make_writable() EXCLUDES(mutex_);
   Result<void> write_file_header(int fd) const;
   Result<void> load() EXCLUDES(mutex_);
   void apply(std::string_view key, const Location& location, bool erased) REQUIRES(mutex_);
@@ -96,9 +98,10 @@ class RecordLog {
   const Directory& directory_;
   const std::string name_;
   Logger& log_;
-  UniqueFd fd_;                         // changes only in compact_if_wasteful
-  std::uint64_t salt_ = 0;              // seeds every checksum: a value cannot forge a record
-  std::atomic<bool> new_file_ = false;  // its name is not synced yet
+  UniqueFd fd_;                          // changes only in compact_if_wasteful
+  std::atomic<bool> read_only_ = false;  // fd_ is: the disk was when the file was opened
+  std::uint64_t salt_ = 0;               // seeds every checksum: a value cannot forge a record
+  std::atomic<bool> new_file_ = false;   // its name is not synced yet
 
   mutable Mutex mutex_;  // Lock rank: leaf.
   mutable Index index_ GUARDED_BY(mutex_);

@@ -28,14 +28,14 @@ RecordLog* SmallBlobs::find(const Namespace& name) const {
   return at == spaces_.end() ? nullptr : at->second.log.get();
 }
 
-std::vector<RecordLog*> SmallBlobs::logs() const {
+std::vector<std::pair<Namespace, RecordLog*>> SmallBlobs::logs() const {
   MutexLock lock(mutex_);
-  std::vector<RecordLog*> found;
-  for (const auto& [name, space] : spaces_) found.push_back(space.log.get());
+  std::vector<std::pair<Namespace, RecordLog*>> found;
+  for (const auto& [name, space] : spaces_) found.emplace_back(name, space.log.get());
   return found;
 }
 
-Result<void> SmallBlobs::load(const std::function<void(const BlobKey& key)>& visit) {
+Result<void> SmallBlobs::load() {
   std::vector<std::string> names;
   auto listed = meta_.for_each([&](const std::string& name) {
     if (is_namespace(name)) names.push_back(name);
@@ -47,15 +47,26 @@ Result<void> SmallBlobs::load(const std::function<void(const BlobKey& key)>& vis
     if (auto compacted = space->log->compact_if_wasteful(); !compacted) {
       log_.warning("cache: compaction: " + compacted.error().context);
     }
-    space->log->for_each_key("", [&](std::string_view key, std::uint64_t size) {
-      const auto parsed = parse_index_key(key);
-      if (!parsed || !parsed->blob || parsed->space != name || parsed->blob->size() != size) return;
-      visit({name, *parsed->blob});
-    });
     MutexLock lock(mutex_);
     spaces_.emplace(name, std::move(*space));
   }
   return {};
+}
+
+void SmallBlobs::for_each(const std::function<void(const BlobKey& key)>& visit) const {
+  for (const auto& named : logs()) {
+    const Namespace& name = named.first;
+    named.second->for_each_key("", [&](std::string_view key, std::uint64_t size) {
+      const auto parsed = parse_index_key(key);
+      if (!parsed || !parsed->blob || parsed->space != name || parsed->blob->size() != size) return;
+      visit({name, *parsed->blob});
+    });
+  }
+}
+
+bool SmallBlobs::contains(const BlobKey& key) const {
+  const RecordLog* log = find(key.space);
+  return log != nullptr && log->contains(blob_index_key(key));
 }
 
 Result<std::optional<Bytes>> SmallBlobs::get(const BlobKey& key) const {
@@ -81,14 +92,14 @@ Result<void> SmallBlobs::drop(const BlobKey& key) {
 }
 
 Result<void> SmallBlobs::sync() {
-  for (RecordLog* log : logs()) {
+  for (const auto& [name, log] : logs()) {
     if (auto synced = log->sync(); !synced) return synced;
   }
   return {};
 }
 
 Result<void> SmallBlobs::compact() {
-  for (RecordLog* log : logs()) {
+  for (const auto& [name, log] : logs()) {
     if (auto compacted = log->compact_if_wasteful(); !compacted) return compacted;
   }
   return {};

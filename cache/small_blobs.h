@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -24,7 +25,10 @@ class SmallBlobs {
   // `meta` must outlive it.
   SmallBlobs(const Directory& meta, Logger& log) : meta_(meta), log_(log) {}
 
-  Result<void> load(const std::function<void(const BlobKey& key)>& visit) EXCLUDES(mutex_);
+  // Opens the logs. Before anything else.
+  Result<void> load() EXCLUDES(mutex_);
+  void for_each(const std::function<void(const BlobKey& key)>& visit) const EXCLUDES(mutex_);
+  bool contains(const BlobKey& key) const EXCLUDES(mutex_);
   // None when absent or damaged.
   Result<std::optional<Bytes>> get(const BlobKey& key) const EXCLUDES(mutex_);
   Result<void> put(const BlobKey& key, ByteView content) EXCLUDES(mutex_);
@@ -39,7 +43,7 @@ class SmallBlobs {
   };
   Result<Space> open_space(const Namespace& name) const;
   RecordLog* find(const Namespace& name) const EXCLUDES(mutex_);
-  std::vector<RecordLog*> logs() const EXCLUDES(mutex_);
+  std::vector<std::pair<Namespace, RecordLog*>> logs() const EXCLUDES(mutex_);
 
   const Directory& meta_;
   Logger& log_;

@@ -12,6 +12,7 @@ void Health::failed(const Error& error) {
   const std::string reason =
       what_ + (error.code == ErrorCode::kNoSpace ? " full: " : " failing: ") + error.context;
   bool is_new = false;
+  ever_failed_ = true;
   {
     MutexLock lock(mutex_);
     is_new = reason_ != reason;
@@ -20,6 +21,12 @@ void Health::failed(const Error& error) {
     retry_at_ = clock_.now() + kRetryAfter;
   }
   if (is_new) log_.warning("cache: not storing: " + reason);
+  if (on_failure_) on_failure_();
+}
+
+void Health::failed_again() {
+  MutexLock lock(mutex_);
+  if (!reason_.empty()) retry_at_ = clock_.now() + kRetryAfter;
 }
 
 void Health::works() {
@@ -40,6 +47,21 @@ Result<void> Health::status() const {
   MutexLock lock(mutex_);
   if (reason_.empty()) return {};
   return {code_, reason_};
+}
+
+void PassthroughCheck::set(BlobStore::InPassthrough check) {
+  auto shared = std::make_shared<const BlobStore::InPassthrough>(std::move(check));
+  MutexLock lock(mutex_);
+  check_ = std::move(shared);
+}
+
+bool PassthroughCheck::operator()(const BlobKey& key) const {
+  std::shared_ptr<const BlobStore::InPassthrough> check;
+  {
+    MutexLock lock(mutex_);
+    check = check_;
+  }
+  return check != nullptr && *check && (*check)(key);
 }
 
 }  // namespace hubvfs::cache

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "cache/blob_store.h"
 #include "cache/directory.h"
 #include "cache/entry_table.h"
+#include "cache/eviction_policy.h"
 #include "cache/file_cache.h"
 #include "cache/quota.h"
 #include "cache/small_blobs.h"
@@ -25,7 +30,13 @@ class Health {
   // True while it works, and again a few seconds after each failure.
   bool may_try() const EXCLUDES(mutex_);
   void failed(const Error& error) EXCLUDES(mutex_);
+  // It was tried again, and is no better.
+  void failed_again() EXCLUDES(mutex_);
   void works() EXCLUDES(mutex_);
+  // Since it was made.
+  bool ever_failed() const { return ever_failed_; }
+  // Called after each failed(), with no lock held. To be set before anybody else knows it.
+  void on_failure(std::function<void()> callback) { on_failure_ = std::move(callback); }
   // Why not; "" when it works.
   std::string reason() const EXCLUDES(mutex_);
   // kNoSpace or kIo with the reason, or success.
@@ -36,35 +47,56 @@ class Health {
   const std::string what_;
   Logger& log_;
   const Clock& clock_;
+  std::function<void()> on_failure_;
+  std::atomic<bool> ever_failed_{false};
   mutable Mutex mutex_;  // Lock rank: leaf.
   std::string reason_ GUARDED_BY(mutex_);
   ErrorCode code_ GUARDED_BY(mutex_) = ErrorCode::kIo;
   TimePoint retry_at_ GUARDED_BY(mutex_);
 };
 
-// What the disk store's parts share. The directories outlive it.
+// Whether a blob's file is open in passthrough. Thread-safe.
+class PassthroughCheck {
+ public:
+  void set(BlobStore::InPassthrough check) EXCLUDES(mutex_);
+  bool operator()(const BlobKey& key) const EXCLUDES(mutex_);
+
+ private:
+  mutable Mutex mutex_;  // Lock rank: leaf; not held while `check_` runs.
+  std::shared_ptr<const BlobStore::InPassthrough> check_ GUARDED_BY(mutex_);
+};
+
+// What the disk store's parts share. The directory and the small blobs outlive it.
 struct StoreContext {
-  StoreContext(const Directory& blobs_directory, const Directory& meta_directory,
-               std::uint64_t block_bytes, Logger& logger, const Clock& clock)
+  StoreContext(const Directory& blobs_directory, SmallBlobs& small_blobs, std::uint64_t block_bytes,
+               const EvictionSettings& settings, Logger& logger, const Clock& clock)
       : blobs(blobs_directory),
         block_size(block_bytes),
+        eviction(settings),
         log(logger),
+        counters(clock),
+        quota(settings),
         table(block_bytes, counters),
         files(blobs_directory),
-        small(meta_directory, logger),
+        small(small_blobs),
         disk("cache disk", logger, clock),
         index("cache index", logger, clock) {}
 
   const Directory& blobs;
   const std::uint64_t block_size;
+  const EvictionSettings eviction;
+  bool whole_blobs = false;  // the disk cannot punch holes: a blob goes as a whole. Set at open
   Logger& log;
   StoreCounters counters;
   Quota quota;
   EntryTable table;
   FileCache files;
-  SmallBlobs small;
+  SmallBlobs& small;
   Health disk;
   Health index;
+  PassthroughCheck in_passthrough;
+  // Nothing on the disk is unknown: the index was left in order, or compared with the sidecars.
+  std::atomic<bool> swept{true};
 };
 
 }  // namespace hubvfs::cache

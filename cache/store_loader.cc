@@ -19,6 +19,7 @@ namespace {
 
 using EntryPtr = std::shared_ptr<BlobEntry>;
 constexpr std::size_t kMaxOperations = 4096;
+constexpr std::uint64_t kNoNumber = 0;  // a blob without a file
 
 void raise(std::atomic<std::uint64_t>& counter, std::uint64_t above) {
   if (above != UINT64_MAX && counter.load() <= above) counter = above + 1;
@@ -34,6 +35,7 @@ class IndexLoad {
     const auto parsed = parse_index_key(key);
     bool known = false;
     if (parsed && parsed->blob) known = take_blob({parsed->space, *parsed->blob}, value);
+    if (parsed && parsed->use) known = take_use({parsed->space, *parsed->use}, value);
     if (parsed && parsed->block) known = take_block(parsed->space, *parsed->block, value);
     if (!known && key != state_index_key()) stray_.push_back({std::string(key), std::nullopt});
   }
@@ -61,10 +63,20 @@ class IndexLoad {
     if (entry.small() || record->length == 0 || record->length != entry.length(place.block)) {
       return false;
     }
-    entry.load_block(place.block, *record);
+    BlockRecord known = *record;
+    known.epoch = context_.counters.uses.remember(record->epoch);
+    entry.load_block(place.block, known);
     context_.quota.count(record->length);
     raise(context_.counters.fill, record->fill);
-    raise(context_.counters.epoch, record->epoch);
+    return true;
+  }
+
+  bool take_use(const BlobKey& key, std::string_view value) {
+    auto record = decode_use_record(value);
+    const EntryPtr entry = context_.table.find(key);
+    if (!record || entry == nullptr || !entry->small()) return false;
+    record->epoch = context_.counters.uses.remember(record->epoch);
+    entry->load_use(0, *record);
     return true;
   }
 
@@ -94,13 +106,12 @@ void take_sidecar(StoreContext& context, const BlobKey& key, const Sidecar& side
   for (const SidecarBlock& block : sidecar.blocks) {
     if (block.length == 0 || block.length != entry->length(block.block)) continue;
     const BlockRecord known{block.length, block.checksum, block.trusted ? kTrustedFill : kOwnedFill,
-                            1};
+                            context.counters.uses.tick()};
     entry->load_block(block.block, known);
     context.quota.count(block.length);
     changes.push_back({block_index_key(key.space, entry->number(), block.block), encode(known)});
   }
   raise(context.counters.fill, kOwnedFill);
-  raise(context.counters.epoch, 1);
 }
 
 Result<void> rebuild_directory(MetaIndex& index, StoreContext& context, const Namespace& space,
@@ -164,13 +175,13 @@ Result<void> rebuild_index(MetaIndex& index, StoreContext& context) {
   return apply_in_parts(index, changes, true);
 }
 
-Result<void> load_small(StoreContext& context) {
-  return context.small.load([&](const BlobKey& key) {
+void load_small(StoreContext& context) {
+  context.small.for_each([&](const BlobKey& key) {
     if (key.content.size() == 0 || key.content.size() >= kSmallBlob) return;
-    const EntryPtr entry = context.table.add(key, std::nullopt);
+    const EntryPtr entry = context.table.add(key, kNoNumber);
     const auto length = static_cast<std::uint32_t>(key.content.size());
     // Fill 0 is everybody's: only content found right is stored as a record.
-    entry->load_block(0, {length, 0, 0, context.counters.epoch.fetch_add(1)});
+    entry->load_block(0, {length, 0, 0, context.counters.uses.tick()});
     entry->load_verified();
     context.quota.count(length);
   });

@@ -32,6 +32,9 @@
 namespace hubvfs::daemon {
 namespace {
 
+// A mount answers within a second, however large the cache is.
+constexpr std::chrono::milliseconds kCachePatience{300};
+
 void prepare_process() {
   seal_process();
   ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);  // exec may have cleared it
@@ -83,6 +86,8 @@ Result<std::unique_ptr<cache::DiskCache>> open_cache(const WorkerSettings& setti
   cache::DiskCacheOptions options;
   options.path = settings.cache_path;
   options.size_limit = settings.cache_size;
+  options.eviction = settings.eviction;
+  options.start_patience = kCachePatience;
   if (settings.block_size != 0) options.block_size = settings.block_size;
   options.pending_limit = settings.memory;  // the reader hands in no more than that
   return cache::DiskCache::open(options, log, clock);

@@ -157,6 +157,7 @@ Result<std::vector<std::string>> compare_settings(const Introduction& running,
   note(same_token, "the token");
   note(has.cache_size == asks.cache_size, "cache.size");
   note(asks.block_size == 0 || has.block_size == asks.block_size, "cache.block_size");
+  note(has.eviction == asks.eviction, "what the cache evicts and when");
   note(has.memory == asks.memory, "memory");
   note(has.metadata_ttl_seconds == asks.metadata_ttl_seconds, "metadata.ttl");
   note(has.metadata_deadline_seconds == asks.metadata_deadline_seconds, "metadata.deadline");

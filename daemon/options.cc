@@ -20,6 +20,9 @@ constexpr std::uint64_t kLeastCache = 16u << 20;
 constexpr std::uint64_t kLeastBlock = 256u << 10;
 constexpr std::uint64_t kMostBlock = 16u << 20;
 constexpr std::uint64_t kMostTtl = 366ull * 24 * 3600;
+constexpr std::uint64_t kLeastCacheTtl = 60;
+constexpr unsigned kMostFreePercent = 90;
+constexpr unsigned kMostWatermark = 100;
 constexpr std::uint64_t kMostDeadline = 24ull * 3600;
 
 Error bad_value(const std::string& from, const std::string& value, const std::string& wanted) {
@@ -78,6 +81,72 @@ Result<void> set_block_size(WorkerSettings& s, const std::string& from, const st
   return {};
 }
 
+// "5%" or "5", of at most `most`.
+Result<void> set_percent(unsigned& to, const std::string& from, const std::string& value,
+                         unsigned least, unsigned most) {
+  std::string_view digits = value;
+  if (digits.ends_with('%')) digits.remove_suffix(1);
+  const auto percent = parse_decimal(digits);
+  if (!percent || *percent < least || *percent > most) {
+    return bad_value(from, value,
+                     "a share such as 90%, from " + std::to_string(least) + "% to " +
+                         std::to_string(most) + "%");
+  }
+  to = static_cast<unsigned>(*percent);
+  return {};
+}
+
+Result<void> set_min_free(cache::MinFree& to, const std::string& from, const std::string& value) {
+  if (value.ends_with('%')) {
+    to.bytes.reset();
+    return set_percent(to.percent, from, value, 0, kMostFreePercent);
+  }
+  const auto bytes = parse_bytes(value);
+  if (!bytes)
+    return bad_value(from, value, "a share of the disk such as 5%, or a size such as 20G");
+  to.bytes = *bytes;
+  return {};
+}
+
+// None: it is another key.
+std::optional<Result<void>> set_eviction(cache::EvictionSettings& to, const std::string& key,
+                                         const std::string& value, const std::string& from) {
+  if (key == "cache.policy") {
+    const auto policy = cache::parse_eviction_policy(value);
+    if (!policy) return bad_value(from, value, "a policy: lru, fifo or ttl");
+    to.policy = *policy;
+    return Result<void>();
+  }
+  if (key == "cache.ttl") {
+    std::uint64_t seconds = 0;
+    auto set = set_seconds(seconds, from, value, kLeastCacheTtl, kMostTtl);
+    if (set) to.ttl = std::chrono::seconds(seconds);
+    return set;
+  }
+  if (key == "cache.min_free") return set_min_free(to.min_free, from, value);
+  if (key == "cache.high_watermark") {
+    return set_percent(to.high_watermark, from, value, 1, kMostWatermark);
+  }
+  if (key == "cache.low_watermark") {
+    return set_percent(to.low_watermark, from, value, 0, kMostWatermark);
+  }
+  return std::nullopt;
+}
+
+Result<void> check_eviction(const cache::EvictionSettings& eviction) {
+  if (eviction.low_watermark >= eviction.high_watermark) {
+    return {ErrorCode::kInvalidArgument, "cache.low_watermark (" +
+                                             std::to_string(eviction.low_watermark) +
+                                             "%) has to be below cache.high_watermark (" +
+                                             std::to_string(eviction.high_watermark) + "%)"};
+  }
+  const bool has_ttl = eviction.ttl != cache::EvictionSettings().ttl;
+  if (has_ttl && eviction.policy != cache::EvictionPolicy::kTtl) {
+    return {ErrorCode::kInvalidArgument, "cache.ttl is for cache.policy=ttl: give that too"};
+  }
+  return {};
+}
+
 Result<void> set_endpoint(WorkerSettings& s, const std::string& from, std::string value) {
   while (!value.empty() && value.back() == '/') value.pop_back();
   const bool http = value.rfind("http://", 0) == 0 || value.rfind("https://", 0) == 0;
@@ -104,6 +173,7 @@ Result<void> set_one(ResolvedMount& to, const std::string& key, const std::strin
   }
   if (key == "cache.size") return set_size(s.cache_size, from, value, kLeastCache, kAny);
   if (key == "cache.block_size") return set_block_size(s, from, value);
+  if (auto set = set_eviction(s.eviction, key, value, from)) return *set;
   if (key == "memory") return set_size(s.memory, from, value, kLeastMemory, kAny);
   if (key == "endpoint") return set_endpoint(s, from, value);
   if (key == "metadata.ttl") return set_seconds(s.metadata_ttl_seconds, from, value, 0, kMostTtl);
@@ -264,6 +334,12 @@ const std::vector<OptionKey>& option_keys() {
       {"cache.size", "SIZE", "most bytes it may hold, such as 200G (default: 80% of what is free)"},
       {"cache.block_size", "SIZE",
        "what is fetched and kept at a time, for a new cache: 256K to 16M (default: 1M)"},
+      {"cache.policy", "NAME", "what goes first when it is full: lru, fifo or ttl (default: lru)"},
+      {"cache.ttl", "TIME", "with cache.policy=ttl: how long unused blocks stay (default: 30d)"},
+      {"cache.min_free", "SIZE", "how much of the disk stays free: 5%, 20G (default: 5%)"},
+      {"cache.high_watermark", "PERCENT",
+       "of cache.size: eviction begins beyond it (default: 95%)"},
+      {"cache.low_watermark", "PERCENT", "of cache.size: eviction goes down to it (default: 85%)"},
       {"metadata.ttl", "TIME", "how long a branch is believed not to have moved (default: 5m)"},
       {"metadata.deadline", "TIME", "how long a lookup waits for the Hub (default: 30s)"},
       {"read.deadline", "TIME", "how long a read waits without progress (default: 120s)"},
@@ -299,6 +375,7 @@ Result<ResolvedMount> resolve_options(const MountRequest& request, const std::st
                  "the cache folder " + escape_for_log(worker.cache_path) +
                      " lies in the mount itself; choose another (-o cache.path=...)"};
   }
+  if (auto right = check_eviction(worker.eviction); !right) return right.error();
   choose_offline(settings, request, mount_point, getenv);
   // A mount for everybody uses none; another mount of the same daemon may.
   worker.hf_token = getenv("HF_TOKEN");

@@ -11,6 +11,29 @@ Error unreadable(const std::string& what) {
 
 std::uint8_t flag(bool on) { return on ? 1 : 0; }
 
+void write_eviction(ByteWriter& out, const cache::EvictionSettings& eviction) {
+  out.integer(static_cast<std::uint8_t>(eviction.policy));
+  out.integer(static_cast<std::uint64_t>(eviction.ttl.count()));
+  out.integer(eviction.min_free.percent);
+  out.integer(flag(eviction.min_free.bytes.has_value()));
+  out.integer(eviction.min_free.bytes.value_or(0));
+  out.integer(eviction.high_watermark);
+  out.integer(eviction.low_watermark);
+}
+
+cache::EvictionSettings read_eviction(ByteReader& in) {
+  cache::EvictionSettings eviction;
+  eviction.policy = static_cast<cache::EvictionPolicy>(in.integer<std::uint8_t>());
+  eviction.ttl = Duration(static_cast<Duration::rep>(in.integer<std::uint64_t>()));
+  eviction.min_free.percent = in.integer<std::uint32_t>();
+  const bool has_bytes = in.integer<std::uint8_t>() != 0;
+  const auto bytes = in.integer<std::uint64_t>();
+  if (has_bytes) eviction.min_free.bytes = bytes;
+  eviction.high_watermark = in.integer<std::uint32_t>();
+  eviction.low_watermark = in.integer<std::uint32_t>();
+  return eviction;
+}
+
 Bytes copy(ByteView bytes) { return {bytes.begin(), bytes.end()}; }
 
 }  // namespace
@@ -24,6 +47,7 @@ Bytes WorkerSettings::encode() const {
   out.string(cache_path);
   out.integer(cache_size);
   out.integer(block_size);
+  write_eviction(out, eviction);
   out.integer(memory);
   out.integer(metadata_ttl_seconds);
   out.integer(metadata_deadline_seconds);
@@ -45,6 +69,7 @@ Result<WorkerSettings> WorkerSettings::decode(ByteView bytes) {
   s.cache_path = in.string();
   s.cache_size = in.integer<std::uint64_t>();
   s.block_size = in.integer<std::uint64_t>();
+  s.eviction = read_eviction(in);
   s.memory = in.integer<std::uint64_t>();
   s.metadata_ttl_seconds = in.integer<std::uint64_t>();
   s.metadata_deadline_seconds = in.integer<std::uint64_t>();
@@ -53,7 +78,9 @@ Result<WorkerSettings> WorkerSettings::decode(ByteView bytes) {
   s.log_file = in.string();
   s.hf_token = in.string();
   s.hugging_face_hub_token = in.string();
-  if (!in.ok() || !in.at_end()) return unreadable("the daemon's settings");
+  if (!in.ok() || !in.at_end() || s.eviction.policy > cache::EvictionPolicy::kTtl) {
+    return unreadable("the daemon's settings");
+  }
   return s;
 }
 

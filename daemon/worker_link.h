@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "cache/eviction_policy.h"
 #include "hub/types.h"
 
 namespace hubvfs::daemon {
@@ -25,6 +26,7 @@ struct WorkerSettings {
   std::string cache_path;
   std::uint64_t cache_size = 0;  // 0: the cache's own default
   std::uint64_t block_size = 0;  // 0: the same
+  cache::EvictionSettings eviction;
   std::uint64_t memory = 256u << 20;
   std::uint64_t metadata_ttl_seconds = 300;
   std::uint64_t metadata_deadline_seconds = 30;

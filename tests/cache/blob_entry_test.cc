@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/cache/blobs.h"
+#include "tests/support/manual_clock.h"
 
 namespace hubvfs::cache {
 namespace {
@@ -23,7 +24,15 @@ class BlobEntryTest : public testing::Test {
     return fill;
   }
 
-  StoreCounters counters_;
+  ManualClock clock_;
+  // As eviction does, whenever they were used.
+  Blocks drop_unused(const Blocks& blocks, bool all = false) {
+    BlobEntry::Uses uses;
+    for (const std::uint64_t block : blocks) uses.emplace_back(block, UINT64_MAX);
+    return entry_.drop_unused(uses, all);
+  }
+
+  StoreCounters counters_{clock_};
   const TestBlob source_ = make_blob(4 * kTestBlock - 100, 1);
   const EndpointId hub_ = EndpointId::of(kEndpoint);
   const EndpointId mirror_ = EndpointId::of(kOtherEndpoint);
@@ -40,8 +49,12 @@ TEST_F(BlobEntryTest, ABlockGoesFromMemoryToDisk) {
   EXPECT_EQ(found.where, BlobEntry::Found::kDisk);
   EXPECT_EQ(found.checksum, 77u);
   EXPECT_FALSE(found.checked);
-  entry_.mark_checked(1, found.generation);
-  EXPECT_TRUE(entry_.find(1, &hub_).checked);
+  EXPECT_TRUE(entry_.finish_read(found, true));
+  const auto again = entry_.find(1, &hub_);
+  EXPECT_TRUE(again.checked);
+  entry_.mark_unchecked(again);
+  EXPECT_TRUE(entry_.finish_read(again, false));
+  EXPECT_FALSE(entry_.peek(1).checked);
   EXPECT_EQ(entry_.cached_bytes(hub_), kTestBlock);
 }
 
@@ -55,8 +68,10 @@ TEST_F(BlobEntryTest, ABlockThatIsHereIsNotTakenAgain) {
 TEST_F(BlobEntryTest, ADroppedBlockIsPunchedBeforeItIsAbsent) {
   store(0, hub_);
   const std::uint64_t generation = entry_.generation();
-  EXPECT_FALSE(entry_.drop_block(0, generation - 1));
-  ASSERT_TRUE(entry_.drop_block(0, generation));
+  BlobEntry::Found other = entry_.peek(0);
+  ++other.fill;
+  EXPECT_FALSE(entry_.drop_block(other));
+  ASSERT_TRUE(entry_.drop_block(entry_.peek(0)));
   EXPECT_NE(entry_.generation(), generation);
   EXPECT_EQ(entry_.find(0, &hub_).where, BlobEntry::Found::kAbsent);
   EXPECT_EQ(entry_.still_dropped(Blocks{0, 1}), Blocks{0});
@@ -67,7 +82,7 @@ TEST_F(BlobEntryTest, ADroppedBlockIsPunchedBeforeItIsAbsent) {
 
 TEST_F(BlobEntryTest, ABlockWrittenOverADroppedOneIsNotPunched) {
   store(0, hub_);
-  ASSERT_TRUE(entry_.drop_block(0, entry_.generation()));
+  ASSERT_TRUE(entry_.drop_block(entry_.peek(0)));
   const std::uint64_t fill = put(0, hub_);
   EXPECT_EQ(entry_.written(0, fill, 78), BlobEntry::Written::kOverDropped);
   EXPECT_TRUE(entry_.still_dropped(Blocks{0}).empty());
@@ -90,7 +105,7 @@ TEST_F(BlobEntryTest, OnlyWhatIsStillThereIsCommitted) {
   const std::uint64_t second = put(1, hub_);
   ASSERT_EQ(entry_.written(0, first, 1), BlobEntry::Written::kYes);
   ASSERT_EQ(entry_.written(1, second, 2), BlobEntry::Written::kYes);
-  ASSERT_TRUE(entry_.drop_block(1, entry_.generation()));
+  ASSERT_TRUE(entry_.drop_block(entry_.peek(1)));
   using Fills = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
   EXPECT_EQ(entry_.committable(Fills{{0, first}, {1, second}, {0, first + 9}, {2, 5}}), Blocks{0});
 }
@@ -100,9 +115,91 @@ TEST_F(BlobEntryTest, EvictionTakesOnlyWhatIsIndexed) {
   const std::uint64_t fill = put(1, hub_);
   ASSERT_EQ(entry_.written(1, fill, 1), BlobEntry::Written::kYes);
   put(2, hub_);
-  EXPECT_EQ(entry_.drop_indexed(Blocks{0, 1, 2, 3}), Blocks{0});
+  EXPECT_EQ(drop_unused({0, 1, 2, 3}), Blocks{0});
   EXPECT_TRUE(entry_.has(1, hub_));
   EXPECT_TRUE(entry_.has(2, hub_));
+}
+
+TEST_F(BlobEntryTest, EvictionSparesWhatIsBeingReadAndWhatWasUsedSince) {
+  for (std::uint64_t i = 0; i < 4; ++i) store(i, hub_);
+  const auto one = entry_.find(0, &hub_);
+  const auto other = entry_.find(0, &hub_);
+  EXPECT_EQ(drop_unused({0, 1}), Blocks{1});
+  EXPECT_TRUE(entry_.finish_read(one, true));
+  EXPECT_TRUE(drop_unused({0}).empty());
+  EXPECT_TRUE(entry_.finish_read(other, true));
+  EXPECT_TRUE(drop_unused({0, 1}, true).empty());  // one of them is gone
+  EXPECT_EQ(drop_unused({0}, true), Blocks{0});
+
+  const std::uint64_t planned = counters_.uses.tick();
+  entry_.finish_read(entry_.find(2, &hub_), true);
+  EXPECT_EQ(entry_.drop_unused({{2, planned}, {3, planned}}, false), Blocks{3});
+}
+
+TEST_F(BlobEntryTest, AReadOfABlockThatWentAwayIsWorthNothing) {
+  store(0, hub_);
+  const auto found = entry_.find(0, &hub_);
+  entry_.punched(entry_.drop_all());
+  EXPECT_FALSE(entry_.finish_read(found, true));
+  store(0, hub_);  // it came again: not what was read
+  const auto fresh = entry_.find(0, &hub_);
+  EXPECT_FALSE(fresh.checked);
+  EXPECT_FALSE(entry_.finish_read(found, false));
+}
+
+TEST_F(BlobEntryTest, ABlockIsHotOnceItIsUsedAMinuteAfterItCame) {
+  const auto is_hot = [&](std::uint64_t block) { return entry_.block_record(block)->hot; };
+  store(0, hub_);
+  for (int i = 0; i < 100; ++i) {  // many readers at once
+    clock_.advance(std::chrono::milliseconds(590));
+    entry_.finish_read(entry_.find(0, &hub_), true);
+  }
+  EXPECT_FALSE(is_hot(0));
+  clock_.advance(std::chrono::seconds(1));
+  entry_.finish_read(entry_.find(0, &hub_), true);
+  EXPECT_TRUE(is_hot(0));
+  const std::uint64_t fill = put(1, hub_);
+  ASSERT_EQ(entry_.written(1, fill, 77, true), BlobEntry::Written::kYes);
+  EXPECT_TRUE(is_hot(1));
+}
+
+TEST_F(BlobEntryTest, PinnedBytesAreCounted) {
+  store(0, hub_);
+  entry_.set_pinned(true);
+  entry_.set_pinned(true);
+  EXPECT_EQ(counters_.pinned_bytes, kTestBlock);
+  put(3, hub_);
+  EXPECT_EQ(counters_.pinned_bytes, 2 * kTestBlock - 100);
+  entry_.punched(drop_unused({0}));
+  EXPECT_EQ(counters_.pinned_bytes, kTestBlock - 100);
+  entry_.set_pinned(false);
+  EXPECT_EQ(counters_.pinned_bytes, 0u);
+}
+
+TEST_F(BlobEntryTest, ABlockBeyondTheEndIsNeverThere) {
+  store(3, hub_);
+  for (const std::uint64_t block : {std::uint64_t{4}, std::uint64_t{63}, UINT64_MAX}) {
+    EXPECT_FALSE(entry_.has(block, hub_));
+    EXPECT_EQ(entry_.find(block, &hub_).where, BlobEntry::Found::kAbsent);
+  }
+}
+
+TEST_F(BlobEntryTest, UsesAreTakenOnceAndInParts) {
+  const auto id =
+      ContentId::create(ContentId::Algorithm::kSha256, std::string(64, 'a'), 5000 * kTestBlock);
+  BlobEntry large({"public", *id}, 2, kTestBlock, counters_);
+  for (std::uint64_t block = 0; block < 5000; ++block) {
+    large.load_block(block, {static_cast<std::uint32_t>(kTestBlock), 1, 0, 1, false});
+    large.finish_read(large.find(block, &hub_), true);
+  }
+  std::uint64_t next = 0;
+  std::size_t taken = 0;
+  int parts = 0;
+  for (; next != UINT64_MAX; ++parts) taken += large.take_touched(next).size();
+  EXPECT_EQ(taken, 5000u);
+  EXPECT_GE(parts, 3);
+  next = 0;
+  EXPECT_TRUE(large.take_touched(next).empty());
 }
 
 TEST_F(BlobEntryTest, TrustMakesBlocksEverybodysAndLaterOnesAreNot) {
@@ -114,7 +211,7 @@ TEST_F(BlobEntryTest, TrustMakesBlocksEverybodysAndLaterOnesAreNot) {
   EXPECT_TRUE(entry_.complete(mirror_));
   // One is evicted and comes again: only the one that brought it may read it, until all is hashed
   // anew.
-  const auto dropped = entry_.drop_indexed(Blocks{2});
+  const auto dropped = drop_unused({2});
   entry_.punched(dropped);
   EXPECT_FALSE(entry_.verified());
   entry_.add_handle(hub_);
@@ -129,7 +226,7 @@ TEST_F(BlobEntryTest, TrustMakesBlocksEverybodysAndLaterOnesAreNot) {
 TEST_F(BlobEntryTest, TrustNeedsThatNothingChanged) {
   for (std::uint64_t i = 0; i < 4; ++i) store(i, hub_);
   const std::uint64_t generation = entry_.generation();
-  ASSERT_TRUE(entry_.drop_block(3, generation));
+  ASSERT_TRUE(entry_.drop_block(entry_.peek(3)));
   entry_.punched(Blocks{3});
   store(3, hub_);
   EXPECT_FALSE(entry_.trust(generation));
@@ -174,7 +271,7 @@ TEST_F(BlobEntryTest, AStampIsForgottenWithABlock) {
   ASSERT_TRUE(entry_.stampable());
   entry_.stamp({1, 2, 3, 4}, entry_.generation());
   EXPECT_TRUE(entry_.record().verified);
-  entry_.drop_indexed(Blocks{0});
+  drop_unused({0});
   EXPECT_FALSE(entry_.record().verified);
   entry_.stamp({1, 2, 3, 4}, entry_.generation());
   EXPECT_FALSE(entry_.record().verified);

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/cache_folder.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <thread>
 
 #include "tests/support/temp_dir.h"
 
@@ -53,6 +58,26 @@ TEST(CacheFolder, IsHeldByOneAndNamesItsPid) {
   EXPECT_NE(second.error().context.find("-o cache.path"), std::string::npos);
   first->reset();
   EXPECT_TRUE(CacheFolder::open(dir / "cache", kBlock));
+}
+
+TEST(CacheFolder, WaitsForWhoIsAboutToDieWithAKilledHolder) {
+  TempDir dir;
+  ASSERT_TRUE(CacheFolder::open(dir / "cache", kBlock));
+  // The lock of a holder that is dead, in the hands of its child for a while.
+  const pid_t holder = ::fork();
+  ASSERT_GE(holder, 0);
+  if (holder == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(holder, nullptr, 0), holder);
+  write_file(dir / "cache/owner.lock", std::to_string(holder) + "\n");
+  UniqueFd lock(::open((dir / "cache/owner.lock").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX | LOCK_NB), 0);
+  std::thread child([&] {
+    ::usleep(50'000);
+    lock.reset();
+  });
+  const auto folder = CacheFolder::open(dir / "cache", kBlock);
+  child.join();
+  EXPECT_TRUE(folder) << folder.error().context;
 }
 
 TEST(CacheFolder, RefusesAFolderOthersCanWrite) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <thread>
 
+#include "cache/block_checksum.h"
 #include "cache/index_records.h"
 #include "cache/memory_meta_index.h"
 #include "cache/sidecar.h"
@@ -57,7 +58,9 @@ class DiskBlobStoreTest : public testing::Test {
     options.block_size = kTestBlock;
     options.size_limit = limit;
     options.pending_limit = 16 * kTestBlock;
-    store_ = std::move(*DiskBlobStore::open(blobs_, meta_, index_, options, log_, clock_));
+    small_ = std::make_unique<SmallBlobs>(meta_, log_);
+    ASSERT_TRUE(small_->load());
+    store_ = std::move(*DiskBlobStore::open(blobs_, *small_, index_, options, log_, clock_));
   }
   std::shared_ptr<Blob> blob(const TestBlob& source) {
     return std::move(*store_->open(source.key, kEndpoint));
@@ -73,6 +76,7 @@ class DiskBlobStoreTest : public testing::Test {
   FlakyMetaIndex index_{memory_};
   RecordingLogger log_;
   ManualClock clock_;
+  std::unique_ptr<SmallBlobs> small_;
   std::unique_ptr<DiskBlobStore> store_;
 };
 
@@ -191,6 +195,37 @@ TEST_F(DiskBlobStoreTest, AVerifiedFileIsNotBelievedAfterAPowerLoss) {
   ASSERT_TRUE(memory_.apply(clean));
   open();
   EXPECT_TRUE(blob(source)->verified());  // a clean stop, then another boot
+}
+
+TEST_F(DiskBlobStoreTest, VerifyFindsContentThatIsWrongThoughItsChecksumsAreRight) {
+  const TestBlob source = make_blob(3 * kTestBlock, 11);
+  const TestBlob other = make_blob(3 * kTestBlock, 12);
+  put_all(*blob(source), source);
+  ASSERT_TRUE(store_->flush());
+  store_.reset();
+  // As bad memory leaves it: other bytes, and the checksum of those.
+  std::string bytes = source.content;
+  bytes.replace(0, kTestBlock, other.content, 0, kTestBlock);
+  write_file(data_file(source), bytes);
+  const std::string name = block_index_key("public", 1, 0);
+  const auto text = memory_.get(name);
+  ASSERT_TRUE(text->has_value());
+  BlockRecord record = *decode_block_record(**text);
+  record.checksum = block_checksum(source.key, 0, *other.block(0));
+  const std::vector<IndexChange> forged = {{name, encode(record)}};
+  ASSERT_TRUE(memory_.apply(forged));
+
+  open();
+  auto report = store_->verify(false, {});
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->bad_blocks, 0u);
+  EXPECT_EQ(report->bad_blobs, 1u);
+  ASSERT_EQ(report->problems.size(), 1u);
+  EXPECT_NE(report->problems[0].find(source.key.content.hex()), std::string::npos);
+  EXPECT_EQ(store_->stats().blocks, 3u);
+  report = store_->verify(true, {});
+  EXPECT_EQ(report->bad_blobs, 1u);
+  EXPECT_EQ(store_->stats().blocks, 0u);
 }
 
 TEST_F(DiskBlobStoreTest, BeyondThePendingLimitBlocksAreNotKept) {

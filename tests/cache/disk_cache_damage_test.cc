@@ -116,6 +116,32 @@ TEST_F(DamagedCacheTest, AnyDamageToTheIndexCostsNothing) {
   }
 }
 
+// A power cut may cost the last transaction, and so may damage to the page that names it.
+TEST_F(DamagedCacheTest, AnIndexThatIsTransactionsOldCostsNothing) {
+  const std::string old_index = read_file(index());
+  const TestBlob new_blob = make_blob(3 * kTestBlock, 4);
+  fill(new_blob);
+  blob(partial_)->put(2, partial_.block(2));
+  flush();
+  const std::string crashed = dir_ / "crashed";  // as a process leaves it that is killed now
+  std::filesystem::copy(path_, crashed, std::filesystem::copy_options::recursive);
+  std::filesystem::permissions(crashed, std::filesystem::perms::owner_all);
+  write_file(crashed + "/index/data.mdb", old_index);
+  close();
+  path_ = crashed;
+  open();
+  expect_whole(new_blob);  // at once
+  expect_everything();
+  EXPECT_EQ(brief(read_text(*blob(partial_), 2 * kTestBlock, kTestBlock)),
+            brief(partial_.content.substr(2 * kTestBlock, kTestBlock)));
+  EXPECT_EQ(store().stats().corrupt_blocks, 0u);
+  EXPECT_EQ(store().stats().blocks, 1 + 6 + 2 + 3u);
+  const std::uint64_t used = store().stats().bytes_used;
+  open();
+  EXPECT_EQ(store().stats().bytes_used, used);
+  expect_whole(new_blob);
+}
+
 TEST_F(DamagedCacheTest, AnIndexThatKilledTheLastStartIsMadeAnew) {
   close();
   write_file(path_ + "/index.opening", "");
@@ -226,6 +252,46 @@ TEST_F(DamagedCacheTest, DamageUnderARunningCacheIsFoundAtFirstUse) {
   open();
   flip_byte(data_file(large_), 3 * kTestBlock + 1);
   expect_refetch(large_, 3);
+}
+
+// Blocks that were read before are not checked again: what somebody does to the file must not make
+// holes of them.
+TEST_F(DamagedCacheTest, AFileThatIsCutUnderARunningCacheHasNoZeros) {
+  const auto opened = blob(partial_);
+  opened->put(2, partial_.block(2));
+  flush();
+  for (const std::uint64_t block : {1u, 2u}) {
+    EXPECT_EQ(brief(read_text(*opened, block * kTestBlock, kTestBlock)),
+              brief(partial_.content.substr(block * kTestBlock, kTestBlock)));
+  }
+  std::filesystem::resize_file(data_file(partial_), 2 * kTestBlock);
+  opened->put(3, partial_.block(3));
+  flush();
+  EXPECT_EQ(brief(read_text(*opened, kTestBlock, kTestBlock)),
+            brief(partial_.content.substr(kTestBlock, kTestBlock)));
+  EXPECT_EQ(read_text(*opened, 2 * kTestBlock, kTestBlock), "<NotFound>");
+  EXPECT_EQ(brief(read_text(*opened, 3 * kTestBlock, kTestBlock)),
+            brief(partial_.content.substr(3 * kTestBlock, kTestBlock)));
+}
+
+TEST_F(DamagedCacheTest, AFileThatIsRemovedUnderARunningCacheIsMadeAnewWithoutZeros) {
+  auto opened = blob(partial_);
+  EXPECT_EQ(brief(read_text(*opened, kTestBlock, kTestBlock)),
+            brief(partial_.content.substr(kTestBlock, kTestBlock)));
+  std::filesystem::remove(data_file(partial_));
+  put_all(*opened, partial_);
+  flush();
+  for (std::uint64_t block = 0; block < partial_.blocks(); ++block) {
+    const std::string found = read_text(*opened, block * kTestBlock, kTestBlock);
+    if (found == "<NotFound>") opened->put(block, partial_.block(block));
+    EXPECT_TRUE(found == "<NotFound>" || found == as_text(*partial_.block(block))) << block;
+  }
+  flush();
+  EXPECT_EQ(store().stats().degraded, "");
+  EXPECT_TRUE(std::filesystem::exists(data_file(partial_)));
+  opened.reset();
+  open();
+  expect_whole(partial_);
 }
 
 TEST_F(DamagedCacheTest, DamagedMetadataCostsOnlyItself) {

@@ -19,6 +19,11 @@ TEST(IndexRecords, KeysComeApartAsTheyWerePutTogether) {
   const auto git = ContentId::create(ContentId::Algorithm::kGitSha1, std::string(40, 'b'), 7);
   EXPECT_EQ(*parse_index_key(blob_index_key({"public", *git}))->blob, *git);
 
+  const auto use = parse_index_key(use_index_key(key));
+  ASSERT_TRUE(use && use->use);
+  EXPECT_EQ(*use->use, key.content);
+  EXPECT_FALSE(use->blob || use->block);
+
   const auto block = parse_index_key(block_index_key("public", 258, 1ull << 40));
   ASSERT_TRUE(block && block->block);
   EXPECT_EQ(block->block->number, 258u);
@@ -53,7 +58,7 @@ TEST(IndexRecords, ValuesComeBack) {
   blob.verified.reset();
   EXPECT_FALSE(decode_blob_record(encode(blob))->verified);
 
-  const auto block = decode_block_record(encode(BlockRecord{1, 2, 3, 4}));
+  const auto block = decode_block_record(encode(BlockRecord{1, 2, 3, 4, true}));
   ASSERT_TRUE(block);
   EXPECT_EQ(block->length, 1u);
   EXPECT_EQ(block->checksum, 2u);

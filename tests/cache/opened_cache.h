@@ -26,7 +26,10 @@ class OpenedCache : public testing::Test {
 
   void open(std::uint64_t size_limit = 1u << 30) {
     close();
-    auto opened = DiskCache::open({path_, size_limit, kTestBlock}, log_, clock_);
+    options_.path = path_;
+    options_.size_limit = size_limit;
+    options_.block_size = kTestBlock;
+    auto opened = DiskCache::open(options_, log_, clock_);
     ASSERT_TRUE(opened) << opened.error().context;
     cache_ = std::move(*opened);
   }
@@ -57,6 +60,7 @@ class OpenedCache : public testing::Test {
 
   TempDir dir_;
   std::string path_ = dir_ / "cache";
+  DiskCacheOptions options_;  // but for what open() sets
   RecordingLogger log_;
   ManualClock clock_;
   std::unique_ptr<DiskCache> cache_;

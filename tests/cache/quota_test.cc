@@ -42,10 +42,37 @@ TEST(Quota, ALoadedCacheMayBeOverALimitThatWasLowered) {
   EXPECT_EQ(quota.to_evict(1), 1151u);
 }
 
+TEST(Quota, TheWatermarksCanBeSet) {
+  EvictionSettings settings;
+  settings.high_watermark = 50;
+  settings.low_watermark = 10;
+  Quota quota(settings);
+  quota.set_limit(1000, 0);
+  quota.count(500);
+  EXPECT_EQ(quota.to_evict(0), 0u);
+  EXPECT_EQ(quota.to_evict(1), 401u);
+}
+
 TEST(Quota, KeepsATwentiethOfTheDiskFree) {
-  EXPECT_EQ(Quota::to_evict({1000, 61}, 10), 0u);
-  EXPECT_EQ(Quota::to_evict({1000, 50}, 10), 10u);
-  EXPECT_EQ(Quota::to_evict({1000, 0}, 10), 60u);
+  const Quota quota;
+  EXPECT_EQ(quota.to_evict({1000, 61}, 10), 0u);
+  EXPECT_EQ(quota.to_evict({1000, 50}, 10), 10u);
+  EXPECT_EQ(quota.to_evict({1000, 0}, 10), 60u);
+  EXPECT_EQ(quota.min_free({1000, 0}), 50u);
+}
+
+TEST(Quota, ADiskThatDoesNotTellItsSizeIsTakenForLargeEnough) {
+  EXPECT_EQ(Quota().to_evict({0, 0}, 10), 0u);
+}
+
+TEST(Quota, KeepsAsMuchOfTheDiskFreeAsItIsTold) {
+  EvictionSettings settings;
+  settings.min_free.percent = 20;
+  EXPECT_EQ(Quota(settings).to_evict({1000, 150}, 10), 60u);
+  settings.min_free.bytes = 700;
+  EXPECT_EQ(Quota(settings).to_evict({1000, 150}, 10), 560u);
+  settings.min_free.bytes = 0;
+  EXPECT_EQ(Quota(settings).to_evict({1000, 10}, 10), 0u);
 }
 
 }  // namespace

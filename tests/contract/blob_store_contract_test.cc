@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -15,6 +19,7 @@
 #include "cache/disk_cache.h"
 #include "cache/memory_cache.h"
 #include "cache/memory_meta_index.h"
+#include "cache/small_blobs.h"
 #include "tests/cache/blobs.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"
@@ -29,6 +34,8 @@ class StoreUnderTest {
  public:
   virtual ~StoreUnderTest() = default;
   virtual BlobStore& store() = 0;
+
+  ManualClock clock;
 };
 
 class MemoryUnderTest final : public StoreUnderTest {
@@ -36,7 +43,7 @@ class MemoryUnderTest final : public StoreUnderTest {
   BlobStore& store() override { return store_; }
 
  private:
-  MemoryBlobStore store_{kTestBlock, kLimit};
+  MemoryBlobStore store_{kTestBlock, kLimit, clock};
 };
 
 Directory open_directory(const std::string& path) {
@@ -50,7 +57,8 @@ class DiskUnderTest final : public StoreUnderTest {
     DiskBlobStoreOptions options;
     options.block_size = kTestBlock;
     options.size_limit = kLimit;
-    store_ = std::move(*DiskBlobStore::open(blobs_, meta_, index_, options, log_, clock_));
+    if (!small_.load()) std::abort();
+    store_ = std::move(*DiskBlobStore::open(blobs_, small_, index_, options, log_, clock));
   }
   BlobStore& store() override { return *store_; }
 
@@ -60,20 +68,25 @@ class DiskUnderTest final : public StoreUnderTest {
   Directory meta_;
   MemoryMetaIndex index_;
   NullLogger log_;
-  SystemClock clock_;
+  SmallBlobs small_{meta_, log_};
   std::unique_ptr<DiskBlobStore> store_;
 };
 
 class CacheUnderTest final : public StoreUnderTest {
  public:
-  CacheUnderTest()
-      : cache_(std::move(*DiskCache::open({dir_ / "cache", kLimit, kTestBlock}, log_, clock_))) {}
+  explicit CacheUnderTest(std::optional<Duration> start_patience) {
+    DiskCacheOptions options;
+    options.path = dir_ / "cache";
+    options.size_limit = kLimit;
+    options.block_size = kTestBlock;
+    options.start_patience = start_patience;
+    cache_ = std::move(*DiskCache::open(options, log_, clock));
+  }
   BlobStore& store() override { return cache_->blobs(); }
 
  private:
   TempDir dir_;
   NullLogger log_;
-  SystemClock clock_;
   std::unique_ptr<DiskCache> cache_;
 };
 
@@ -87,6 +100,21 @@ class BlobStoreContract : public testing::TestWithParam<Kind> {
   BlobStore& store() { return made_->store(); }
   std::shared_ptr<Blob> open(const TestBlob& blob, const std::string& endpoint = kEndpoint) {
     return std::move(*store().open(blob.key, endpoint));
+  }
+  void fill(const TestBlob& source) {
+    put_all(*open(source), source);
+    ASSERT_TRUE(store().flush());
+  }
+  std::map<BlobKey, BlobInfo> blobs() {
+    std::map<BlobKey, BlobInfo> all;
+    store().for_each_blob([&](const BlobInfo& info) {
+      EXPECT_TRUE(all.emplace(info.key, info).second) << "visited twice";
+    });
+    return all;
+  }
+  // So many more blocks than the store holds.
+  void press(unsigned seed) {
+    for (unsigned i = 0; i < 3; ++i) fill(make_blob(4 * kTestBlock, seed + i));
   }
 
   std::unique_ptr<StoreUnderTest> made_ = GetParam().make();
@@ -402,11 +430,211 @@ TEST_P(BlobStoreContract, ManyThreadsReadAndFillOneBlob) {
   EXPECT_TRUE(blob->verified());
 }
 
+TEST_P(BlobStoreContract, EachBlobIsToldOnce) {
+  const TestBlob whole = make_blob(2 * kTestBlock + 5, 40);
+  const TestBlob part = make_blob(4 * kTestBlock, 41, "u1000");
+  const TestBlob small = make_blob(900, 42);
+  fill(whole);
+  fill(small);
+  made_->clock.advance(std::chrono::seconds(100));
+  const UnixSeconds later = made_->clock.unix_now();
+  open(part)->put(2, part.block(2));
+  ASSERT_TRUE(store().flush());
+  const auto untouched = open(make_blob(kTestBlock, 43));
+
+  const auto all = blobs();
+  ASSERT_EQ(all.size(), 3u);
+  const BlobInfo& complete = all.at(whole.key);
+  EXPECT_EQ(complete.bytes, 2 * kTestBlock + 5);
+  EXPECT_EQ(complete.blocks, 3u);
+  EXPECT_TRUE(complete.complete);
+  EXPECT_TRUE(complete.verified);
+  EXPECT_FALSE(complete.pinned);
+  EXPECT_EQ(complete.last_used, later - 100);
+  const BlobInfo& broken = all.at(part.key);
+  EXPECT_EQ(broken.bytes, kTestBlock);
+  EXPECT_EQ(broken.blocks, 1u);
+  EXPECT_FALSE(broken.complete);
+  EXPECT_FALSE(broken.verified);
+  EXPECT_EQ(broken.last_used, later);
+  EXPECT_EQ(all.at(small.key).bytes, 900u);
+  EXPECT_TRUE(all.at(small.key).verified);
+
+  made_->clock.advance(std::chrono::seconds(7));
+  read_text(*open(whole), 0, 1);
+  EXPECT_EQ(blobs().at(whole.key).last_used, later + 7);
+}
+
+TEST_P(BlobStoreContract, WhoIsToldOfABlobMayAskTheStore) {
+  fill(make_blob(2 * kTestBlock, 44));
+  int seen = 0;
+  store().for_each_blob([&](const BlobInfo& info) {
+    const auto blob = store().open(info.key, kEndpoint);
+    EXPECT_EQ((*blob)->cached_bytes(), info.bytes);
+    EXPECT_TRUE(store().evict(info.key));
+    ++seen;
+  });
+  EXPECT_EQ(seen, 1);
+}
+
+TEST_P(BlobStoreContract, APinnedBlobOutlivesAnyPressure) {
+  const TestBlob pinned = make_blob(2 * kTestBlock, 45);
+  const TestBlob small = make_blob(900, 46);
+  store().set_pinned({small.key, pinned.key});  // before it comes
+  fill(pinned);
+  fill(small);
+  press(50);
+  EXPECT_EQ(brief(read_text(*open(pinned))), brief(pinned.content));
+  EXPECT_EQ(brief(read_text(*open(small))), brief(small.content));
+  EXPECT_TRUE(blobs().at(pinned.key).pinned);
+  EXPECT_EQ(store().stats().pinned_bytes, 2 * kTestBlock + 900);
+  EXPECT_LE(store().stats().bytes_used, kLimit);
+}
+
+TEST_P(BlobStoreContract, PinsTakeThePlaceOfThoseBefore) {
+  const TestBlob first = make_blob(2 * kTestBlock, 47);
+  const TestBlob second = make_blob(2 * kTestBlock, 48);
+  fill(first);
+  fill(second);
+  store().set_pinned({first.key});
+  store().set_pinned({second.key});
+  EXPECT_EQ(store().stats().pinned_bytes, 2 * kTestBlock);
+  press(60);
+  EXPECT_FALSE(open(first)->complete());
+  EXPECT_TRUE(open(second)->complete());
+  store().set_pinned({});
+  EXPECT_EQ(store().stats().pinned_bytes, 0u);
+  press(70);
+  EXPECT_FALSE(open(second)->complete());
+}
+
+TEST_P(BlobStoreContract, WhereAllIsPinnedNewBlocksAreForgotten) {
+  const TestBlob pinned = make_blob(kLimit, 49);
+  store().set_pinned({pinned.key});
+  fill(pinned);
+  ASSERT_EQ(store().stats().bytes_used, kLimit);
+  fill(make_blob(2 * kTestBlock, 80));
+  EXPECT_EQ(store().stats().bytes_used, kLimit);
+  EXPECT_EQ(brief(read_text(*open(pinned))), brief(pinned.content));
+}
+
+TEST_P(BlobStoreContract, ABlobOpenInPassthroughIsLeftAlone) {
+  const TestBlob open_file = make_blob(2 * kTestBlock, 81);
+  std::atomic<bool> is_open{true};
+  store().set_passthrough_check(
+      [&](const BlobKey& key) { return is_open && key == open_file.key; });
+  fill(open_file);
+  press(90);
+  EXPECT_TRUE(open(open_file)->verified());
+  const auto refused = store().evict(open_file.key);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  made_->clock.advance(std::chrono::hours(1));
+  ASSERT_TRUE(store().prune({Duration::zero(), 0}));
+  EXPECT_TRUE(open(open_file)->verified());
+  is_open = false;
+  EXPECT_EQ(store().evict(open_file.key).value_or(0), 2 * kTestBlock);
+}
+
+TEST_P(BlobStoreContract, EvictDropsOneBlobAndSaysHowMuchThatWas) {
+  const TestBlob gone = make_blob(2 * kTestBlock + 9, 82);
+  const TestBlob small = make_blob(700, 83);
+  const TestBlob kept = make_blob(kTestBlock, 84);
+  for (const TestBlob* source : {&gone, &small, &kept}) fill(*source);
+  EXPECT_EQ(store().evict(gone.key).value_or(0), 2 * kTestBlock + 9);
+  EXPECT_EQ(store().evict(small.key).value_or(0), 700u);
+  EXPECT_EQ(store().evict(gone.key).value_or(99), 0u);
+  EXPECT_EQ(store().stats().bytes_used, kTestBlock);
+  EXPECT_FALSE(open(gone)->has(0));
+  EXPECT_EQ(blobs().size(), 1u);
+  fill(gone);
+  EXPECT_TRUE(open(gone)->verified());
+}
+
+TEST_P(BlobStoreContract, APinnedBlobIsNotEvictedByHandEither) {
+  const TestBlob pinned = make_blob(2 * kTestBlock, 85);
+  fill(pinned);
+  store().set_pinned({pinned.key});
+  const auto refused = store().evict(pinned.key);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  EXPECT_EQ(store().prune({Duration::zero(), 0}).value_or(99), 0u);
+  EXPECT_TRUE(open(pinned)->complete());
+}
+
+TEST_P(BlobStoreContract, PruneDropsWhatWasNotUsedForThatLong) {
+  const TestBlob old = make_blob(2 * kTestBlock, 86);
+  const TestBlob used = make_blob(2 * kTestBlock, 87);
+  const TestBlob young = make_blob(2 * kTestBlock, 88);
+  fill(old);
+  fill(used);
+  made_->clock.advance(std::chrono::hours(24));
+  read_text(*open(used), 0, 1);  // its first block only
+  fill(young);
+  made_->clock.advance(std::chrono::seconds(10));
+  EXPECT_EQ(store().prune({std::chrono::hours(25), {}}).value_or(99), 0u);
+  EXPECT_EQ(store().prune({std::chrono::hours(24), {}}).value_or(0), 3 * kTestBlock);
+  EXPECT_EQ(open(old)->cached_bytes(), 0u);
+  EXPECT_TRUE(open(used)->has(0));
+  EXPECT_FALSE(open(used)->has(1));
+  EXPECT_TRUE(open(young)->complete());
+}
+
+TEST_P(BlobStoreContract, PruneGoesDownToTheBytesAskedFor) {
+  const TestBlob old = make_blob(3 * kTestBlock, 89);
+  const TestBlob young = make_blob(3 * kTestBlock, 100);
+  fill(old);
+  made_->clock.advance(std::chrono::seconds(1));
+  fill(young);
+  EXPECT_EQ(store().prune({{}, 10 * kTestBlock}).value_or(99), 0u);
+  EXPECT_EQ(store().prune({{}, 3 * kTestBlock + 1}).value_or(0), 3 * kTestBlock);
+  EXPECT_LE(store().stats().bytes_used, 3 * kTestBlock + 1);
+  EXPECT_TRUE(open(young)->complete());
+  EXPECT_EQ(store().prune({{}, 0}).value_or(0), 3 * kTestBlock);
+  EXPECT_EQ(store().stats().bytes_used, 0u);
+}
+
+TEST_P(BlobStoreContract, VerifyLooksAtEverythingAndFindsSoundBlobsSound) {
+  fill(make_blob(2 * kTestBlock, 101));
+  fill(make_blob(500, 102));
+  open(make_blob(5 * kTestBlock, 103))->put(3, make_blob(5 * kTestBlock, 103).block(3));
+  ASSERT_TRUE(store().flush());
+  std::uint64_t last = 0;
+  const auto report = store().verify(true, [&](std::uint64_t done, std::uint64_t total) {
+    EXPECT_GT(done, last);
+    EXPECT_EQ(total, 3 * kTestBlock + 500);
+    last = done;
+    return true;
+  });
+  ASSERT_TRUE(report);
+  EXPECT_EQ(last, 3 * kTestBlock + 500);
+  EXPECT_EQ(report->bytes, last);
+  EXPECT_EQ(report->blobs, 3u);
+  EXPECT_EQ(report->blocks, 4u);
+  EXPECT_EQ(report->bad_blocks, 0u);
+  EXPECT_EQ(report->bad_blobs, 0u);
+  EXPECT_TRUE(report->problems.empty());
+  EXPECT_EQ(store().stats().bytes_used, 3 * kTestBlock + 500);
+}
+
+TEST_P(BlobStoreContract, VerifyStopsWhenItIsTold) {
+  fill(make_blob(4 * kTestBlock, 104));
+  int calls = 0;
+  const auto report =
+      store().verify(false, [&](std::uint64_t, std::uint64_t) { return ++calls < 2; });
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(calls, 2);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Stores, BlobStoreContract,
     testing::Values(Kind{"Memory", [] { return std::make_unique<MemoryUnderTest>(); }},
                     Kind{"Disk", [] { return std::make_unique<DiskUnderTest>(); }},
-                    Kind{"DiskWithLmdb", [] { return std::make_unique<CacheUnderTest>(); }}),
+                    Kind{"DiskWithLmdb",
+                         [] { return std::make_unique<CacheUnderTest>(std::nullopt); }},
+                    Kind{"DiskThatStarts",
+                         [] { return std::make_unique<CacheUnderTest>(Duration::zero()); }}),
     [](const auto& kind) { return kind.param.name; });
 
 }  // namespace

@@ -66,15 +66,17 @@ TEST(Introduction, AMountThatWouldShowSomethingElseIsRefused) {
 TEST(Introduction, WhatStaysAsItWasIsSaid) {
   const Introduction running = Introduction::of(settings());
   WorkerSettings other = settings();
+  other.eviction.policy = cache::EvictionPolicy::kFifo;
   other.memory = 1u << 30;
   other.metadata_ttl_seconds = 1;
   other.hf_token = "";
   auto notes = compare_settings(running, Introduction::of(other));
   ASSERT_TRUE(notes) << notes.error().context;
-  ASSERT_EQ(notes->size(), 3u);
+  ASSERT_EQ(notes->size(), 4u);
   EXPECT_NE((*notes)[0].find("token"), std::string::npos);
-  EXPECT_NE((*notes)[1].find("memory"), std::string::npos);
-  EXPECT_NE((*notes)[2].find("metadata.ttl"), std::string::npos);
+  EXPECT_NE((*notes)[1].find("evicts"), std::string::npos);
+  EXPECT_NE((*notes)[2].find("memory"), std::string::npos);
+  EXPECT_NE((*notes)[3].find("metadata.ttl"), std::string::npos);
 }
 
 TEST(MountOrder, SurvivesItsJourneyAndATornOneIsRefused) {

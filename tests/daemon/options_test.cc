@@ -40,14 +40,21 @@ TEST(Options, DefaultsAreThoseOfTheManual) {
 }
 
 TEST(Options, EachKeyIsTaken) {
-  auto s =
-      resolve({"cache.path=/c,cache.size=20G", "cache.block_size=4M,metadata.ttl=1h,memory=64M",
-               "metadata.deadline=5s,read.deadline=2m",
-               "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug"});
+  auto s = resolve(
+      {"cache.path=/c,cache.size=20G", "cache.block_size=4M,metadata.ttl=1h,memory=64M",
+       "metadata.deadline=5s,read.deadline=2m", "cache.policy=ttl,cache.ttl=7d,cache.min_free=12%",
+       "cache.high_watermark=80%,cache.low_watermark=60",
+       "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug"});
   ASSERT_TRUE(s) << s.error().context;
   EXPECT_EQ(s->worker.cache_path, "/c");
   EXPECT_EQ(s->worker.cache_size, 20ull << 30);
   EXPECT_EQ(s->worker.block_size, 4u << 20);
+  EXPECT_EQ(s->worker.eviction.policy, cache::EvictionPolicy::kTtl);
+  EXPECT_EQ(s->worker.eviction.ttl, std::chrono::hours(7 * 24));
+  EXPECT_EQ(s->worker.eviction.min_free.percent, 12u);
+  EXPECT_FALSE(s->worker.eviction.min_free.bytes);
+  EXPECT_EQ(s->worker.eviction.high_watermark, 80u);
+  EXPECT_EQ(s->worker.eviction.low_watermark, 60u);
   EXPECT_EQ(s->worker.metadata_ttl_seconds, 3600u);
   EXPECT_EQ(s->worker.metadata_deadline_seconds, 5u);
   EXPECT_EQ(s->worker.read_deadline_seconds, 120u);
@@ -55,6 +62,44 @@ TEST(Options, EachKeyIsTaken) {
   EXPECT_EQ(s->worker.endpoint, "http://127.0.0.1:8080");
   EXPECT_TRUE(s->mount.allow_other);
   EXPECT_EQ(s->worker.log_level, LogLevel::kDebug);
+}
+
+TEST(Options, TheDefaultsOfEvictionAreThoseOfTheManual) {
+  const auto s = resolve({});
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->worker.eviction.policy, cache::EvictionPolicy::kLru);
+  EXPECT_EQ(s->worker.eviction.ttl, std::chrono::hours(30 * 24));
+  EXPECT_EQ(s->worker.eviction.min_free.percent, 5u);
+  EXPECT_EQ(s->worker.eviction.high_watermark, 95u);
+  EXPECT_EQ(s->worker.eviction.low_watermark, 85u);
+}
+
+TEST(Options, WhatStaysFreeIsAShareOrASize) {
+  EXPECT_EQ(resolve({"cache.min_free=20G"})->worker.eviction.min_free.bytes, 20ull << 30);
+  EXPECT_EQ(resolve({"cache.min_free=0"})->worker.eviction.min_free.bytes, 0u);
+  const auto later = resolve({"cache.min_free=20G,cache.min_free=7%"});
+  EXPECT_FALSE(later->worker.eviction.min_free.bytes);
+  EXPECT_EQ(later->worker.eviction.min_free.percent, 7u);
+}
+
+TEST(Options, EvictionThatCannotBeIsAnErrorThatSaysWhy) {
+  const std::map<std::string, std::string> wrong = {
+      {"cache.policy=mru", "lru, fifo or ttl"},
+      {"cache.policy=ttl,cache.ttl=5s", "from 60s"},
+      {"cache.ttl=7d", "cache.policy=ttl"},
+      {"cache.min_free=91%", "90%"},
+      {"cache.min_free=much", "5%"},
+      {"cache.high_watermark=101", "100%"},
+      {"cache.high_watermark=0", "1%"},
+      {"cache.low_watermark=-1%", "share"},
+      {"cache.low_watermark=95%", "below cache.high_watermark"},
+      {"cache.high_watermark=50%", "below cache.high_watermark"}};
+  for (const auto& [option, word] : wrong) {
+    const auto s = resolve({option});
+    ASSERT_FALSE(s) << option;
+    EXPECT_EQ(s.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(s.error().context.find(word), std::string::npos) << s.error().context;
+  }
 }
 
 TEST(Options, CommandLineBeatsEnvironmentBeatsDefault) {
@@ -218,6 +263,11 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   s.cache_path = "/c";
   s.cache_size = 1;
   s.block_size = 2;
+  s.eviction.policy = cache::EvictionPolicy::kTtl;
+  s.eviction.ttl = std::chrono::hours(5);
+  s.eviction.min_free = {7, 8};
+  s.eviction.high_watermark = 9;
+  s.eviction.low_watermark = 8;
   s.memory = 3;
   s.metadata_ttl_seconds = 4;
   s.metadata_deadline_seconds = 5;
@@ -230,9 +280,16 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   auto back = WorkerSettings::decode(bytes);
   ASSERT_TRUE(back) << back.error().context;
   EXPECT_EQ(back->encode(), bytes);
+  EXPECT_EQ(back->eviction, s.eviction);
   EXPECT_EQ(back->offline_because, "--offline");
   EXPECT_EQ(back->log_level, LogLevel::kError);
   EXPECT_EQ(back->hugging_face_hub_token, "t2");
+}
+
+TEST(WorkerSettings, APolicyThatDoesNotExistIsRefused) {
+  WorkerSettings s;
+  s.eviction.policy = static_cast<cache::EvictionPolicy>(3);
+  EXPECT_FALSE(WorkerSettings::decode(s.encode()));
 }
 
 TEST(WorkerSettings, AnotherVersionOrATornMessageIsRefused) {

@@ -2,9 +2,12 @@
 // Random use of a disk cache against a plain map. The seed is printed; HUBVFS_TEST_SEED gives it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -40,6 +43,8 @@ class CacheModel : public testing::Test {
     cache_ = std::move(*opened);
   }
 
+  BlobStore& store() { return cache_->blobs(); }
+
   std::mt19937 random_;
   std::vector<TestBlob> sources_;
   TempDir dir_;
@@ -48,13 +53,68 @@ class CacheModel : public testing::Test {
   std::unique_ptr<DiskCache> cache_;
 };
 
-TEST_F(CacheModel, WithRoomForAllItHoldsExactlyWhatWasPut) {
+// The first test's model: what is in the cache, and what is pinned.
+class CacheModelWithRoom : public CacheModel {
+ protected:
+  std::uint64_t bytes_of(std::size_t number) {
+    std::uint64_t bytes = 0;
+    for (const std::uint64_t block : blocks_[number]) {
+      bytes += block_length(sources_[number].content.size(), kTestBlock, block);
+    }
+    return bytes;
+  }
+  // One of the calls that commands make, on everything flushed.
+  void command(std::size_t number) {
+    ASSERT_TRUE(store().flush());
+    const std::size_t act = pick(100);
+    if (act < 30) {
+      pinned_.clear();
+      for (const TestBlob& source : sources_) {
+        if (pick(4) == 0) pinned_.insert(source.key);
+      }
+      store().set_pinned({pinned_.begin(), pinned_.end()});
+    } else if (act < 60) {
+      const auto freed = store().evict(sources_[number].key);
+      ASSERT_EQ(freed.has_value(), !pinned_.contains(sources_[number].key));
+      if (!freed) return;
+      ASSERT_EQ(*freed, bytes_of(number));
+      blocks_[number].clear();
+    } else if (act < 75) {
+      const auto freed =
+          store().prune({pick(2) == 0 ? std::optional(Duration::zero()) : std::nullopt, 0});
+      std::uint64_t expected = 0;
+      for (auto& [blob, blocks] : blocks_) {
+        if (pinned_.contains(sources_[blob].key)) continue;
+        expected += bytes_of(blob);
+        blocks.clear();
+      }
+      ASSERT_EQ(freed.value_or(1), expected);
+    } else {
+      const auto report = store().verify(pick(2) == 0, {});
+      ASSERT_TRUE(report);
+      ASSERT_EQ(report->bad_blocks + report->bad_blobs, 0u) << report->problems.at(0);
+    }
+    std::map<BlobKey, BlobInfo> told;
+    store().for_each_blob([&](const BlobInfo& info) { told[info.key] = info; });
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+      ASSERT_EQ(told[sources_[i].key].bytes, bytes_of(i));
+      ASSERT_EQ(told[sources_[i].key].blocks, blocks_[i].size());
+      if (!blocks_[i].empty()) {
+        ASSERT_EQ(told[sources_[i].key].pinned, pinned_.contains(sources_[i].key));
+      }
+    }
+  }
+
+  std::map<std::size_t, std::set<std::uint64_t>> blocks_;  // of each blob
+  std::set<BlobKey> pinned_;
+};
+
+TEST_F(CacheModelWithRoom, ItHoldsExactlyWhatWasPut) {
   open(1u << 30);
-  std::map<std::size_t, std::set<std::uint64_t>> model;  // blob to its blocks
   for (int step = 0; step < 1500; ++step) {
     const std::size_t number = pick(sources_.size());
     const TestBlob& source = sources_[number];
-    auto& blocks = model[number];
+    auto& blocks = blocks_[number];
     auto blob = *cache_->blobs().open(source.key, kEndpoint);
     const std::size_t act = pick(100);
     if (act < 45 && source.blocks() > 0) {
@@ -70,7 +130,13 @@ TEST_F(CacheModel, WithRoomForAllItHoldsExactlyWhatWasPut) {
     } else if (act < 54) {
       blob.reset();
       open(1u << 30);
+      pinned_.clear();  // which the store does not remember
       blob = *cache_->blobs().open(source.key, kEndpoint);
+    } else if (act < 58) {
+      command(number);
+      if (HasFatalFailure()) FAIL() << step;
+    } else if (act < 60) {
+      clock_.advance(std::chrono::seconds(pick(600)));
     }
     std::uint64_t bytes = 0;
     for (std::uint64_t i = 0; i < source.blocks(); ++i) {
@@ -98,8 +164,12 @@ TEST_F(CacheModel, UnderPressureAndLiesItServesNothingWrong) {
   const std::uint64_t limit = 9 * kTestBlock;
   open(limit);
   int right = 0;
+  constexpr std::size_t kNone = SIZE_MAX;
+  std::size_t whole = kNone;  // one that was whole when it was pinned
+  std::set<BlobKey> pinned;
   for (int step = 0; step < 2500; ++step) {
-    const TestBlob& source = sources_[pick(sources_.size())];
+    const std::size_t number = pick(sources_.size());
+    const TestBlob& source = sources_[number];
     const bool liar = pick(4) == 0;
     TestBlob told = source;
     if (liar) {
@@ -114,14 +184,38 @@ TEST_F(CacheModel, UnderPressureAndLiesItServesNothingWrong) {
       for (std::uint64_t i = first; i < source.blocks(); ++i) blob->put(i, told.block(i));
     } else if (act < 62) {
       blob->drop();
+      if (whole == number) whole = kNone;
+    } else if (act < 64) {
+      ASSERT_TRUE(store().flush());
+      whole = kNone;
+      pinned.clear();
+      if (blob->verified() && pick(3) != 0) {
+        whole = number;
+        pinned.insert(source.key);
+      }
+      store().set_pinned({pinned.begin(), pinned.end()});
+    } else if (act < 66) {
+      const std::uint64_t to_bytes = pick(limit);
+      ASSERT_TRUE(store().flush());
+      ASSERT_TRUE(store().prune({std::nullopt, to_bytes}));
+      ASSERT_LE(store().stats().bytes_used, std::max(to_bytes, store().stats().pinned_bytes));
+    } else if (act < 67) {
+      ASSERT_EQ(store().evict(source.key).has_value(), !pinned.contains(source.key));
     } else if (act < 68) {
+      clock_.advance(std::chrono::seconds(pick(100)));
+    } else if (act < 72) {
       ASSERT_TRUE(cache_->blobs().flush());
       ASSERT_LE(cache_->blobs().stats().bytes_used, limit);
       ASSERT_EQ(cache_->blobs().stats().pending_bytes, 0u);
-    } else if (act < 70) {
+    } else if (act < 74) {
       blob.reset();
       open(limit);
+      whole = kNone;
+      pinned.clear();
       continue;
+    }
+    if (whole != kNone) {
+      ASSERT_TRUE((*store().open(sources_[whole].key, kEndpoint))->complete()) << step;
     }
     for (std::uint64_t i = 0; i < source.blocks(); ++i) {
       const std::size_t length = block_length(source.content.size(), kTestBlock, i);

@@ -134,7 +134,8 @@ BlobEntry::Found BlobEntry::found_on_disk(std::uint64_t block, const BlockSlot& 
   found.block = block;
   found.checksum = slot.checksum;
   found.fill = slot.fill;
-  found.checked = slot.checked;
+  found.synced = slot.state == BlockState::kIndexed;
+  found.checked = slot.checked && (found.synced || !slot.over);
   found.doubts = doubts_;
   found.generation = generation_.load();
   return found;
@@ -160,7 +161,9 @@ bool BlobEntry::finish_read(const Found& found, bool right) {
     reading_.pop_back();
   }
   BlockSlot* slot = same_slot(found);
-  if (slot != nullptr && right) slot->checked = true;
+  if (slot != nullptr && right && found.synced == (slot->state == BlockState::kIndexed)) {
+    slot->checked = true;
+  }
   return slot != nullptr;
 }
 
@@ -173,7 +176,7 @@ void BlobEntry::mark_all_unchecked() {
   MutexLock lock(mutex_);
   blocks_.for_each([](std::uint64_t, BlockSlot& slot) { slot.checked = false; });
   ++doubts_;
-  ++generation_;
+  change_generation();
 }
 
 void BlobEntry::count_in(std::uint64_t block, std::uint64_t fill) {
@@ -189,7 +192,12 @@ void BlobEntry::count_out(std::uint64_t block, std::uint64_t fill) {
   verified_ = false;
   stamp_unchecked_ = false;
   stamp_.reset();
+  change_generation();
+}
+
+void BlobEntry::change_generation() {
   ++generation_;
+  awaited_ = kNoBlock;  // what was hashed may be gone
 }
 
 BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> bytes,
@@ -222,7 +230,10 @@ BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> 
   pending_[block] = Pending{std::move(bytes), done.fill};
   count_in(block, done.fill);
   done.what = Put::kPending;
-  done.verify = block == awaited_ || total_bytes() == size();
+  done.verify = total_bytes() == size();
+  done.in_order = block == awaited_;
+  if (done.in_order) ++awaited_;
+  done.generation = generation_.load();
   return done;
 }
 
@@ -254,7 +265,8 @@ BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
                    BlockState::kWritten,
                    /*checked=*/false,
                    /*touched=*/small(),
-                   hot};
+                   hot,
+                   over};
   ++stored_;
   ++written_;
   counters_.unindexed_bytes += length(block);
@@ -403,11 +415,18 @@ std::uint64_t BlobEntry::punched(std::span<const std::uint64_t> blocks) {
   return bytes;
 }
 
-bool BlobEntry::await_block(std::uint64_t block) {
+BlobEntry::Awaited BlobEntry::await_block(std::uint64_t block) {
   MutexLock lock(mutex_);
-  awaited_ = block;
+  if (awaited_ != kNoBlock && awaited_ > block) return Awaited::kComing;
   const BlockSlot* slot = blocks_.find(block);
-  return pending_.contains(block) || (slot != nullptr && slot->present());
+  const bool here = pending_.contains(block) || (slot != nullptr && slot->present());
+  awaited_ = here ? block + 1 : block;
+  return here ? Awaited::kHere : Awaited::kAbsent;
+}
+
+void BlobEntry::await_none() {
+  MutexLock lock(mutex_);
+  awaited_ = kNoBlock;
 }
 
 bool BlobEntry::all_here() const {
@@ -458,6 +477,7 @@ void BlobEntry::indexed(std::span<const std::uint64_t> blocks) {
     BlockSlot* slot = blocks_.find(block);
     if (slot == nullptr || slot->state != BlockState::kWritten) continue;
     slot->state = BlockState::kIndexed;
+    slot->checked = false;  // what was checked may have been the page cache's, and not the disk's
     left_written(block);
   }
 }

@@ -72,6 +72,7 @@ class BlobEntry {
     std::uint64_t checksum = 0;
     std::uint64_t fill = 0;
     bool checked = false;
+    bool synced = false;       // or the kernel may yet fail to write it, and lose pages of it
     bool marked = false;       // as being read
     std::uint64_t doubts = 0;  // mark_all_unchecked() so far
     std::uint64_t generation = 0;
@@ -95,7 +96,9 @@ class BlobEntry {
     enum What { kKnown, kPending, kForeign } what = kKnown;
     std::uint64_t fill = 0;
     std::vector<std::uint64_t> dropped;  // of the owner before, to be punched
-    bool verify = false;                 // worth a look of the verifier
+    bool verify = false;                 // the last one that was missing: worth a look of the verifier
+    bool in_order = false;               // the one the verifier is to be handed next
+    std::uint64_t generation = 0;        // in which it came
   };
   // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not
   // be stored; it can be read until forget().
@@ -137,8 +140,11 @@ class BlobEntry {
   // kDropped to absent. Returns the bytes of blocks this gives back.
   std::uint64_t punched(std::span<const std::uint64_t> blocks) EXCLUDES(mutex_);
 
-  // The verifier's. The next block it waits for; true: it is here already.
-  bool await_block(std::uint64_t block) EXCLUDES(mutex_);
+  // The verifier's: the next block it wants. kComing: it was in_order, and is being handed over.
+  enum class Awaited { kAbsent, kComing, kHere };
+  Awaited await_block(std::uint64_t block) EXCLUDES(mutex_);
+  // The verifier wants nothing until the blob is whole.
+  void await_none() EXCLUDES(mutex_);
   bool all_here() const EXCLUDES(mutex_);
   // The content was found right as of `generation`: its blocks are everybody's. False: it has
   // changed.
@@ -202,6 +208,7 @@ class BlobEntry {
   void left_written(std::uint64_t block) REQUIRES(mutex_);
   Found found_on_disk(std::uint64_t block, const BlockSlot& slot) const REQUIRES(mutex_);
   BlockSlot* same_slot(const Found& found) REQUIRES(mutex_);
+  void change_generation() REQUIRES(mutex_);
   void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);
   void drop_pending(std::map<std::uint64_t, Pending>::iterator at) REQUIRES(mutex_);
   std::vector<std::uint64_t> drop_where(bool owned_only) REQUIRES(mutex_);
@@ -230,9 +237,10 @@ class BlobEntry {
   std::uint64_t stored_ GUARDED_BY(mutex_) = 0;   // blocks kWritten or kIndexed
   std::uint64_t written_ GUARDED_BY(mutex_) = 0;  // of these, kWritten
   std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;  // blocks kDropped
-  std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the verifier's next block
   std::uint64_t last_epoch_ GUARDED_BY(mutex_) = 0;
   std::uint64_t doubts_ GUARDED_BY(mutex_) = 0;
+  static constexpr std::uint64_t kNoBlock = UINT64_MAX;
+  std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the next to be handed to the verifier
   bool verified_ GUARDED_BY(mutex_) = false;
   bool stamp_unchecked_ GUARDED_BY(mutex_) = false;
   std::optional<FileStamp> stamp_ GUARDED_BY(mutex_);

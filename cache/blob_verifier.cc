@@ -10,7 +10,7 @@
 namespace hubvfs::cache {
 namespace {
 constexpr std::size_t kMaxProgress = 4096;  // blobs half hashed
-constexpr std::uint64_t kNoBlock = UINT64_MAX;
+constexpr std::uint64_t kMaxHeld = 64u << 20;
 }  // namespace
 
 BlobVerifier::BlobVerifier(StoreContext& context, BlockReader& reader, BlockWriter& writer,
@@ -45,7 +45,23 @@ void BlobVerifier::on_verdict(BlobStore::OnVerdict callback) {
 
 void BlobVerifier::look(const EntryPtr& entry) {
   MutexLock lock(mutex_);
-  if (!queued_.insert(entry.get()).second) return;
+  enqueue(entry);
+}
+
+void BlobVerifier::take(const EntryPtr& entry, std::uint64_t block, std::uint64_t generation,
+                        std::shared_ptr<const Bytes> bytes) {
+  MutexLock lock(mutex_);
+  if (held_bytes_ + bytes->size() > kMaxHeld) {
+    bytes = nullptr;
+  } else {
+    held_bytes_ += bytes->size();
+  }
+  enqueue(entry);
+  queued_[entry.get()].push_back({block, generation, std::move(bytes)});
+}
+
+void BlobVerifier::enqueue(const EntryPtr& entry) {
+  if (!queued_.try_emplace(entry.get()).second) return;
   queue_.push_back(entry);
   ++asked_;
   changed_.notify_all();
@@ -78,53 +94,118 @@ void BlobVerifier::run() {
     if (queue_.empty()) return;
     const EntryPtr entry = std::move(queue_.front());
     queue_.pop_front();
-    queued_.erase(entry.get());  // before the look: what comes during it is looked at again
+    // Before the look: what comes during it is looked at again.
+    Arrivals arrivals = std::move(queued_.extract(entry.get()).mapped());
     mutex_.unlock();
-    advance(entry);
+    advance(entry, std::move(arrivals));
     mutex_.lock();
     ++done_;
     changed_.notify_all();
   }
 }
 
+void BlobVerifier::let_go(Arrival& arrival) {
+  if (arrival.bytes == nullptr) return;
+  const std::uint64_t size = arrival.bytes->size();
+  arrival.bytes.reset();
+  MutexLock lock(mutex_);
+  held_bytes_ -= size;
+}
+
+void BlobVerifier::let_go(Progress& progress) {
+  for (auto& [block, arrival] : progress.arrived) let_go(arrival);
+  progress.arrived.clear();
+}
+
+// Of half hashed blobs; they are read back when they are whole.
+void BlobVerifier::forget_some() {
+  for (auto at = progress_.begin(); at != progress_.end();) {
+    if (at->second.entry.expired()) {
+      let_go(at->second);
+      at = progress_.erase(at);
+    } else {
+      ++at;
+    }
+  }
+  if (progress_.size() < kMaxProgress) return;
+  for (auto& [key, progress] : progress_) {
+    let_go(progress);
+    if (const EntryPtr known = progress.entry.lock()) known->await_none();
+  }
+  progress_.clear();
+}
+
+void BlobVerifier::start_again(Progress& progress, const EntryPtr& entry) {
+  let_go(progress);
+  progress = {entry, Digest::for_content(entry->key().content), 0, entry->generation(), {}};
+}
+
 BlobVerifier::Progress& BlobVerifier::progress_of(const EntryPtr& entry) {
-  if (progress_.size() >= kMaxProgress) {
-    std::erase_if(progress_, [](const auto& known) { return known.second.entry.expired(); });
-    if (progress_.size() >= kMaxProgress) progress_.clear();  // they are read back when whole
+  if (progress_.size() >= kMaxProgress) forget_some();
+  const auto at = progress_.find(entry.get());
+  if (at == progress_.end()) {
+    Progress fresh{entry, Digest::for_content(entry->key().content), 0, entry->generation(), {}};
+    return progress_.emplace(entry.get(), std::move(fresh)).first->second;
   }
-  const BlobEntry& blob = *entry;
-  const auto fresh = [&] {
-    return Progress{entry, Digest::for_content(blob.key().content), 0, blob.generation()};
-  };
-  auto at = progress_.find(entry.get());
-  if (at == progress_.end()) return progress_.emplace(entry.get(), fresh()).first->second;
   // A retired entry's address may be another's now; and what was hashed may be gone.
-  if (at->second.entry.lock().get() != &blob || at->second.generation != blob.generation()) {
-    at->second = fresh();
+  Progress& progress = at->second;
+  if (progress.entry.lock() != entry || progress.generation != entry->generation()) {
+    start_again(progress, entry);
   }
-  return at->second;
+  return progress;
 }
 
 bool BlobVerifier::hash_next(const EntryPtr& entry, Progress& progress) {
-  const std::uint64_t block = progress.next;
-  if (!entry->await_block(block)) return false;
-  buffer_.resize(entry->length(block));
-  if (!reader_.read(entry, block, 0, buffer_, nullptr)) return false;
+  const auto arrived = progress.arrived.find(progress.next);
+  if (arrived != progress.arrived.end()) {
+    Arrival arrival = std::move(arrived->second);
+    progress.arrived.erase(arrived);
+    if (arrival.bytes == nullptr) return read_and_hash(entry, progress);
+    progress.digest.update(*arrival.bytes);
+    ++progress.next;
+    let_go(arrival);
+    return true;
+  }
+  switch (entry->await_block(progress.next)) {
+    case BlobEntry::Awaited::kHere:
+      return read_and_hash(entry, progress);
+    case BlobEntry::Awaited::kComing:
+      return false;
+    case BlobEntry::Awaited::kAbsent:
+      let_go(progress);  // none of it is next
+      return false;
+  }
+  return false;
+}
+
+bool BlobVerifier::read_and_hash(const EntryPtr& entry, Progress& progress) {
+  buffer_.resize(entry->length(progress.next));
+  if (!reader_.read(entry, progress.next, 0, buffer_, nullptr)) {
+    entry->await_none();
+    return false;
+  }
   progress.digest.update(buffer_);
   ++progress.next;
   return true;
 }
 
-void BlobVerifier::advance(const EntryPtr& entry) {
+void BlobVerifier::advance(const EntryPtr& entry, Arrivals arrivals) {
   if (entry->verified()) {
+    for (Arrival& arrival : arrivals) let_go(arrival);
     store_if_small(entry);
     return;
   }
   Progress& progress = progress_of(entry);
+  for (Arrival& arrival : arrivals) {
+    const bool taken = arrival.generation == progress.generation &&
+                       progress.arrived.try_emplace(arrival.block, std::move(arrival)).second;
+    if (!taken) let_go(arrival);
+  }
   // One that changed once is likely to change again (it may be larger than the cache): wait until
   // it is whole.
   if (progress.next == 0 && progress.generation > 1 && !entry->all_here()) {
-    entry->await_block(kNoBlock);
+    entry->await_none();
+    let_go(progress);
     if (!entry->all_here()) return;
   }
   while (progress.next < entry->block_count()) {
@@ -137,7 +218,7 @@ void BlobVerifier::advance(const EntryPtr& entry) {
   }
   Progress whole = std::move(progress);
   progress_.erase(entry.get());
-  entry->await_block(kNoBlock);
+  entry->await_none();
   judge(entry, std::move(whole));
 }
 

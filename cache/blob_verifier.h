@@ -6,9 +6,9 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/digest.h"
 #include "base/mutex.h"
@@ -22,9 +22,9 @@ namespace hubvfs::cache {
 
 // Hashes blobs as their prefix completes, and judges them when the last block is in.
 //
-// Blocks that come in order are hashed from memory or the page cache; those that came early are
-// read back. A blob that loses a block starts again once it is whole. Verdicts are given on its
-// thread. Thread-safe.
+// Blocks that come in order are hashed from the memory they came in, which is held until then (64 MiB
+// at most; what would be more is read back); those that came early are read back. A blob that loses a
+// block starts again once it is whole. Verdicts are given on its thread. Thread-safe.
 class BlobVerifier {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;
@@ -38,24 +38,40 @@ class BlobVerifier {
   void stop() EXCLUDES(mutex_);
 
   void on_verdict(BlobStore::OnVerdict callback) EXCLUDES(mutex_);
-  // A block came that it may be waiting for, or the blob is whole.
+  // The blob is whole.
   void look(const EntryPtr& entry) EXCLUDES(mutex_);
+  // A block of it came that is Put::in_order.
+  void take(const EntryPtr& entry, std::uint64_t block, std::uint64_t generation,
+            std::shared_ptr<const Bytes> bytes) EXCLUDES(mutex_);
   // Returns once everything it was asked to look at so far was looked at. Blocks.
   void drain() EXCLUDES(mutex_);
 
  private:
+  struct Arrival {
+    std::uint64_t block = 0;
+    std::uint64_t generation = 0;
+    std::shared_ptr<const Bytes> bytes;  // null: to be read back
+  };
+  using Arrivals = std::vector<Arrival>;
   struct Progress {
     std::weak_ptr<BlobEntry> entry;
     Digest digest;
     std::uint64_t next = 0;
     std::uint64_t generation = 0;
+    std::map<std::uint64_t, Arrival> arrived;  // to be hashed when it is their turn
   };
 
   void run() EXCLUDES(mutex_);
   void look_again(const EntryPtr& entry) EXCLUDES(mutex_);
-  void advance(const EntryPtr& entry) EXCLUDES(mutex_);
-  Progress& progress_of(const EntryPtr& entry);
-  bool hash_next(const EntryPtr& entry, Progress& progress);
+  void enqueue(const EntryPtr& entry) REQUIRES(mutex_);
+  void advance(const EntryPtr& entry, Arrivals arrivals) EXCLUDES(mutex_);
+  Progress& progress_of(const EntryPtr& entry) EXCLUDES(mutex_);
+  void start_again(Progress& progress, const EntryPtr& entry) EXCLUDES(mutex_);
+  void forget_some() EXCLUDES(mutex_);
+  bool hash_next(const EntryPtr& entry, Progress& progress) EXCLUDES(mutex_);
+  bool read_and_hash(const EntryPtr& entry, Progress& progress);
+  void let_go(Arrival& arrival) EXCLUDES(mutex_);
+  void let_go(Progress& progress) EXCLUDES(mutex_);
   void judge(const EntryPtr& entry, Progress progress) EXCLUDES(mutex_);
   void store_if_small(const EntryPtr& entry);
   bool stopping() const EXCLUDES(mutex_);
@@ -71,7 +87,8 @@ class BlobVerifier {
   mutable Mutex mutex_;  // Lock rank: leaf.
   CondVar changed_;
   std::deque<EntryPtr> queue_ GUARDED_BY(mutex_);
-  std::set<const BlobEntry*> queued_ GUARDED_BY(mutex_);
+  std::map<const BlobEntry*, Arrivals> queued_ GUARDED_BY(mutex_);
+  std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // of arrivals that are not hashed yet
   std::uint64_t asked_ GUARDED_BY(mutex_) = 0;
   std::uint64_t done_ GUARDED_BY(mutex_) = 0;
   std::uint64_t again_ GUARDED_BY(mutex_) = 0;

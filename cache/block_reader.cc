@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/block_reader.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -11,6 +12,21 @@ namespace hubvfs::cache {
 namespace {
 constexpr int kAttempts = 16;
 constexpr std::size_t kKeptBuffers = 8;
+
+// Whether a page of it is all zeros. One that the kernel could not write, and forgot, reads so,
+// without an error (seen with ext4, whose delayed allocation failed).
+bool has_zero_page(std::uint64_t offset, std::span<const std::byte> bytes) {
+  constexpr std::uint64_t kPage = 4096;
+  while (!bytes.empty()) {
+    const auto page = bytes.first(std::min<std::uint64_t>(kPage - offset % kPage, bytes.size()));
+    if (std::all_of(page.begin(), page.end(), [](std::byte b) { return b == std::byte{0}; })) {
+      return true;
+    }
+    offset += page.size();
+    bytes = bytes.subspan(page.size());
+  }
+  return false;
+}
 
 // A block that is being read, until end().
 class OpenRead {
@@ -97,7 +113,9 @@ Result<void> BlockReader::read_disk(const BlobEntry& entry, std::uint64_t block,
     return {ErrorCode::kBusy, file.error().context};
   }
   if (!found.checked) return read_checked(entry, (*file)->get(), block, found, within, out);
-  return read_fully((*file)->get(), out, block * context_.block_size + within);
+  auto read = read_fully((*file)->get(), out, block * context_.block_size + within);
+  if (!read || found.synced || !has_zero_page(within, out)) return read;
+  return read_checked(entry, (*file)->get(), block, found, within, out);
 }
 
 Result<void> BlockReader::read_small(const BlobEntry& entry, std::uint64_t within,

@@ -22,9 +22,10 @@ struct BlockSlot {
   std::uint64_t epoch = 0;
   std::uint32_t entered = 0;  // seconds of the clock that day, when it came in
   BlockState state = BlockState::kAbsent;
-  bool checked = false;  // its checksum was found right in this process's life
-  bool touched = false;  // its epoch or `hot` is newer than the index's
-  bool hot = false;      // used again, some time after it had come in
+  bool checked : 1 = false;  // its checksum was found right, since it is in this state
+  bool touched : 1 = false;  // its epoch or `hot` is newer than the index's
+  bool hot : 1 = false;      // used again, some time after it had come in
+  bool over : 1 = false;     // what was dropped lies below what was written
 
   bool present() const { return state == BlockState::kWritten || state == BlockState::kIndexed; }
 };

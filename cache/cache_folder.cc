@@ -27,6 +27,7 @@ namespace {
 constexpr int kFormat = 1;
 constexpr int kAttempts = 500;
 constexpr useconds_t kPauseUs = 10'000;
+constexpr const char* kTagName = "CACHEDIR.TAG";
 constexpr const char* kCacheDirTag =
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# This folder is a cache of hubvfs: backups may leave it out.\n"
@@ -132,13 +133,16 @@ Result<std::uint64_t> read_version(const Directory& root, const std::string& pat
 Result<std::uint64_t> read_or_make_version(const Directory& root, const std::string& path,
                                            std::uint64_t block_size) {
   auto known = read_version(root, path);
+  if (known && !root.open_file(kTagName, O_RDONLY)) {
+    (void)root.replace_file(kTagName, kCacheDirTag).has_value();  // only for backups' sake
+  }
   if (known || known.error().code != ErrorCode::kNotFound) return known;
   if (!is_block_size(block_size)) {
     return {
         ErrorCode::kInvalidArgument,
         "a block size is a power of two from 256 KiB to 16 MiB, not " + std::to_string(block_size)};
   }
-  if (auto made = root.replace_file("CACHEDIR.TAG", kCacheDirTag); !made) return made.error();
+  if (auto made = root.replace_file(kTagName, kCacheDirTag); !made) return made.error();
   if (auto made = root.replace_file("VERSION", version_text(block_size)); !made) {
     return made.error();
   }
@@ -148,26 +152,21 @@ Result<std::uint64_t> read_or_make_version(const Directory& root, const std::str
 }  // namespace
 
 const char* remote_filesystem(unsigned long magic) {
-  switch (magic) {
-    case 0x6969:
-      return "NFS";
-    case 0xff534d42:
-    case 0xfe534d42:
-    case 0x517b:
-      return "CIFS";
-    case 0x01021997:
-      return "9p";
-    case 0x00c36400:
-      return "ceph";
-    case 0x0bd00bd0:
-      return "lustre";
-    case 0x65735546:
-      return "FUSE";
-    case 0x5346414f:
-      return "AFS";
-    default:
-      return nullptr;
-  }
+  struct Remote {
+    unsigned long magic;
+    const char* name;
+  };
+  static constexpr std::array<Remote, 18> kRemote = {{
+      {0x6969, "NFS"},        {0xff534d42, "CIFS"},        {0xfe534d42, "CIFS"},
+      {0x517b, "CIFS"},       {0x01021997, "9p"},          {0x00c36400, "ceph"},
+      {0x0bd00bd0, "lustre"}, {0x65735546, "FUSE"},        {0x5346414f, "AFS"},
+      {0x73757245, "Coda"},   {0x47504653, "GPFS"},        {0x19830326, "BeeGFS"},
+      {0x7461636f, "OCFS2"},  {0x01161970, "GFS2"},        {0xaad7aaea, "PanFS"},
+      {0x20030528, "OrangeFS"}, {0x786f4256, "a VirtualBox share"}, {0xbacbacbc, "a VMware share"},
+  }};
+  const auto found = std::find_if(kRemote.begin(), kRemote.end(),
+                                  [&](const Remote& each) { return each.magic == magic; });
+  return found == kRemote.end() ? nullptr : found->name;
 }
 
 Result<Directory> open_cache_folder(const std::string& asked_path) {

@@ -168,6 +168,11 @@ Result<DiskSpace> Directory::space() const {
   return DiskSpace{info.f_blocks * info.f_frsize, info.f_bavail * info.f_frsize};
 }
 
+bool Directory::removed() const {
+  struct stat info {};
+  return ::fstat(fd_.get(), &info) == 0 && info.st_nlink == 0;
+}
+
 Result<void> read_fully(int fd, std::span<std::byte> out, std::uint64_t offset) {
   while (!out.empty()) {
     const ssize_t got = ::pread(fd, out.data(), out.size(), static_cast<off_t>(offset));

@@ -48,6 +48,8 @@ class Directory {
   Result<void> replace_file(const std::string& name, std::string_view text) const;
   Result<std::string> read_small_file(const std::string& name) const;
   Result<DiskSpace> space() const;
+  // Somebody removed the directory: nothing can be made in it any more.
+  bool removed() const;
 
  private:
   Result<UniqueFd> open_beneath(const std::string& name, int flags) const;

@@ -207,13 +207,18 @@ void DiskBlobStore::put(const EntryPtr& entry, const EndpointId& endpoint, std::
     ++context_.counters.unstored;
     return;
   }
-  BlobEntry::Put put = entry->put(block, std::move(bytes), endpoint);
+  BlobEntry::Put put = entry->put(block, bytes, endpoint);
   if (!put.dropped.empty()) writer_.drop(entry, std::move(put.dropped));
   if (put.what == BlobEntry::Put::kKnown) return;
   const bool own = put.what == BlobEntry::Put::kPending;
   // A small blob is judged before it is stored: the verifier hands it to the writer.
   if (!own || !entry->small()) writer_.write(entry, block, put.fill, own);
-  if (own && (put.verify || entry->small())) verifier_.look(entry);
+  if (!own) return;
+  if (put.in_order) {
+    verifier_.take(entry, block, put.generation, std::move(bytes));
+  } else if (put.verify || entry->small()) {
+    verifier_.look(entry);
+  }
 }
 
 void DiskBlobStore::drop(const EntryPtr& entry) { writer_.drop(entry, entry->drop_all()); }

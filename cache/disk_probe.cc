@@ -15,6 +15,10 @@ namespace hubvfs::cache {
 Result<void> probe_disk(const Directory& directory, const Quota& quota, std::uint64_t block_size) {
   constexpr const char* kName = "probe";
   constexpr std::size_t kSize = 64u << 10;
+  if (directory.removed()) {
+    return {ErrorCode::kNotFound,
+            "the cache folder was removed; unmount and mount again to have a new one"};
+  }
   auto space = directory.space();
   if (!space) return space.error();
   if (quota.to_evict(*space, block_size) > 0) {

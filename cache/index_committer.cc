@@ -174,8 +174,11 @@ void IndexCommitter::look_after_disk() {
     failing_ = false;  // what fails from here on is a new failure
   }
   if (!context_.disk.reason().empty() && context_.disk.may_try()) {
-    if (probe_disk(context_.blobs, context_.quota, context_.block_size)) {
+    const auto works = probe_disk(context_.blobs, context_.quota, context_.block_size);
+    if (works) {
       context_.disk.works();
+    } else if (works.error().code == ErrorCode::kNotFound) {
+      context_.disk.failed(works.error());
     } else {
       context_.disk.failed_again();
     }
@@ -242,6 +245,9 @@ void IndexCommitter::requeue(Batch&& batch) {
 }
 
 Result<void> IndexCommitter::apply(const std::vector<IndexChange>& changes) {
+  // The index is mapped, and a page of it that cannot be read ends the process: while the disk fails
+  // it is left alone.
+  if (auto disk = context_.disk.status(); !disk && disk.error().code == ErrorCode::kIo) return disk;
   if (!unerased_.empty()) {
     if (auto applied = index_.apply(unerased_); !applied) return applied;
     unerased_.clear();

@@ -2,9 +2,12 @@
 #include "cache/lmdb_meta_index.h"
 
 #include <cerrno>
+#include <cstring>
+#include <vector>
 
 #include "base/blocking.h"
 #include "cache/lmdb_handles.h"
+#include "cache/map_guard.h"
 
 namespace hubvfs::cache {
 namespace {
@@ -20,6 +23,10 @@ constexpr std::uint64_t kSmallestMap = 64u << 20;
 }  // namespace
 
 struct LmdbMetaIndex::Environment {
+  ~Environment() {
+    MDB_env* const closed = env.release();
+    guarded([closed] { return mdb_env_close(closed), 0; });
+  }
   lmdb::Env env;
   MDB_dbi records = 0;
   bool read_only = false;  // the disk was when it was opened
@@ -52,7 +59,7 @@ int open_environment(const std::string& path, std::uint64_t map_size, unsigned f
   if (const int rc = mdb_env_create(&raw); rc != 0) return rc;
   env.reset(raw);
   if (const int rc = mdb_env_set_mapsize(raw, map_size); rc != 0) return rc;
-  return mdb_env_open(raw, path.c_str(), kFlags | flags, kMode);
+  return guarded([&] { return mdb_env_open(raw, path.c_str(), kFlags | flags, kMode); });
 }
 
 }  // namespace
@@ -92,38 +99,41 @@ Result<void> LmdbMetaIndex::reopen() {
   if (rc != 0) return lmdb_error(rc, index_);
 
   // The handle of a database counts only once a transaction that opened it is committed.
-  MDB_txn* raw = nullptr;
+  MDB_txn* txn = nullptr;
   const unsigned flags = environment->read_only ? MDB_RDONLY : 0u;
-  if (rc = mdb_txn_begin(environment->env.get(), nullptr, flags, &raw); rc != 0) {
-    return lmdb_error(rc, index_);
-  }
-  lmdb::Txn txn(raw);
-  if (rc = mdb_dbi_open(raw, nullptr, 0, &environment->records); rc != 0) {
-    return lmdb_error(rc, index_);
-  }
-  if (rc = mdb_txn_commit(txn.release()); rc != 0) return lmdb_error(rc, index_);
+  rc = guarded([&] {
+    const int begun = mdb_txn_begin(environment->env.get(), nullptr, flags, &txn);
+    if (begun != 0) return begun;
+    const int opened = mdb_dbi_open(txn, nullptr, 0, &environment->records);
+    if (opened == 0) return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return opened;
+  });
+  if (rc != 0) return lmdb_error(rc, index_);
   environment_ = std::move(environment);
   return {};
 }
 
 int LmdbMetaIndex::apply_once(std::span<const IndexChange> changes) {
-  MDB_txn* raw = nullptr;
-  if (const int rc = mdb_txn_begin(environment_->env.get(), nullptr, 0, &raw); rc != 0) return rc;
-  lmdb::Txn txn(raw);
+  std::vector<std::string> sealed;
   for (const IndexChange& change : changes) {
-    MDB_val key = to_val(change.key);
-    int rc = 0;
-    if (change.value) {
-      const std::string sealed = lmdb::seal(change.key, *change.value);
-      MDB_val value = to_val(sealed);
-      rc = mdb_put(raw, environment_->records, &key, &value, 0);
-    } else {
-      rc = mdb_del(raw, environment_->records, &key, nullptr);
-      if (rc == MDB_NOTFOUND) rc = 0;
-    }
-    if (rc != 0) return rc;
+    sealed.push_back(change.value ? lmdb::seal(change.key, *change.value) : std::string());
   }
-  return mdb_txn_commit(txn.release());
+  return guarded([&] {
+    MDB_txn* txn = nullptr;
+    int rc = mdb_txn_begin(environment_->env.get(), nullptr, 0, &txn);
+    if (rc != 0) return rc;
+    for (std::size_t i = 0; rc == 0 && i < changes.size(); ++i) {
+      MDB_val key = to_val(changes[i].key);
+      MDB_val value = to_val(sealed[i]);
+      rc = changes[i].value ? mdb_put(txn, environment_->records, &key, &value, 0)
+                            : mdb_del(txn, environment_->records, &key, nullptr);
+      if (rc == MDB_NOTFOUND && !changes[i].value) rc = 0;
+    }
+    if (rc == 0) return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return rc;
+  });
 }
 
 Result<void> LmdbMetaIndex::apply(std::span<const IndexChange> changes) {
@@ -145,8 +155,13 @@ Result<void> LmdbMetaIndex::apply(std::span<const IndexChange> changes) {
     rc = apply_once(changes);
   }
   if (rc == 0) return {};
+  return failed(rc);
+}
+
+// After a failed write of its meta page LMDB refuses everything until it is opened again, and after a
+// page of its map that could not be read nobody knows.
+Error LmdbMetaIndex::failed(int rc) {
   const Error failure = lmdb_error(rc, index_);
-  // After a failed write of its meta page LMDB refuses everything until it is opened again.
   if (rc == MDB_PANIC || rc == EIO || rc == ENOSPC || rc == EROFS) environment_.reset();
   return failure;
 }
@@ -168,26 +183,42 @@ Result<void> LmdbMetaIndex::for_each(
     if (auto opened = reopen(); !opened) return opened;
   }
   MDB_txn* raw_txn = nullptr;
-  int rc = mdb_txn_begin(environment_->env.get(), nullptr, MDB_RDONLY, &raw_txn);
-  if (rc != 0) return lmdb_error(rc, index_);
-  const lmdb::Txn txn(raw_txn);
   MDB_cursor* raw_cursor = nullptr;
-  rc = mdb_cursor_open(raw_txn, environment_->records, &raw_cursor);
-  if (rc != 0) return lmdb_error(rc, index_);
-  const lmdb::Cursor cursor(raw_cursor);
-
+  int rc = guarded([&] {
+    const int begun = mdb_txn_begin(environment_->env.get(), nullptr, MDB_RDONLY, &raw_txn);
+    return begun != 0 ? begun : mdb_cursor_open(raw_txn, environment_->records, &raw_cursor);
+  });
+  lmdb::Txn txn(raw_txn);
+  lmdb::Cursor cursor(raw_cursor);
   MDB_val key = to_val(prefix);
   MDB_val value{};
-  rc = mdb_cursor_get(raw_cursor, &key, &value, prefix.empty() ? MDB_FIRST : MDB_SET_RANGE);
-  for (; rc == 0; rc = mdb_cursor_get(raw_cursor, &key, &value, MDB_NEXT)) {
-    const std::string_view name = to_text(key);
+  std::string name;
+  std::string sealed;
+  for (MDB_cursor_op op = prefix.empty() ? MDB_FIRST : MDB_SET_RANGE; rc == 0; op = MDB_NEXT) {
+    rc = guarded([&] { return mdb_cursor_get(raw_cursor, &key, &value, op); });
+    if (rc == 0) {
+      name.resize(key.mv_size);
+      sealed.resize(value.mv_size);
+      rc = guarded([&] {
+        std::memcpy(name.data(), key.mv_data, name.size());
+        std::memcpy(sealed.data(), value.mv_data, sealed.size());
+        return 0;
+      });
+    }
+    if (rc != 0) break;
     if (!name.starts_with(prefix)) return {};
-    const auto plain = lmdb::unseal(name, to_text(value));
+    const auto plain = lmdb::unseal(name, sealed);
     if (!plain) return {ErrorCode::kCorrupt, "cache index: a record with a wrong checksum"};
     if (!visit(name, *plain)) return {};
   }
   if (rc == MDB_NOTFOUND) return {};
-  return lmdb_error(rc, index_);
+  if (rc == EIO) {  // left in the middle of something: not to be touched again
+    static_cast<void>(cursor.release());
+    static_cast<void>(txn.release());
+  }
+  cursor.reset();
+  txn.reset();
+  return failed(rc);
 }
 
 }  // namespace hubvfs::cache

@@ -41,6 +41,7 @@ class LmdbMetaIndex final : public MetaIndex {
   Result<void> reopen();
   // An LMDB return code.
   int apply_once(std::span<const IndexChange> changes);
+  Error failed(int rc);
 
   const Directory& index_;
   LmdbMetaIndexOptions options_;

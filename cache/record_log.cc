@@ -106,8 +106,13 @@ Result<void> RecordLog::load() {
   if (::fstat(fd_.get(), &info) != 0) return system_error(errno, name_);
   Bytes header(kLogHeaderSize);
   if (auto read = read_fully(fd_.get(), header, 0); !read) return read;
-  RecordScan scan(fd_.get(), static_cast<std::uint64_t>(info.st_size), salt_,
-                  decode_synced(salt_, ByteView(header).subspan(kSyncedOffset, 16)));
+  const auto size = static_cast<std::uint64_t>(info.st_size);
+  std::uint64_t synced = decode_synced(salt_, ByteView(header).subspan(kSyncedOffset, 16));
+  // Somebody cut it. The note must not vouch for a record that was cut off in its middle, once
+  // others lie where the rest of it was.
+  const bool cut = synced > size;
+  if (cut) synced = kLogHeaderSize;
+  RecordScan scan(fd_.get(), size, salt_, synced);
   while (auto record = scan.next()) {
     const Location location{record->offset, record_size(record->key.size(), record->value_size),
                             record->offset + kRecordHeaderSize + record->key.size(),
@@ -120,11 +125,14 @@ Result<void> RecordLog::load() {
     log_.warning("cache: skipped " + std::to_string(scan.skipped_bytes()) +
                  " torn or damaged bytes of " + name_);
   }
+  if (cut && !read_only_) {
+    auto noted = write_fully(fd_.get(), encode_synced(salt_, kLogHeaderSize), kSyncedOffset);
+    if (!noted) log_.warning("cache: " + name_ + ": " + noted.error().context);  // sync() writes it
+  }
   MutexLock lock(mutex_);
   erased_at_.clear();
   damaged_ += scan.skipped_places();
   // Behind everything there is, torn or not: a torn tail must not swallow the next record.
-  const auto size = static_cast<std::uint64_t>(info.st_size);
   end_ = (size + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
   // A torn record stays in the file: the next load must look at it as closely as this one did.
   if (scan.first_unsynced_damage()) trusted_limit_ = *scan.first_unsynced_damage();

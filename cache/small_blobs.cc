@@ -43,6 +43,8 @@ Result<void> SmallBlobs::load() {
   if (!listed) return listed;
   for (const std::string& name : names) {
     auto space = open_space(name);
+    // On a disk that is read-only none is made for a namespace that has none.
+    if (!space && space.error().code == ErrorCode::kNotFound) continue;
     if (!space) return space.error();
     if (auto compacted = space->log->compact_if_wasteful(); !compacted) {
       log_.warning("cache: compaction: " + compacted.error().context);

@@ -254,14 +254,31 @@ TEST_F(BlobEntryTest, AnotherEndpointTakesOverWhenTheOwnerIsGone) {
   EXPECT_FALSE(entry_.has(0, mirror_));
 }
 
-TEST_F(BlobEntryTest, TheVerifierIsCalledForTheBlockItWaitsFor) {
-  EXPECT_TRUE(entry_.put(0, source_.block(0), hub_).verify);
-  EXPECT_FALSE(entry_.await_block(1));
-  EXPECT_FALSE(entry_.put(2, source_.block(2), hub_).verify);
-  EXPECT_TRUE(entry_.put(1, source_.block(1), hub_).verify);
-  EXPECT_TRUE(entry_.await_block(2));
-  EXPECT_FALSE(entry_.await_block(UINT64_MAX));
-  EXPECT_TRUE(entry_.put(3, source_.block(3), hub_).verify);  // the last one
+TEST_F(BlobEntryTest, TheVerifierIsHandedWhatComesInOrder) {
+  using Awaited = BlobEntry::Awaited;
+  EXPECT_TRUE(entry_.put(0, source_.block(0), hub_).in_order);
+  EXPECT_EQ(entry_.await_block(0), Awaited::kComing);  // handed over, or about to be
+  EXPECT_EQ(entry_.await_block(1), Awaited::kAbsent);
+  EXPECT_FALSE(entry_.put(2, source_.block(2), hub_).in_order);
+  EXPECT_TRUE(entry_.put(1, source_.block(1), hub_).in_order);
+  EXPECT_EQ(entry_.await_block(1), Awaited::kComing);
+  EXPECT_EQ(entry_.await_block(2), Awaited::kHere);  // it came early
+  const auto last = entry_.put(3, source_.block(3), hub_);
+  EXPECT_TRUE(last.in_order);
+  EXPECT_TRUE(last.verify);
+}
+
+TEST_F(BlobEntryTest, TheVerifierIsHandedNothingBehindALostBlock) {
+  const auto first = entry_.put(0, source_.block(0), hub_);
+  entry_.forget(0, first.fill);
+  const auto again = entry_.put(0, source_.block(0), hub_);
+  EXPECT_FALSE(again.in_order);
+  EXPECT_NE(again.generation, first.generation);
+  EXPECT_EQ(entry_.await_block(0), BlobEntry::Awaited::kHere);
+  EXPECT_TRUE(entry_.put(1, source_.block(1), hub_).in_order);
+  entry_.await_none();
+  EXPECT_FALSE(entry_.put(2, source_.block(2), hub_).in_order);
+  EXPECT_TRUE(entry_.put(3, source_.block(3), hub_).verify);
 }
 
 TEST_F(BlobEntryTest, AStampIsForgottenWithABlock) {

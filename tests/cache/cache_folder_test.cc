@@ -30,6 +30,26 @@ TEST(CacheFolder, IsMadePrivateAndMarked) {
   EXPECT_EQ(read_file(dir / "cache/owner.lock"), std::to_string(::getpid()) + "\n");
 }
 
+TEST(CacheFolder, IsMarkedAgainWhereTheMarkWasRemoved) {
+  TempDir dir;
+  ASSERT_TRUE(CacheFolder::open(dir / "cache", kBlock));
+  const std::string tag = read_file(dir / "cache/CACHEDIR.TAG");
+  ASSERT_EQ(::unlink((dir / "cache/CACHEDIR.TAG").c_str()), 0);
+  ASSERT_TRUE(CacheFolder::open(dir / "cache", kBlock));
+  EXPECT_EQ(read_file(dir / "cache/CACHEDIR.TAG"), tag);
+}
+
+TEST(CacheFolder, SaysThatItIsHeldThoughAFullDiskHadNoRoomForThePid) {
+  TempDir dir;
+  const auto first = CacheFolder::open(dir / "cache", kBlock);
+  ASSERT_TRUE(first);
+  write_file(dir / "cache/owner.lock", "");
+  const auto second = CacheFolder::open(dir / "cache", kBlock);
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().context.find("in use by pid unknown; name another"), std::string::npos)
+      << second.error().context;
+}
+
 TEST(CacheFolder, KeepsTheBlockSizeItWasMadeWith) {
   TempDir dir;
   ASSERT_TRUE(CacheFolder::open(dir / "cache", 256u << 10));
@@ -89,6 +109,10 @@ TEST(CacheFolder, RefusesAFolderOthersCanWrite) {
     const auto folder = CacheFolder::open(path, kBlock);
     ASSERT_FALSE(folder);
     EXPECT_EQ(folder.error().code, ErrorCode::kPermissionDenied);
+    EXPECT_EQ(folder.error().context,
+              "cache folder " + path + " can be written by others; chmod 0700 it");
+    ASSERT_EQ(::chmod(path.c_str(), 0700), 0);  // which is all it takes
+    EXPECT_TRUE(CacheFolder::open(path, kBlock));
   }
 }
 
@@ -100,7 +124,9 @@ TEST(CacheFolder, RefusesAFolderOfSomebodyElse) {
   const auto folder = CacheFolder::open(dir / "cache", kBlock);
   ASSERT_FALSE(folder);
   EXPECT_EQ(folder.error().code, ErrorCode::kPermissionDenied);
-  EXPECT_NE(folder.error().context.find("12345"), std::string::npos);
+  EXPECT_EQ(folder.error().context, "cache folder " + (dir / "cache") +
+                                        " belongs to uid 12345; name another with "
+                                        "-o cache.path=DIR");
 }
 
 TEST(CacheFolder, RefusesASymbolicLink) {
@@ -157,6 +183,8 @@ TEST(CacheFolder, RefusesAFilesystemThatIsNotLocal) {
   EXPECT_STREQ(remote_filesystem(0x00c36400), "ceph");
   EXPECT_STREQ(remote_filesystem(0x0bd00bd0), "lustre");
   EXPECT_STREQ(remote_filesystem(0x65735546), "FUSE");
+  EXPECT_STREQ(remote_filesystem(0x47504653), "GPFS");
+  EXPECT_STREQ(remote_filesystem(0x786f4256), "a VirtualBox share");
   EXPECT_EQ(remote_filesystem(0xef53), nullptr);      // ext4
   EXPECT_EQ(remote_filesystem(0x58465342), nullptr);  // xfs
   EXPECT_EQ(remote_filesystem(0x01021994), nullptr);  // tmpfs

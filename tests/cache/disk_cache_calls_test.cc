@@ -40,6 +40,7 @@ class FailingCallsTest : public OpenedCache, public testing::WithParamInterface<
 
   // Opens, reads, fills and looks again while calls fail. Returns how many calls there were.
   std::uint64_t use_while_failing(const disk_calls::Plan& plan) {
+    noted_ = false;
     disk_calls::arm(plan);
     auto opened = DiskCache::open({path_, 1u << 30, kTestBlock}, log_, clock_);
     if (opened) {
@@ -61,6 +62,8 @@ class FailingCallsTest : public OpenedCache, public testing::WithParamInterface<
     put_all(*large, large_);
     put_all(*small, small_);
     (void)cache_->meta().put("public", "new", as_bytes("value")).has_value();
+    (void)cache_->meta().put("u7", "first", as_bytes("of its namespace")).has_value();
+    noted_ = true;
     const std::string noted = get("new");  // refused or not, it is served, if the disk can be read
     EXPECT_TRUE(noted == "value" || (noted == "<none>" && GetParam().error == EIO)) << noted;
     if (!store().flush()) {
@@ -109,6 +112,9 @@ class FailingCallsTest : public OpenedCache, public testing::WithParamInterface<
       EXPECT_EQ(blob(dropped_)->cached_bytes(), 0u);
       EXPECT_EQ(get("old"), "was here");
       EXPECT_EQ(get("new"), "value");
+      const auto kept = cache_->meta().get("u7", "first");
+      ASSERT_TRUE(kept);
+      EXPECT_EQ(kept->has_value(), noted_);  // written when the disk let it be, if not then
     }
     EXPECT_EQ(store().stats().corrupt_blocks, 0u);
   }
@@ -129,6 +135,7 @@ class FailingCallsTest : public OpenedCache, public testing::WithParamInterface<
     std::cout << "each " << step << ". of " << at << " calls\n";
   }
 
+  bool noted_ = false;
   const TestBlob old_large_ = make_blob(2 * kTestBlock + 5, 1);
   const TestBlob old_small_ = make_blob(5000, 2);
   const TestBlob large_ = make_blob(3 * kTestBlock + 9, 3);

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // A cache whose files were damaged while it was closed, or under it.
-#include <cstdlib>
-#include <random>
-
 #include "cache/sidecar.h"
 #include "tests/cache/opened_cache.h"
 
@@ -88,32 +85,6 @@ TEST_F(DamagedCacheTest, WhatWasVerifiedIsEverybodysAfterTheIndexIsMadeAnew) {
   EXPECT_TRUE(opened->complete());
   flush();  // hashed again: only an index remembers what the file looked like
   EXPECT_TRUE(opened->verified());
-}
-
-TEST_F(DamagedCacheTest, AnyDamageToTheIndexCostsNothing) {
-  std::mt19937 random(5);
-  for (int round = 0; round < 60; ++round) {
-    close();
-    std::string bytes = read_file(index());
-    const std::size_t at = random() % (bytes.size() - 4096);
-    switch (round % 4) {
-      case 0:
-        bytes.resize(at + 100);
-        break;
-      case 1:
-        bytes.replace(at, 4096, std::string(4096, '\0'));
-        break;
-      case 2:
-        bytes[at] = static_cast<char>(bytes[at] ^ (1 << (round % 8)));
-        break;
-      default:
-        bytes.replace(at / 4096 * 4096, 4096, bytes.substr(0, 4096));
-        break;
-    }
-    write_file(index(), bytes);
-    open();
-    expect_everything();
-  }
 }
 
 // A power cut may cost the last transaction, and so may damage to the page that names it.

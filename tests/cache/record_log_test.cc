@@ -149,6 +149,23 @@ TEST_F(RecordLogTest, AValueThatCannotBeReadNowIsNotForgotten) {
   EXPECT_EQ(log_->damaged(), 0u);
 }
 
+// The header of a record whose end is cut off must not be believed once others lie where its value
+// was.
+TEST_F(RecordLogTest, ACutLogDoesNotSwallowWhatIsAppendedToIt) {
+  put("cut", random_bytes(1000, 1));
+  ASSERT_TRUE(log_->sync());
+  log_.reset();
+  std::filesystem::resize_file(path(), kLogHeaderSize + 500);
+  for (int life = 0; life < 3; ++life) {
+    open();
+    EXPECT_EQ(get("cut"), "<none>");
+    for (int i = 0; i < 10; ++i) put(std::to_string(life * 10 + i), std::string(100, 'v'));
+    ASSERT_TRUE(log_->sync());
+  }
+  open();
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(get(std::to_string(i)), std::string(100, 'v')) << i;
+}
+
 TEST_F(RecordLogTest, AValueCannotForgeARecord) {
   // A record of another log, inside a value, behind a record that got damaged.
   TempDir elsewhere;

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/map_guard.h"
+
+#include <csignal>
+
+namespace hubvfs::cache {
+namespace {
+
+thread_local MapGuard* innermost = nullptr;
+
+// The signal is of the access itself, on its own thread: whatever that was doing is in guarded().
+// SA_NODEFER leaves the signal mask alone, so that jumping out of here leaves nothing blocked.
+void on_bus_error(int number) {
+  if (innermost != nullptr) siglongjmp(innermost->place(), 1);
+  ::signal(number, SIG_DFL);  // nobody's: the access is made again, and ends the process
+}
+
+bool install() {
+  struct sigaction action {};
+  action.sa_handler = on_bus_error;
+  action.sa_flags = SA_NODEFER;
+  ::sigemptyset(&action.sa_mask);
+  return ::sigaction(SIGBUS, &action, nullptr) == 0;
+}
+
+}  // namespace
+
+MapGuard::MapGuard() : outer_(innermost) {
+  [[maybe_unused]] static const bool installed = install();
+  innermost = this;
+}
+
+MapGuard::~MapGuard() { innermost = outer_; }
+
+}  // namespace hubvfs::cache

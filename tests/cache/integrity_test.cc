@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is hashed, and how often it is read for that.
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "cache/names.h"
+#include "tests/cache/opened_cache.h"
+
+namespace hubvfs::cache {
+namespace {
+
+class IntegrityTest : public OpenedCache {
+ protected:
+  void SetUp() override {
+    if (bytes_read() == 0) GTEST_SKIP() << "this kernel does not count what a process reads";
+    open();
+  }
+  // By read calls of this process, from the page cache or not.
+  static std::uint64_t bytes_read() {
+    std::ifstream file("/proc/self/io");
+    std::string key;
+    std::uint64_t value = 0;
+    while (file >> key >> value) {
+      if (key == "rchar:") return value;
+    }
+    return 0;
+  }
+  // From here on the verifier does nothing, until release().
+  void hold_verifier() {
+    store().on_verdict([this](const BlobKey& key, Result<void> verdict) {
+      if (!(key == first_.key)) return verdicts_.push_back(verdict ? "" : verdict.error().context);
+      held_.set_value();
+      released_.get_future().wait();
+    });
+    put_all(*blob(first_), first_);
+    held_.get_future().wait();
+  }
+  void release() { released_.set_value(); }
+  void wait_until_written() {
+    while (store().stats().pending_bytes > 0) std::this_thread::yield();
+  }
+
+  const TestBlob first_ = make_blob(100, 1);
+  std::promise<void> held_;
+  std::promise<void> released_;
+  std::vector<std::string> verdicts_;  // the verifier's until a flush, then the test's
+};
+
+TEST_F(IntegrityTest, AFileThatCameInOrderIsHashedWithoutBeingReadAgain) {
+  hold_verifier();
+  const TestBlob source = make_blob(40 * kTestBlock + 99, 2);
+  const auto opened = blob(source);
+  put_all(*opened, source);
+  wait_until_written();
+  const std::uint64_t before = bytes_read();
+  release();
+  flush();
+  EXPECT_TRUE(opened->verified());
+  EXPECT_LT(bytes_read() - before, kTestBlock);
+}
+
+TEST_F(IntegrityTest, FilesThatComeTogetherAreHashedWithoutBeingReadAgain) {
+  hold_verifier();
+  std::vector<TestBlob> sources;
+  for (unsigned i = 0; i < 4; ++i) sources.push_back(make_blob(8 * kTestBlock, 10 + i));
+  std::vector<std::shared_ptr<Blob>> blobs;
+  for (const TestBlob& source : sources) blobs.push_back(blob(source));
+  for (std::uint64_t block = 0; block < 8; ++block) {
+    for (std::size_t i = 0; i < sources.size(); ++i) blobs[i]->put(block, sources[i].block(block));
+  }
+  wait_until_written();
+  const std::uint64_t before = bytes_read();
+  release();
+  flush();
+  for (const auto& each : blobs) EXPECT_TRUE(each->verified());
+  EXPECT_LT(bytes_read() - before, kTestBlock);
+}
+
+TEST_F(IntegrityTest, OnlyWhatCameEarlyIsReadBackOnce) {
+  const TestBlob source = make_blob(12 * kTestBlock, 3);
+  const auto opened = blob(source);
+  for (const std::uint64_t block : {0u, 1u, 2u, 5u, 6u}) opened->put(block, source.block(block));
+  flush();
+  const std::uint64_t before = bytes_read();
+  for (const std::uint64_t block : {3u, 4u}) opened->put(block, source.block(block));
+  flush();  // 5 and 6 are hashed, and 7 is what it waits for
+  for (const std::uint64_t block : {7u, 8u, 9u, 10u, 11u}) opened->put(block, source.block(block));
+  flush();
+  EXPECT_TRUE(opened->verified());
+  EXPECT_GE(bytes_read() - before, 2 * kTestBlock);
+  EXPECT_LT(bytes_read() - before, 3 * kTestBlock);
+}
+
+TEST_F(IntegrityTest, WhatWaitsToBeHashedIsBoundedAndReadBackBeyondThat) {
+  hold_verifier();
+  std::vector<TestBlob> sources;
+  std::vector<std::weak_ptr<const Bytes>> handed_in;
+  std::vector<std::shared_ptr<Blob>> blobs;
+  for (unsigned i = 0; i < 10; ++i) {  // 100 MiB
+    sources.push_back(make_blob(40 * kTestBlock, 20 + i));
+    blobs.push_back(blob(sources.back()));
+    for (std::uint64_t block = 0; block < 40; ++block) {
+      auto bytes = sources.back().block(block);
+      handed_in.push_back(bytes);
+      blobs.back()->put(block, std::move(bytes));
+    }
+    wait_until_written();
+  }
+  std::uint64_t held = 0;
+  for (const auto& each : handed_in) held += each.expired() ? 0 : kTestBlock;
+  EXPECT_GT(held, 0u);
+  EXPECT_LE(held, 64u << 20);
+  release();
+  flush();
+  for (const auto& each : blobs) EXPECT_TRUE(each->verified());
+  for (const auto& each : handed_in) EXPECT_TRUE(each.expired());
+}
+
+// What the verifier was handed and what took its place meanwhile are not to be mixed up.
+TEST_F(IntegrityTest, ABlockThatWasReplacedBeforeItWasHashedIsHashedAsItIs) {
+  const TestBlob source = make_blob(4 * kTestBlock, 4);
+  const TestBlob lie = [&] {
+    TestBlob changed = source;
+    changed.content[kTestBlock + 7] = static_cast<char>(changed.content[kTestBlock + 7] ^ 1);
+    return changed;
+  }();
+  hold_verifier();
+  const auto opened = blob(source);
+  put_all(*opened, source);
+  opened->drop();
+  put_all(*opened, lie);
+  release();
+  flush();
+  EXPECT_FALSE(opened->verified());
+  EXPECT_EQ(opened->cached_bytes(), 0u);
+  ASSERT_EQ(verdicts_.size(), 1u);
+  EXPECT_NE(verdicts_[0].find(source.key.content.hex()), std::string::npos) << verdicts_[0];
+  EXPECT_NE(verdicts_[0].find(sha256_hex(as_bytes(lie.content))), std::string::npos);
+
+  put_all(*opened, source);
+  flush();
+  EXPECT_TRUE(opened->verified());
+  EXPECT_EQ(brief(read_text(*opened)), brief(source.content));
+}
+
+TEST_F(IntegrityTest, GitBlobsAreHashedAsGitDoes) {
+  const std::string content = random_bytes(2 * kTestBlock + 5, 5);
+  Digest digest = Digest::sha1();
+  digest.update(as_bytes("blob " + std::to_string(content.size()) + std::string(1, '\0')));
+  digest.update(as_bytes(content));
+  const auto id =
+      ContentId::create(ContentId::Algorithm::kGitSha1, digest.finish_hex(), content.size());
+  const TestBlob source{content, {"public", *id}};
+  hold_verifier();
+  release();
+  fill(source);
+  EXPECT_TRUE(blob(source)->verified());
+  TestBlob lie = source;
+  lie.content[0] = static_cast<char>(lie.content[0] ^ 1);
+  blob(source)->drop();
+  fill(lie);
+  EXPECT_FALSE(blob(source)->verified());
+  ASSERT_EQ(verdicts_.size(), 2u);
+  EXPECT_NE(verdicts_[1].find(id->to_string()), std::string::npos) << verdicts_[1];
+}
+
+}  // namespace
+}  // namespace hubvfs::cache

@@ -20,9 +20,11 @@
 #include "base/mutex.h"
 #include "base/unique_fd.h"
 #include "cache/disk_cache.h"
+#include "daemon/command_threads.h"
 #include "daemon/messages.h"
 #include "daemon/privileges.h"
 #include "daemon/served_mount.h"
+#include "daemon/worker_commands.h"
 #include "daemon/worker_link.h"
 #include "fs/backend.h"
 #include "fs/open_table.h"
@@ -126,12 +128,15 @@ class Worker {
   std::unique_ptr<hub::HubClient> anonymous_hub_;
   std::unique_ptr<fs::Backend> backend_;
   std::map<std::uint32_t, std::unique_ptr<ServedMount>> mounts_;
+  std::unique_ptr<WorkerCommands> commands_;
+  std::unique_ptr<CommandThreads> command_threads_;
 
   Mutex mutex_;  // lock rank: leaf
   std::vector<std::uint32_t> ended_ GUARDED_BY(mutex_);
 };
 
 Worker::~Worker() {
+  command_threads_.reset();
   for (auto& [number, mount] : mounts_) mount->stop();
   mounts_.clear();
   // The hubs' last callbacks find a backend.
@@ -180,6 +185,15 @@ Result<void> Worker::open(const std::vector<UniqueFd>& shared_memory) {
                                      cache_->meta(), log_, clock_);
   if (!backend) return backend.error();
   backend_ = std::move(*backend);
+  commands_ = std::make_unique<WorkerCommands>(CommandParts{
+      *backend_, cache_->blobs(), cache_->meta(), *own_hub_, log_, clock_,
+      "u" + std::to_string(::getuid()), settings_.endpoint, settings_.offline_because});
+  commands_->load_pins();
+  command_threads_ = std::make_unique<CommandThreads>(
+      [this](const CommandRequest& request, CommandCaller& caller) {
+        return commands_->carry_out(request, caller);
+      },
+      log_);
   return {};
 }
 
@@ -195,6 +209,10 @@ Result<void> Worker::run() {
     if (message->kind == MessageKind::kStop) return {};
     if (message->kind == MessageKind::kServe) {
       serve(std::move(*message));
+      continue;
+    }
+    if (message->kind == MessageKind::kCommand) {
+      command_threads_->start(std::move(*message));
       continue;
     }
     const auto mount = mounts_.find(number_in(*message));

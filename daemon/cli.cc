@@ -9,45 +9,20 @@
 #include <ostream>
 
 #include "daemon/app.h"
+#include "daemon/cli_parts.h"
 #include "daemon/commands/commands.h"
 #include "daemon/worker_link.h"
 
 namespace hubvfs::daemon {
 namespace {
 
-using Command = std::function<int()>;
-
-constexpr const char* kFooter =
-    "Exit status: 0 done, 1 failed, 2 wrong usage. More: hubvfs COMMAND --help; man hubvfs";
-
-// CLI11's, with the command line as people write it.
-class Help final : public CLI::Formatter {
- public:
-  explicit Help(std::string command_line) : command_line_(std::move(command_line)) {}
-  std::string make_usage(const CLI::App*, std::string) const override {
-    return "Usage: " + command_line_ + "\n";
-  }
-  std::string make_option_opts(const CLI::Option* option) const override {
-    std::string text;
-    if (!option->get_type_name().empty()) text = " " + option->get_type_name();
-    if (!option->get_default_str().empty()) text += " (" + option->get_default_str() + ")";
-    return text;
-  }
-
- private:
-  std::string command_line_;
-};
-
-CLI::App* add_command(CLI::App& app, const char* name, const char* what, const char* line) {
-  CLI::App* command = app.add_subcommand(name, what);
-  command->formatter(std::make_shared<Help>(std::string("hubvfs ") + name + " [OPTIONS] " + line));
-  return command;
-}
-
 // What is wrong, and where to read on.
 std::string explain_usage(const CLI::App* app, const CLI::Error& error) {
   std::string command = "hubvfs";
-  for (const CLI::App* chosen : app->get_subcommands()) command += " " + chosen->get_name();
+  for (const CLI::App* at = app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    command += " " + at->get_name();
+  }
   return "hubvfs: " + std::string(error.what()) + "; see " + command + " --help\n";
 }
 
@@ -64,7 +39,7 @@ std::string option_list() {
   return text;
 }
 
-void add_mount(CLI::App& app, MountCommand& args, Command& chosen, const Io& io) {
+void add_mount(CLI::App& app, MountCommand& args, ChosenCommand& chosen, const Io& io) {
   CLI::App* mount = add_command(app, "mount", "Mount the Hub at a folder", "[hf://REPO] DIR");
   mount->add_option("DIR", args.where, "The folder to mount at: empty, or not yet there")
       ->required()
@@ -78,18 +53,18 @@ void add_mount(CLI::App& app, MountCommand& args, Command& chosen, const Io& io)
   mount->add_option("--type", args.request.type, "What kind of repos: model (default), dataset or space")
       ->type_name("TYPE");
   mount->add_flag("--offline", args.request.offline, "Ask the Hub nothing; serve what is cached");
-  mount->footer(option_list() + kFooter);
+  mount->footer(option_list() + kHelpFooter);
   mount->callback([&] { chosen = [&] { return mount_command(args, io); }; });
 }
 
-void add_umount(CLI::App& app, UmountCommand& args, Command& chosen, const Io& io) {
+void add_umount(CLI::App& app, UmountCommand& args, ChosenCommand& chosen, const Io& io) {
   CLI::App* umount = add_command(app, "umount", "Leave a mount", "DIR");
   umount->add_option("DIR", args.dir, "The folder it is mounted at")->required()->type_name("");
   umount->add_flag("-l,--lazy", args.lazy, "Detach a busy mount; who has files open keeps them");
   umount->callback([&] { chosen = [&] { return umount_command(args, io); }; });
 }
 
-void add_status(CLI::App& app, StatusCommand& args, Command& chosen, const Io& io) {
+void add_status(CLI::App& app, StatusCommand& args, ChosenCommand& chosen, const Io& io) {
   CLI::App* status =
       add_command(app, "status", "Show the mounts of this host and how they do", "[DIR]");
   status->add_option("DIR", args.dir, "Only the mount at this folder")->type_name("");
@@ -97,7 +72,7 @@ void add_status(CLI::App& app, StatusCommand& args, Command& chosen, const Io& i
   status->callback([&] { chosen = [&] { return status_command(args, io); }; });
 }
 
-void add_serve(CLI::App& app, ServeCommand& args, Command& chosen, const Io& io) {
+void add_serve(CLI::App& app, ServeCommand& args, ChosenCommand& chosen, const Io& io) {
   CLI::App* serve =
       add_command(app, "serve", "Serve a folder ORG/NAME/... with the Hub's API", "DIR");
   serve->add_option("DIR", args.dir, "The folder; datasets/ and spaces/ in it hold those")
@@ -139,9 +114,9 @@ void add_serve(CLI::App& app, ServeCommand& args, Command& chosen, const Io& io)
 int run(const std::vector<std::string>& args, const Io& io) {
   if (!args.empty() && args.front() == kWorkerCommand) return run_worker();
   CLI::App app{"hubvfs mounts the Hugging Face model Hub as a folder.", "hubvfs"};
-  app.formatter(std::make_shared<Help>("hubvfs [--version] COMMAND ..."));
+  set_usage(app, "hubvfs [--version] COMMAND ...");
   app.failure_message(explain_usage);
-  app.footer(kFooter);
+  app.footer(kHelpFooter);
   bool version = false;
   app.add_flag("--version", version, "Show versions: hubvfs, kernel, libraries, cache format");
   app.require_subcommand(0, 1);
@@ -149,11 +124,13 @@ int run(const std::vector<std::string>& args, const Io& io) {
   UmountCommand umount;
   StatusCommand status;
   ServeCommand serve;
-  Command chosen;
+  CacheCommands cache;
+  ChosenCommand chosen;
   add_mount(app, mount, chosen, io);
   add_umount(app, umount, chosen, io);
   add_status(app, status, chosen, io);
   add_serve(app, serve, chosen, io);
+  add_cache_commands(app, cache, chosen, io);
   try {
     app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
   } catch (const CLI::ParseError& e) {

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "cache/cache_folder.h"
 #include "daemon/messages.h"
+#include "daemon/options.h"
 #include "daemon/paths.h"
 
 namespace hubvfs::daemon {
@@ -42,6 +43,31 @@ const sockaddr* generic(const sockaddr_un& address) {
 // Tells two tokens apart and gives neither away.
 std::string fingerprint(const std::string& token) {
   return token.empty() ? "" : sha256_hex(as_bytes("hubvfs " + token)).substr(0, 16);
+}
+
+bool same_token(const WorkerSettings& one, const WorkerSettings& other) {
+  return one.hf_token == other.hf_token &&
+         one.hugging_face_hub_token == other.hugging_face_hub_token;
+}
+
+bool has_token(const WorkerSettings& settings) {
+  return !settings.hf_token.empty() || !settings.hugging_face_hub_token.empty();
+}
+
+Error differs(const Introduction& running, const std::string& how) {
+  return {ErrorCode::kBusy,
+          "process " + std::to_string(running.pid) + " serves mounts of the cache " +
+              escape_for_log(running.settings.cache_path, 1024) + " " + how +
+              "; unmount those first, or use another cache with -o cache.path=DIR"};
+}
+
+Error other_endpoint(const Introduction& running, const std::string& wanted) {
+  return differs(running, "from " + escape_for_log(running.settings.endpoint) + ", not from " +
+                              escape_for_log(wanted));
+}
+
+Error other_token(const Introduction& running) {
+  return differs(running, "with another HF_TOKEN than this command's");
 }
 
 Result<Message> answer_of(int connection, Duration timeout) {
@@ -130,31 +156,22 @@ Result<std::vector<std::string>> compare_settings(const Introduction& running,
                                                   const Introduction& wanted) {
   const WorkerSettings& has = running.settings;
   const WorkerSettings& asks = wanted.settings;
-  const std::string who = "process " + std::to_string(running.pid) + " serves mounts of the cache " +
-                          escape_for_log(has.cache_path, 1024) + " ";
-  const std::string next = "; unmount those first, or use another cache with -o cache.path=DIR";
-  const auto differs = [&](const std::string& what) -> Error {
-    return {ErrorCode::kBusy, who + what + next};
-  };
-  if (has.endpoint != asks.endpoint) {
-    return differs("from " + escape_for_log(has.endpoint) + ", not from " +
-                   escape_for_log(asks.endpoint));
-  }
+  if (has.endpoint != asks.endpoint) return other_endpoint(running, asks.endpoint);
   if (has.offline != asks.offline) {
-    return differs(has.offline ? "offline" : "online, and this mount is to be offline");
+    return differs(running, has.offline ? "offline" : "online, and this mount is to be offline");
   }
-  const bool same_token = has.hf_token == asks.hf_token &&
-                          has.hugging_face_hub_token == asks.hugging_face_hub_token;
-  const bool token_asked = !asks.hf_token.empty() || !asks.hugging_face_hub_token.empty();
-  if (!same_token && token_asked) return differs("with another HF_TOKEN than this command's");
+  if (!same_token(has, asks) && has_token(asks)) return other_token(running);
   if (running.mount_namespace != wanted.mount_namespace) {
-    return differs("in another mount namespace, where this command would not see its mount");
+    return differs(running,
+                   "in another mount namespace, where this command would not see its mount");
   }
   std::vector<std::string> notes;
   const auto note = [&](bool same, const char* what) {
-    if (!same) notes.emplace_back(std::string(what) + " stays as the daemon (" + who.substr(0, who.find(" serves")) + ") was started with");
+    if (same) return;
+    notes.emplace_back(std::string(what) + " stays as the daemon (process " +
+                       std::to_string(running.pid) + ") was started with");
   };
-  note(same_token, "the token");
+  note(same_token(has, asks), "the token");
   note(has.cache_size == asks.cache_size, "cache.size");
   note(asks.block_size == 0 || has.block_size == asks.block_size, "cache.block_size");
   note(has.eviction == asks.eviction, "what the cache evicts and when");
@@ -164,6 +181,20 @@ Result<std::vector<std::string>> compare_settings(const Introduction& running,
   note(has.read_deadline_seconds == asks.read_deadline_seconds, "read.deadline");
   note(has.log_level == asks.log_level, "log.level");
   return notes;
+}
+
+Result<void> compare_hub(const Introduction& running, const Introduction& wanted) {
+  const WorkerSettings& has = running.settings;
+  const WorkerSettings& asks = wanted.settings;
+  // Who names no endpoint means the one that is mounted.
+  if (asks.endpoint != has.endpoint && asks.endpoint != kDefaultEndpoint) {
+    return other_endpoint(running, asks.endpoint);
+  }
+  if (asks.offline && !has.offline) {
+    return differs(running, "online, and this command is to be offline");
+  }
+  if (!same_token(has, asks) && has_token(asks)) return other_token(running);
+  return {};
 }
 
 ControlSocket::~ControlSocket() {

@@ -45,6 +45,11 @@ struct MountOrder {
 Result<std::vector<std::string>> compare_settings(const Introduction& running,
                                                   const Introduction& wanted);
 
+// Whether a command that asks the Hub, and was told `wanted`, may have it asked by that daemon. An
+// error where that would ask another endpoint than it was told, by another token or although the
+// command is to be offline.
+Result<void> compare_hub(const Introduction& running, const Introduction& wanted);
+
 // A daemon's listening socket. Destroying it takes the name away.
 class ControlSocket {
  public:

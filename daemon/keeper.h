@@ -98,6 +98,7 @@ class Keeper {
   void accept_visitor(Held& held);
   void hear_command(std::size_t index);
   void take_order(UniqueFd command, ByteView body);
+  void hand_on(UniqueFd command, const Message& message) const;
   void hear_visitor(Held& held, std::size_t index);
   std::string facts(const Held& held) const;
 

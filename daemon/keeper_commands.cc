@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What commands ask of the keeper: one more mount, and how a mount does.
+// What commands ask of the keeper: one more mount, how a mount does, and what the worker does for
+// them.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +41,8 @@ void Keeper::hear_command(std::size_t index) {
     commands_.push_back(std::move(command));
   } else if (message->kind == MessageKind::kMount) {
     take_order(std::move(command), message->body);
+  } else if (message->kind == MessageKind::kCommand) {
+    hand_on(std::move(command), *message);
   } else {
     answer(command.get(), MessageKind::kRefused, "the daemon does not know this request");
   }
@@ -53,6 +56,23 @@ void Keeper::take_order(UniqueFd command, ByteView body) {
     return answer(command.get(), MessageKind::kRefused, added.error().context);
   }
   mounts_.back().asker = std::move(command);
+}
+
+// What it asks for is the worker's to read. From then on the worker alone has the connection, so
+// that its death is seen there.
+void Keeper::hand_on(UniqueFd command, const Message& message) const {
+  const auto refuse = [&](std::string_view why) {
+    answer(command.get(), MessageKind::kRefused, why);
+  };
+  if (!supervisor_->running()) {
+    return refuse("the worker died and another one starts in a moment: run the command again");
+  }
+  std::vector<int> fds{command.get()};
+  for (const UniqueFd& fd : message.fds) fds.push_back(fd.get());
+  if (fds.size() > kMostDescriptors) return refuse("the daemon does not know this request");
+  if (!send_message(supervisor_->current().link.get(), MessageKind::kCommand, message.body, fds)) {
+    refuse("the worker takes no command just now: run it again in a moment");
+  }
 }
 
 void Keeper::accept_visitor(Held& held) {

@@ -26,9 +26,12 @@ bool is_known(std::uint8_t kind) {
     case MessageKind::kHello:
     case MessageKind::kMount:
     case MessageKind::kStatus:
+    case MessageKind::kCommand:
     case MessageKind::kDone:
     case MessageKind::kRefused:
     case MessageKind::kFacts:
+    case MessageKind::kProgress:
+    case MessageKind::kItem:
       return true;
   }
   return false;
@@ -75,6 +78,9 @@ Result<void> send_message(int sock, MessageKind kind, ByteView body, const std::
   if (n >= 0) return {};
   if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) {
     return {ErrorCode::kNotFound, "the other process is gone"};
+  }
+  if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    return {ErrorCode::kTimedOut, "the other process does not listen just now"};
   }
   return system_error(errno, "writing to another process of hubvfs");
 }

@@ -17,7 +17,7 @@ enum class MessageKind : std::uint8_t {
   kServe = 2,      // ServeOrder (worker_link.h); descriptor: the mount's /dev/fuse
   kStopMount = 3,  // u32 number: answer what it parked, end it
   kStop = 4,       // the same for all, write what is in memory, end
-  kReport = 5,     // u32 number; descriptor: who asked, and is answered kDone with the mount's status
+  kReport = 5,  // u32 number; descriptor: who asked, and is answered kDone with the mount's status
   // Worker to keeper.
   kReady = 16,   // u32 number: INIT is answered, the mount can be used
   kFailed = 17,  // u32 number (kWholeWorker: all of them) and, for people, why it cannot be served
@@ -25,10 +25,16 @@ enum class MessageKind : std::uint8_t {
   kHello = 32,   // answered kDone with the daemon's Introduction (control_socket.h)
   kMount = 33,   // MountOrder; answered when the mount can be used, or why it cannot
   kStatus = 34,  // on a mount's own socket: answered kFacts by the keeper, then kDone by the worker
+  // Command to keeper, and handed on to the worker as it is with the command's descriptor first:
+  // CommandRequest (command_request.h), perhaps a descriptor. Answered by the worker: kProgress and
+  // kItem any number of times, then kDone or kRefused. A command that hangs up cancels it.
+  kCommand = 35,
   // To a command.
-  kDone = 48,     // the answer
-  kRefused = 49,  // for people: why not
-  kFacts = 50,    // JSON object
+  kDone = 48,      // the answer
+  kRefused = 49,   // for people: why not
+  kFacts = 50,     // JSON object
+  kProgress = 51,  // CommandProgress (command_request.h)
+  kItem = 52,      // JSON object: one of the things asked for
 };
 
 constexpr std::uint32_t kWholeWorker = 0xffffffff;
@@ -40,7 +46,8 @@ struct Message {
   std::vector<UniqueFd> fds;
 };
 
-// Never waits, never raises SIGPIPE. `fds` stay the caller's. kNotFound: the other side is gone.
+// Never waits, never raises SIGPIPE. `fds` stay the caller's. kNotFound: the other side is gone;
+// kTimedOut: it has not read what it was sent before.
 Result<void> send_message(int sock, MessageKind kind, ByteView body,
                           const std::vector<int>& fds = {});
 // Waits, unless the socket does not. kNotFound: the other side is gone; kTimedOut: nothing there

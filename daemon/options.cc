@@ -275,7 +275,7 @@ bool reads_through_hubvfs(const std::string& hub_cache, const std::string& mount
   auto path = canonical_path(hub_cache);
   if (!path) path = absolute_path(hub_cache);
   if (!path) return false;
-  if (is_within(*path, mount_point)) return true;
+  if (!mount_point.empty() && is_within(*path, mount_point)) return true;
   auto mounts = read_mountinfo();
   if (!mounts) return false;
   const MountEntry* at = mounted_at(*mounts, *path);
@@ -363,14 +363,14 @@ Result<ResolvedMount> resolve_options(const MountRequest& request, const std::st
                                       const GetEnv& getenv) {
   ResolvedMount settings;
   WorkerSettings& worker = settings.worker;
-  worker.endpoint = "https://huggingface.co";
+  worker.endpoint = kDefaultEndpoint;
   if (auto chosen = choose_what_is_shown(settings.mount, request); !chosen) return chosen.error();
   if (auto set = apply_environment(settings, getenv); !set) return set.error();
   if (auto set = apply_command_line(settings, request.o); !set) return set.error();
   if (worker.cache_path.empty()) {
     if (auto chosen = choose_cache_path(settings, getenv); !chosen) return chosen.error();
   }
-  if (is_within(worker.cache_path, mount_point)) {
+  if (!mount_point.empty() && is_within(worker.cache_path, mount_point)) {
     return Error{ErrorCode::kInvalidArgument,
                  "the cache folder " + escape_for_log(worker.cache_path) +
                      " lies in the mount itself; choose another (-o cache.path=...)"};

@@ -11,6 +11,8 @@
 
 namespace hubvfs::daemon {
 
+inline constexpr const char* kDefaultEndpoint = "https://huggingface.co";
+
 // One setting. The environment variable is HUBVFS_ and the key in capitals, dots as underscores.
 struct OptionKey {
   const char* key;
@@ -38,7 +40,8 @@ struct ResolvedMount {
 };
 
 // kInvalidArgument: an unknown key or a bad value; the context names it, where it came from and the
-// keys there are. `mount_point` is where the mount will be (for HF_HUB_OFFLINE, design section 9).
+// keys there are. `mount_point` is where the mount will be (for HF_HUB_OFFLINE, design section 9);
+// "" for a command that mounts nothing.
 Result<ResolvedMount> resolve_options(const MountRequest& request, const std::string& mount_point,
                                       const GetEnv& getenv);
 

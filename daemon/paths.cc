@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "cache/cache_folder.h"
 #include "daemon/child.h"
 #include "daemon/mountinfo.h"
 
@@ -86,6 +87,16 @@ Result<std::string> state_home(const GetEnv& getenv) {
   return xdg(getenv, "XDG_STATE_HOME", "/.local/state");
 }
 
+Result<std::string> make_log_file_path(const GetEnv& getenv) {
+  auto state = state_home(getenv);
+  if (!state) return state.error();
+  const std::string folder = *state + "/hubvfs";
+  if (auto made = make_directories(folder); !made) {
+    return made.error().within("cannot make the folder of the log");
+  }
+  return folder + "/hubvfs.log";
+}
+
 Result<std::string> absolute_path(std::string_view path) {
   if (path.empty() || path.find('\0') != std::string_view::npos) {
     return {ErrorCode::kInvalidArgument, "an empty path"};
@@ -144,26 +155,13 @@ Result<void> make_directories(const std::string& path) {
 }
 
 bool on_remote_filesystem(const std::string& path) {
-  constexpr std::array<unsigned long, 7> kRemote = {
-      0x6969,      // NFS
-      0xFF534D42,  // CIFS
-      0xFE534D42,  // SMB2
-      0x01021997,  // 9p
-      0x00C36400,  // Ceph
-      0x0BD00BD0,  // Lustre
-      0x65735546,  // FUSE
-  };
   std::string at = path;
   struct statfs info {};
   while (::statfs(at.c_str(), &info) < 0) {
     if (errno != ENOENT || at == "/") return false;
     at = parent_of(at);
   }
-  const auto type = static_cast<unsigned long>(info.f_type) & 0xFFFFFFFFul;
-  for (const unsigned long remote : kRemote) {
-    if (type == remote) return true;
-  }
-  return false;
+  return cache::remote_filesystem(static_cast<unsigned long>(info.f_type) & 0xFFFFFFFFul) != nullptr;
 }
 
 }  // namespace hubvfs::daemon

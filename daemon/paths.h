@@ -17,6 +17,9 @@ using GetEnv = std::function<std::string(const char*)>;  // "" for unset
 Result<std::string> cache_home(const GetEnv& getenv);
 Result<std::string> state_home(const GetEnv& getenv);
 
+// The log of what is not in the foreground; its folder is made.
+Result<std::string> make_log_file_path(const GetEnv& getenv);
+
 // Absolute, without ".", "..", "//" or a trailing slash: by text alone.
 Result<std::string> absolute_path(std::string_view path);
 

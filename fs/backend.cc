@@ -76,6 +76,12 @@ Result<std::shared_ptr<Operations>> Backend::mount(const MountOptions& options,
   return made;
 }
 
+Result<std::shared_ptr<Catalog>> Backend::catalog(hub::RepoType type) {
+  MutexLock lock(mutex_);
+  if (closed_) return {ErrorCode::kCancelled, "the daemon is stopping"};
+  return catalog_of(type, false);
+}
+
 void Backend::close() {
   std::vector<std::shared_ptr<Operations>> mounts;
   std::vector<std::shared_ptr<Catalog>> catalogs;

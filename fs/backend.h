@@ -75,6 +75,11 @@ class Backend {
   // kCancelled after close().
   Result<std::shared_ptr<Operations>> mount(const MountOptions& options, KernelNotifier& notifier);
 
+  // What a user's own mounts see by, for what works on the cache beside them. kCancelled after
+  // close(); else the errors of mount().
+  Result<std::shared_ptr<Catalog>> catalog(hub::RepoType type) EXCLUDES(mutex_);
+  Reader& reader() { return *reader_; }
+
   // Everything parked anywhere ends with kCancelled. Once, before the hubs are destroyed.
   void close() EXCLUDES(mutex_);
 

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "fs/failure_lines.h"
+#include "fs/metadata_keys.h"
 #include "fs/node_id.h"
 #include "hub/names.h"
 
@@ -15,39 +16,8 @@ constexpr Duration kSettle = std::chrono::seconds(60);  // metadata.settle
 constexpr Duration kLatestSwitch = std::chrono::minutes(15);
 constexpr Duration kDeniedFor = std::chrono::seconds(10);  // as a masked listing
 
-// Placed record: place, info and namespace. The serial is in the key.
-Bytes encode(const Placed& placed) {
-  ByteWriter out;
-  out.string(placed.place.repo);
-  out.string(placed.place.revision);
-  out.string(placed.info.id.name);
-  out.string(placed.info.commit);
-  out.integer(static_cast<std::uint64_t>(placed.info.last_modified));
-  out.integer(static_cast<std::uint8_t>(placed.info.is_private));
-  out.integer(static_cast<std::uint8_t>(placed.info.gate));
-  out.string(placed.space);
-  return out.take();
-}
-
-std::optional<Placed> decode_placed(ByteView bytes, hub::RepoType type) {
-  ByteReader in(bytes);
-  Placed placed;
-  placed.place.repo = in.string();
-  placed.place.revision = in.string();
-  placed.info.id = {type, std::string(in.string())};
-  placed.info.commit = in.string();
-  placed.info.last_modified = static_cast<UnixSeconds>(in.integer<std::uint64_t>());
-  placed.info.is_private = in.integer<std::uint8_t>() != 0;
-  placed.info.gate = static_cast<hub::Gate>(in.integer<std::uint8_t>());
-  placed.space = in.string();
-  if (!in.ok() || !in.at_end() || !is_commit_id(placed.info.commit)) return {};
-  return placed;
-}
-
-std::string number_key(std::uint32_t number) {
-  ByteWriter out;
-  out.integer(number);
-  return std::string(as_text(out.bytes()));
+std::string serial_name(const Place& place, const std::string& commit, bool partial) {
+  return place.text() + '\0' + commit + (partial ? " partial" : "");
 }
 
 }  // namespace
@@ -80,12 +50,11 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
   const std::string prefix = key("serial", "");
   std::vector<std::shared_ptr<Placed>> placed;
   auto read = meta_.for_each(options_.own, prefix, [&](std::string_view k, ByteView value) {
-    ByteReader in(as_bytes(k.substr(prefix.size())));
-    const auto serial = in.integer<std::uint32_t>();
-    auto decoded = decode_placed(value, options_.type);
-    if (!in.ok() || !decoded || serial == 0 || serial > NodeId::kMaxSerial) return;
-    decoded->serial = serial;
-    placed.push_back(std::make_shared<Placed>(std::move(*decoded)));
+    const auto serial = parse_serial(as_bytes(k.substr(prefix.size())));
+    const auto record = PlacedRecord::decode(value, options_.type);
+    if (!serial || !record || *serial == 0 || *serial > NodeId::kMaxSerial) return;
+    placed.push_back(
+        std::make_shared<Placed>(Placed{*serial, record->place, record->info, record->space, record->partial}));
   });
   if (!read) return read;
   const std::string ref_prefix = key("ref", "");
@@ -100,7 +69,7 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
 
   MutexLock lock(mutex_);
   for (const auto& one : placed) {
-    serials_[one->place.text() + '\0' + one->info.commit] = one->serial;
+    serials_[serial_name(one->place, one->info.commit, one->partial)] = one->serial;
     next_serial_ = std::max(next_serial_, one->serial + 1);
     placed_[one->serial] = one;
   }
@@ -113,16 +82,8 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
   return {};
 }
 
-// Keys: endpoint NUL type NUL kind NUL rest. The namespace stands before them in the store.
 std::string Catalog::key(std::string_view kind, std::string_view rest) const {
-  std::string k = options_.endpoint;
-  k += '\0';
-  k += hub::api_segment(options_.type);
-  k += '\0';
-  k += kind;
-  k += '\0';
-  k += rest;
-  return k;
+  return MetadataKey{options_.endpoint, options_.type, kind, rest}.text();
 }
 
 cache::Namespace Catalog::space_of(const hub::RepoInfo& info) const {
@@ -172,7 +133,7 @@ PlacedPtr Catalog::known(const Place& place) {
     shown = branch.placed;
     const auto ttl = std::chrono::duration_cast<std::chrono::seconds>(options_.metadata_ttl);
     const UnixSeconds age = clock_.unix_now() - branch.checked;
-    due = !place.pinned() && !branch.checking && !options_.offline && !closed_ &&
+    due = (!place.pinned() || shown->partial) && !branch.checking && !options_.offline && !closed_ &&
           (age >= ttl.count() || age < 0);
     branch.checking |= due;
   }
@@ -182,6 +143,12 @@ PlacedPtr Catalog::known(const Place& place) {
 
 void Catalog::resolve(const Place& place, Done<Resolved> done) {
   if (auto shown = known(place)) return done(Resolved{shown, ""});
+  if (const auto elsewhere = known_commit(place)) {
+    auto placed = place_commit(place, elsewhere->info);
+    if (!placed) return done(placed.error());
+    show(place, *placed);
+    return done(Resolved{*placed, ""});
+  }
   const std::string text = place.text();
   if (auto refused = refusal(text)) return done(*refused);
   if (resolving_.join(text, std::move(done))) ask(place);
@@ -237,11 +204,13 @@ Result<Catalog::Resolved> Catalog::take_answer(const Place& place, std::uint64_t
 }
 
 // Gives the commit its serial at this place; the record is written before anybody hears of it.
-Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo& info) {
-  auto made = std::make_shared<Placed>(Placed{0, place, info, space_of(info)});
+Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo& info,
+                                        bool partial) {
+  auto made = std::make_shared<Placed>(Placed{0, place, info, space_of(info), partial});
   {
     MutexLock lock(mutex_);
-    const auto [it, fresh] = serials_.try_emplace(place.text() + '\0' + info.commit, next_serial_);
+    const auto [it, fresh] =
+        serials_.try_emplace(serial_name(place, info.commit, partial), next_serial_);
     if (!fresh) return placed_.at(it->second);
     if (next_serial_ > NodeId::kMaxSerial) {
       serials_.erase(it);
@@ -250,13 +219,15 @@ Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo&
     made->serial = next_serial_++;
     placed_[made->serial] = made;
   }
-  note_unkept(meta_.put(options_.own, key("serial", number_key(made->serial)), encode(*made)),
+  note_unkept(meta_.put(options_.own, key("serial", serial_rest(made->serial)),
+                        PlacedRecord{place, info, made->space, partial}.encode()),
               "a listing will be asked again after a restart");
   return PlacedPtr(made);
 }
 
 void Catalog::show(const Place& place, const PlacedPtr& placed) {
-  const UnixSeconds now = clock_.unix_now();
+  // What is not whole is asked for at the next look.
+  const UnixSeconds now = placed->partial ? 0 : clock_.unix_now();
   {
     MutexLock lock(mutex_);
     Branch& branch = branches_[place.text()];
@@ -319,7 +290,7 @@ void Catalog::take_check(const Place& place, const Result<hub::RepoInfo>& answer
       branches_.erase(it);
     } else if (!answer) {
       branch.checked = clock_.unix_now();  // stale before error: asked again after another ttl
-    } else if (answer->commit == shown->info.commit) {
+    } else if (answer->commit == shown->info.commit && !shown->partial) {
       unchanged = true;
     } else {
       if (!branch.moved) branch.moved_at = clock_.now();

@@ -42,6 +42,10 @@ struct Placed {
   Place place;
   hub::RepoInfo info;      // canonical id, commit, dates, gate
   cache::Namespace space;  // "public", or "u<uid>" for a private or gated repo
+  // Its listing was made from such of its files as somebody had, the Hub being out of reach. As soon as
+  // that answers, the place shows the same commit with its whole listing, and another serial: numbers
+  // of one are not those of the other.
+  bool partial = false;
 };
 using PlacedPtr = std::shared_ptr<const Placed>;
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
@@ -91,6 +95,16 @@ class Catalog {
     std::string renamed;
   };
   void resolve(const Place& place, Done<Resolved> done);
+  // The same of the newest commit, for which the Hub is asked now: that is at the place from the
+  // moment it is settled. What is known, where the Hub cannot be reached.
+  void refresh(const Place& place, Done<Resolved> done);
+  // Takes a commit and its listing, or what is known of that, from elsewhere than the Hub. A listing
+  // that is known already stays. The place shows the commit if it showed none or an older one, as soon
+  // as that is settled; with part of a listing only if it showed none. Errors: the metadata cannot be
+  // written.
+  enum class Listing { kWhole, kPartial };
+  Result<PlacedPtr> learn(const Place& place, const hub::RepoInfo& info, const Snapshot& listing,
+                          Listing kind);
   // What was remembered of its refusal is asked again.
   void forget_refusal(const Place& place);
   // The user has another token: what was denied, or hidden, is asked again, and kernels are told.
@@ -151,10 +165,12 @@ class Catalog {
   cache::Namespace space_of(const hub::RepoInfo& info) const;
   std::optional<Error> refused_by_kind(const hub::RepoInfo& info) const;
 
+  PlacedPtr known_commit(const Place& place) const;
   void ask(const Place& place);
   Result<Resolved> take_answer(const Place& place, std::uint64_t denials_forgotten,
                                const Result<hub::RepoInfo>& answer);
-  Result<PlacedPtr> place_commit(const Place& place, const hub::RepoInfo& info);
+  Result<PlacedPtr> place_commit(const Place& place, const hub::RepoInfo& info,
+                                 bool partial = false);
   void show(const Place& place, const PlacedPtr& placed);
   void check(const Place& place, const PlacedPtr& shown);
   void take_check(const Place& place, const Result<hub::RepoInfo>& answer);

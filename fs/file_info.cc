@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/json.h"
+#include "fs/counters_json.h"
 #include "fs/hub_filesystem.h"
 
 namespace hubvfs::fs {
@@ -90,6 +91,15 @@ std::optional<std::string> HubFilesystem::control_text(NodeId node) const {
   return {};
 }
 
+std::optional<std::string> HubFilesystem::control_text(NodeId node, Handle handle) const {
+  {
+    MutexLock lock(mutex_);
+    const auto it = control_texts_.find(handle.number);
+    if (it != control_texts_.end()) return it->second;
+  }
+  return control_text(node);
+}
+
 Entry HubFilesystem::control_entry(std::uint32_t number) const {
   Entry entry = directory({false, 0, number}, started_, kForever);
   const auto text = control_text({false, 0, number});
@@ -129,21 +139,8 @@ std::string HubFilesystem::status_json() const {
   number("started", static_cast<std::uint64_t>(started_));
   number("open_files", parts_.table.total(mount_.number));
   number("mount_reads", reads_);
-  out.key("hub").begin_object();
-  number("requests", hub.requests);
-  number("metadata_requests", hub.metadata_requests);
-  number("resolve_requests", hub.resolve_requests);
-  number("retries", hub.retries);
-  number("bytes_received", hub.bytes_received);
-  number("failures", hub.failures);
-  out.key("last_failure").string(hub.last_failure);
-  number("last_failure_at", static_cast<std::uint64_t>(hub.last_failure_at));
-  out.key("outage").string(hub.health.outage);
-  number("outage_since", static_cast<std::uint64_t>(hub.health.outage_since));
-  number("next_probe", static_cast<std::uint64_t>(hub.health.next_probe));
-  number("limited_until", static_cast<std::uint64_t>(hub.health.limited_until));
-  out.key("refused_token").string(hub.health.refused_token);
-  out.end_object();
+  out.key("hub");
+  write_counters(out, hub);
   out.key("reads").begin_object();
   number("total", reads.reads);
   number("waited", reads.reads_waited);
@@ -152,19 +149,8 @@ std::string HubFilesystem::status_json() const {
   number("buffer_bytes", reads.buffer_bytes);
   number("corrupt_blobs", reads.corrupt_blobs);
   out.end_object();
-  out.key("cache").begin_object();
-  number("size_limit", store.size_limit);
-  number("bytes_used", store.bytes_used);
-  number("block_size", parts_.store.block_size());
-  number("blobs", store.blobs);
-  number("blocks", store.blocks);
-  number("hits", store.hits);
-  number("misses", store.misses);
-  number("evicted_blocks", store.evicted_blocks);
-  number("corrupt_blocks", store.corrupt_blocks);
-  number("pending_bytes", store.pending_bytes);
-  out.key("degraded").string(store.degraded);
-  out.end_object();
+  out.key("cache");
+  write_counters(out, store, parts_.store.block_size());
   out.end_object();
   return out.text();
 }

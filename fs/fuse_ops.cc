@@ -132,7 +132,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t node) {
   });
 }
 
-// The handle is for counting alone: what is read the node id says, to the next worker too.
+// What is read the node id says, to the next worker too; the handle is for counting, and for .hubvfs.
 void reply_open(const RequestPtr& request, fuse_file_info info, Handle handle,
                 const OpenFlags& flags) {
   info.fh = handle.number;
@@ -168,9 +168,9 @@ void op_release(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   });
 }
 
-void op_read(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info*) {
+void op_read(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info* info) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
-    operations.read(NodeId::from_raw(node), static_cast<std::uint64_t>(offset), size,
+    operations.read(NodeId::from_raw(node), {info->fh}, static_cast<std::uint64_t>(offset), size,
                     [request](const Result<ByteView>& bytes) {
                       if (!bytes) return request->fail(bytes.error());
                       request->answer([&](fuse_req_t r) {

@@ -57,7 +57,7 @@ class HubFilesystem final : public Operations,
   void readdir(NodeId node, std::uint64_t cookie, Fill fill, Done reply) override;
   void open(NodeId node, Handle handle, Reply<OpenFlags> reply) override;
   void release(NodeId node, Handle handle) override;
-  void read(NodeId node, std::uint64_t offset, std::size_t size,
+  void read(NodeId node, Handle handle, std::uint64_t offset, std::size_t size,
             std::function<void(const Result<ByteView>&)> reply) override;
   void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) override;
   void listxattr(NodeId node, Reply<std::vector<std::string>> reply) override;
@@ -140,8 +140,9 @@ class HubFilesystem final : public Operations,
   Entry snapshot_entry(const Located& at) const;
   Entry control_entry(std::uint32_t number) const;
   Entry directory(NodeId node, UnixSeconds modified, Duration entry_timeout) const;
-  // The text of a file of .hubvfs.
+  // The text of a file of .hubvfs, as it is now or was when the handle was opened.
   std::optional<std::string> control_text(NodeId node) const;
+  std::optional<std::string> control_text(NodeId node, Handle handle) const EXCLUDES(mutex_);
 
   void fill_names(std::uint32_t parent, std::uint64_t cookie, const Fill& fill);
   void fill_root(std::uint64_t cookie, const Fill& fill);
@@ -168,6 +169,8 @@ class HubFilesystem final : public Operations,
 
   mutable Mutex mutex_;                                                        // rank 1
   std::unordered_map<std::uint64_t, OpenFile> open_files_ GUARDED_BY(mutex_);  // by raw node id
+  // Of open files of .hubvfs, by handle: what is read in pieces is one text.
+  std::unordered_map<std::uint64_t, std::string> control_texts_ GUARDED_BY(mutex_);
   // Of nodes whose content came wrong: how often it had when the kernel last let go of its pages.
   std::unordered_map<std::uint64_t, std::uint64_t> flushed_ GUARDED_BY(mutex_);
 

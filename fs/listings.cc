@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of Catalog that keeps the listing of each commit.
 #include "fs/catalog.h"
+#include "fs/metadata_keys.h"
 
 namespace hubvfs::fs {
 namespace {
@@ -11,7 +12,7 @@ constexpr std::uint64_t kSnapshotEntriesInMemory = 2'000'000;
 }  // namespace
 
 std::string Catalog::listing_key(const Placed& placed) const {
-  return key("tree", placed.info.id.name + '\0' + placed.info.commit);
+  return key(placed.partial ? "partial" : "tree", commit_rest(placed.info.id.name, placed.info.commit));
 }
 
 void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done) {
@@ -31,6 +32,9 @@ void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<Snapsho
   if (!again) {
     const auto stored = load_snapshot(placed);
     if (stored && !(want_unmasked && stored->masked())) return done(stored);
+  }
+  if (placed->partial) {  // the Hub's would number the files anew
+    return done(Error{ErrorCode::kStale, placed->place.text() + ": its listing is lost"});
   }
   const std::string question = std::to_string(placed->serial);
   if (listing_.join(question, std::move(done))) ask_listing(placed, question);

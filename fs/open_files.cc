@@ -8,6 +8,7 @@ namespace hubvfs::fs {
 namespace {
 
 constexpr std::size_t kUncountedOpenFiles = 4096;
+constexpr std::size_t kControlTexts = 256;
 
 }  // namespace
 
@@ -25,7 +26,13 @@ void HubFilesystem::open(NodeId node, Handle handle, Reply<OpenFlags> reply) {
       pending_.owe<OpenFlags>(telling<OpenFlags>("open", node, std::move(reply)));
   if (!owed) return;
   if (node.passthrough) return owed->give(stale());  // looked up again, as the node that is read
-  if (control_text(node)) {
+  if (auto text = control_text(node)) {
+    {
+      MutexLock lock(mutex_);
+      if (control_texts_.size() < kControlTexts) {
+        control_texts_.insert_or_assign(handle.number, std::move(*text));
+      }
+    }
     OpenFlags flags;
     flags.direct_io = true;
     return owed->give(flags);
@@ -105,9 +112,12 @@ bool HubFilesystem::pages_are_good(NodeId node, const OpenBlob& blob) {
 }
 
 void HubFilesystem::release(NodeId node, Handle handle) {
-  if (node.serial == 0) return;  // of .hubvfs, not counted
-  OpenFile last;                 // let go after the lock
+  OpenFile last;  // let go after the lock
   MutexLock lock(mutex_);
+  if (node.serial == 0) {  // of .hubvfs, not counted
+    control_texts_.erase(handle.number);
+    return;
+  }
   if (parts_.table.close(mount_.number, node.raw(), handle) > 0) return;
   const auto it = open_files_.find(node.raw());
   if (it == open_files_.end()) return;
@@ -115,13 +125,13 @@ void HubFilesystem::release(NodeId node, Handle handle) {
   open_files_.erase(it);
 }
 
-void HubFilesystem::read(NodeId node, std::uint64_t offset, std::size_t size,
+void HubFilesystem::read(NodeId node, Handle handle, std::uint64_t offset, std::size_t size,
                          std::function<void(const Result<ByteView>&)> reply) {
   reply = hold<ByteView>("read", node, std::move(reply));
   if (!reply) return;
   reads_.fetch_add(1, std::memory_order_relaxed);
   if (node.serial == 0) {
-    const auto text = control_text(node);
+    const auto text = control_text(node, handle);
     if (!text) return reply(Error{ErrorCode::kIsDirectory, "not a file"});
     const std::string_view rest = std::string_view(*text).substr(std::min(offset, text->size()));
     return reply(as_bytes(rest.substr(0, size)));

@@ -89,14 +89,16 @@ class Operations {
   // Calls `fill` for each item after `cookie` (0: from the start) until it says stop, then `reply`.
   virtual void readdir(NodeId node, std::uint64_t cookie, Fill fill, Done reply) = 0;
   // From before the reply, if that is a success, `handle` is open; it may be already, where this is
-  // asked again since the worker before died unanswered. Reads need the node alone.
+  // asked again since the worker before died unanswered.
   virtual void open(NodeId node, Handle handle, Reply<OpenFlags> reply) = 0;
   // `handle`, of this worker or of an earlier one, is not open any more; it may not be already. To
   // be called before the RELEASE is answered, which then comes again if the worker dies. Also for
   // an open that was asked again and ends in an error: the worker before may have had it open.
   virtual void release(NodeId node, Handle handle) = 0;
-  // At most `size` bytes, fewer only at the end of the file; the view is valid during the reply.
-  virtual void read(NodeId node, std::uint64_t offset, std::size_t size,
+  // At most `size` bytes, fewer only at the end of the file; the view is valid during the reply. The
+  // node says what is read, to a later worker too; a text of .hubvfs is as it was when `handle` was
+  // opened by this one.
+  virtual void read(NodeId node, Handle handle, std::uint64_t offset, std::size_t size,
                     std::function<void(const Result<ByteView>&)> reply) = 0;
   virtual void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) = 0;
   virtual void listxattr(NodeId node, Reply<std::vector<std::string>> reply) = 0;

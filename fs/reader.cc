@@ -58,6 +58,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
                                          hub::HubClient& hub);
   void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done);
+  void prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done);
   void expire();
   void close();
   void on_verdict(const cache::BlobKey& key, const Result<void>& verdict);
@@ -75,9 +76,9 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   };
 
   std::optional<Error> remembered_failure(OpenBlob& blob, ByteRange range);
-  bool piece_from_store(OpenBlob& blob, const JobPtr& job, std::uint64_t block);
-  void await_block(const std::shared_ptr<OpenBlob>& blob, const JobPtr& job, std::uint64_t block,
-                   Parts& parts);
+  static bool piece_from_store(OpenBlob& blob, const Waiter& waiter, std::uint64_t block);
+  void await_block(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter, std::uint64_t block,
+                   hub::Priority priority, Parts& parts);
   BlockFetchPtr add_block(const std::shared_ptr<OpenBlob>& blob, std::uint64_t block,
                           hub::Priority priority, Parts& parts);
   void plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, ByteRange range, bool waited);
@@ -180,7 +181,12 @@ void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Re
                               });
   Parts parts;
   for (std::uint64_t block = first; block <= last; ++block) {
-    if (!piece_from_store(*blob, job, block)) await_block(blob, job, block, parts);
+    const ByteRange piece = blob->within_block(range, block);
+    const Waiter waiter{job, piece, block * blob->block_size + piece.begin - range.begin,
+                        clock_.awake()};
+    if (!piece_from_store(*blob, waiter, block)) {
+      await_block(blob, waiter, block, hub::Priority::kDemand, parts);
+    }
   }
   waited_.fetch_add(1, std::memory_order_relaxed);
   enqueue(parts);
@@ -216,6 +222,32 @@ void ReaderCore::give_doubtful(OpenBlob& blob, ByteRange range, ByteView bytes,
   done(bytes);
 }
 
+void ReaderCore::prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range,
+                          Reader::Done done) {
+  std::optional<Error> refused;
+  {
+    MutexLock lock(blob->mutex);
+    refused = blob->refused;
+  }
+  if (refused) return done(*refused);
+  const std::uint64_t first = range.begin / blob->block_size;
+  const std::uint64_t last = (range.end - 1) / blob->block_size;
+  const auto job = std::make_shared<ReadJob>(ByteRange(), last - first + 1, std::move(done));
+  Parts parts;
+  for (std::uint64_t block = first; block <= last; ++block) {
+    if (blob->stored->has(block)) {
+      job->piece_arrived();
+      continue;
+    }
+    // None of its bytes, but not before the last has come; it may wait behind readers for ever.
+    const std::uint64_t end = blob->block_length(block);
+    await_block(blob, {job, {end, end}, 0, TimePoint::max()}, block, hub::Priority::kPrefetch,
+                parts);
+  }
+  enqueue(parts);
+  if (closed_) job->fail({ErrorCode::kCancelled, "the filesystem is stopping"});
+}
+
 // A failure is remembered for a moment: after an error the kernel asks again page by page.
 std::optional<Error> ReaderCore::remembered_failure(OpenBlob& blob, ByteRange range) {
   if (closed_) return Error{ErrorCode::kCancelled, "the filesystem is stopping"};
@@ -228,21 +260,16 @@ std::optional<Error> ReaderCore::remembered_failure(OpenBlob& blob, ByteRange ra
   return it->second.error;
 }
 
-bool ReaderCore::piece_from_store(OpenBlob& blob, const JobPtr& job, std::uint64_t block) {
-  const ByteRange piece = blob.within_block(job->range, block);
-  const std::uint64_t offset = block * blob.block_size + piece.begin;
-  const std::span<std::byte> out(job->out.data() + (offset - job->range.begin), piece.size());
-  if (!blob.stored->read(offset, out)) return false;
-  job->piece_arrived();
+bool ReaderCore::piece_from_store(OpenBlob& blob, const Waiter& waiter, std::uint64_t block) {
+  const std::span<std::byte> out(waiter.job->out.data() + waiter.out_offset, waiter.range.size());
+  if (!blob.stored->read(block * blob.block_size + waiter.range.begin, out)) return false;
+  waiter.job->piece_arrived();
   return true;
 }
 
 // Joins the fetch of a block or adds it to `parts`.
-void ReaderCore::await_block(const std::shared_ptr<OpenBlob>& blob, const JobPtr& job,
-                             std::uint64_t block, Parts& parts) {
-  const ByteRange piece = blob->within_block(job->range, block);
-  Waiter waiter{job, piece, block * blob->block_size + piece.begin - job->range.begin,
-                clock_.awake()};
+void ReaderCore::await_block(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter,
+                             std::uint64_t block, hub::Priority priority, Parts& parts) {
   std::shared_ptr<Bytes> arrived;
   PartPtr urgent;
   std::optional<hub::FetchId> urgent_id;
@@ -254,27 +281,26 @@ void ReaderCore::await_block(const std::shared_ptr<OpenBlob>& blob, const JobPtr
       // A block is in the store before it leaves `fetching`: it may have come in just now.
       look_again = blob->stored->has(block);
       if (!look_again) {
-        add_block(blob, block, hub::Priority::kDemand, parts)->waiters.push_back(waiter);
+        add_block(blob, block, priority, parts)->waiters.push_back(waiter);
       }
-    } else if (it->second->filled >= piece.end && !blob->one_block()) {
+    } else if (it->second->filled >= waiter.range.end && !blob->one_block()) {
       arrived = it->second->data;
     } else {
       it->second->waiters.push_back(waiter);
-      if (it->second->part->priority != hub::Priority::kDemand) {
+      if (priority == hub::Priority::kDemand && it->second->part->priority != priority) {
         urgent = it->second->part;
-        urgent->priority = hub::Priority::kDemand;
+        urgent->priority = priority;
         urgent_id = urgent->id;
       }
     }
   }
   if (arrived) return deliver(*arrived, {waiter});
   if (urgent) return make_urgent(urgent, urgent_id);
-  if (!look_again || piece_from_store(*blob, job, block)) return;
+  if (!look_again || piece_from_store(*blob, waiter, block)) return;
   MutexLock lock(blob->mutex);
   const auto it = blob->fetching.find(block);
-  const BlockFetchPtr fetch = it != blob->fetching.end()
-                                  ? it->second
-                                  : add_block(blob, block, hub::Priority::kDemand, parts);
+  const BlockFetchPtr fetch =
+      it != blob->fetching.end() ? it->second : add_block(blob, block, priority, parts);
   fetch->waiters.push_back(waiter);
 }
 
@@ -346,7 +372,10 @@ void ReaderCore::start_queued() {
       MutexLock lock(mutex_);
       if (queued_.empty()) return;
       const std::uint64_t bytes = queued_.front()->bytes;
-      if (reserved_ != 0 && reserved_ + bytes > options_.memory_budget) return;
+      // A part that nobody waits for leaves half to those that somebody will.
+      const bool prefetch = queued_.front()->priority.load() >= hub::Priority::kPrefetch;
+      const std::uint64_t budget = options_.memory_budget / (prefetch ? 2 : 1);
+      if (reserved_ != 0 && reserved_ + bytes > budget) return;
       reserved_ += bytes;
       part = queued_.front();
       queued_.pop_front();
@@ -732,6 +761,10 @@ Result<std::shared_ptr<OpenBlob>> Reader::open(const cache::Namespace& space,
 
 void Reader::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done) {
   core_->read(blob, range, std::move(done));
+}
+
+void Reader::prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done) {
+  core_->prefetch(blob, range, std::move(done));
 }
 
 const cache::Blob& Reader::stored(const OpenBlob& blob) { return *blob.stored; }

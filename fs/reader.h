@@ -58,6 +58,11 @@ class Reader {
   // until it was (for 10 s at most), so that nobody gets all of a wrong one, and when it proves
   // wrong all reads fail until it is opened again.
   void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
+  // Fetches what is not here of the blocks that `range` touches, for nobody to read now: after all
+  // that anybody waits for, within half of the memory budget and without a deadline but the fetch's
+  // own. `done` runs as read()'s does, with no bytes; each block has been handed to the store by
+  // then.
+  void prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
   // What the store has of it.
   static const cache::Blob& stored(const OpenBlob& blob);
   // How often its content has proved wrong since this was made: bytes of it that others keep, from

@@ -133,6 +133,19 @@ Result<bool> join_daemon(const ControlFolder& folder, const Mounting& mounting, 
 
 // ---- a daemon of its own
 
+// On a disk that takes no file the mount is worth having without it.
+Result<ControlSocket> listen_for_commands(const ControlFolder& folder, const Io& io) {
+  auto control = folder.listen();
+  if (control) return control;
+  const ErrorCode code = control.error().code;
+  if (code != ErrorCode::kReadOnly && code != ErrorCode::kNoSpace && code != ErrorCode::kIo) {
+    return control;
+  }
+  io.err << "hubvfs: " << control.error().context
+         << ": no other command can reach this daemon but status and umount\n";
+  return ControlSocket();
+}
+
 void say(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t n = ::write(fd, text.data(), text.size());
@@ -195,7 +208,7 @@ Result<void> start_daemon(Mounting& mounting, ControlFolder& folder, const Io& i
   if (::pipe2(ends, O_CLOEXEC) < 0) return system_error(errno, "making a pipe");
   const UniqueFd reader(ends[0]);
   UniqueFd writer(ends[1]);
-  auto control = folder.listen();
+  auto control = listen_for_commands(folder, io);
   if (!control) return control.error();
   io.out.flush();
   io.err.flush();
@@ -229,13 +242,9 @@ Result<void> try_mount(const std::string& dir) {
 }
 
 int mount_as_daemon(Mounting& mounting, ControlFolder& folder, const Io& io) {
-  auto state = state_home(io.getenv);
-  if (!state) return fail(io, state.error());
-  const std::string log_folder = *state + "/hubvfs";
-  if (auto made = make_directories(log_folder); !made) {
-    return fail(io, made.error().within("cannot make the folder of the log"));
-  }
-  mounting.resolved.worker.log_file = log_folder + "/hubvfs.log";
+  auto log_file = make_log_file_path(io.getenv);
+  if (!log_file) return fail(io, log_file.error());
+  mounting.resolved.worker.log_file = *log_file;
   auto joined = join_daemon(folder, mounting, io);
   Result<void> mounted = joined ? Result<void>() : Result<void>(joined.error());
   if (joined && !*joined) mounted = start_daemon(mounting, folder, io);
@@ -291,7 +300,7 @@ int mount_in_foreground(const Mounting& mounting, ControlFolder& folder, const I
   }
   Result<void> kept = joined ? Result<void>() : Result<void>(joined.error());
   if (joined) {
-    auto control = folder.listen();
+    auto control = listen_for_commands(folder, io);
     if (!control) return fail(io, control.error());
     KeeperOptions options = keeper_options(mounting, std::move(*control));
     options.stop_on_hangup = true;

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "base/unique_fd.h"
 #include "daemon/commands/commands.h"
+#include "daemon/progress_bar.h"
 #include "hub/server/hub_server.h"
 
 namespace hubvfs::daemon {
@@ -21,8 +22,6 @@ namespace {
 
 using hub::server::HubServer;
 using hub::server::HubServerOptions;
-
-constexpr int kBarWidth = 30;
 
 sigset_t stop_signals() {
   sigset_t set;
@@ -130,9 +129,7 @@ class ProgressPrinter {
     const double part = p.bytes_to_hash == 0 ? 1.0
                                              : static_cast<double>(p.bytes_hashed) /
                                                    static_cast<double>(p.bytes_to_hash);
-    const int full = std::min(kBarWidth, static_cast<int>(part * kBarWidth));
-    return "[" + std::string(static_cast<std::size_t>(full), '#') +
-           std::string(static_cast<std::size_t>(kBarWidth - full), '.') + "]";
+    return bar_text(part);
   }
 
   const Io& io_;

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <map>
 #include <optional>
 #include <ostream>
 
@@ -14,6 +13,7 @@
 #include "daemon/child.h"
 #include "daemon/commands/commands.h"
 #include "daemon/control_socket.h"
+#include "daemon/json_values.h"
 #include "daemon/messages.h"
 #include "daemon/mountinfo.h"
 #include "daemon/presence.h"
@@ -31,20 +31,13 @@ struct MountReport {
   std::string problem;  // why
 };
 
-bool is_json(const std::string& text) {
-  struct Nothing final : JsonVisitor {
-    bool scalar(const std::string&, JsonScalar&&) override { return true; }
-  } nothing;
-  return parse_json(text, nothing).has_value();
-}
-
 // The text of the next message of this kind, if it is JSON.
 std::string hear(int connection, MessageKind kind) {
   if (!wait_readable(connection, kPatience)) return "";
   auto message = receive_message(connection);
   if (!message || message->kind != kind) return "";
   std::string text(trim(as_text(message->body)));
-  return is_json(text) ? text : "";
+  return JsonValues::parse(text) ? text : "";
 }
 
 // Why nobody can be asked about the mount: it is opened, in a child since that may not return.
@@ -89,41 +82,12 @@ MountReport look_at(const MountEntry& mount) {
   return report;
 }
 
-// The values of a mount's document, by path.
-class Values final : public JsonVisitor {
- public:
-  bool scalar(const std::string& path, JsonScalar&& value) override {
-    values_[path] = std::move(value);
-    return true;
-  }
-  std::uint64_t number(const std::string& path) const {
-    const auto* number = find<std::uint64_t>(path);
-    return number == nullptr ? 0 : *number;
-  }
-  std::string text(const std::string& path) const {
-    const auto* text = find<std::string>(path);
-    return text == nullptr ? "" : escape_for_log(*text, 2048);
-  }
-  bool flag(const std::string& path) const {
-    const auto* flag = find<bool>(path);
-    return flag != nullptr && *flag;
-  }
-
- private:
-  template <typename T>
-  const T* find(const std::string& path) const {
-    const auto it = values_.find(path);
-    return it == values_.end() ? nullptr : std::get_if<T>(&it->second);
-  }
-  std::map<std::string, JsonScalar> values_;
-};
-
 std::string percent(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? "-" : std::to_string(part * 100 / whole) + "%";
 }
 
 // What keeps the Hub from answering, and what its user can do about that.
-void print_trouble(const Values& v, std::ostream& out) {
+void print_trouble(const JsonValues& v, std::ostream& out) {
   constexpr const char* kIndent = "         ";
   const UnixSeconds now = SystemClock().unix_now();
   const std::string outage = v.text("hub.outage");
@@ -151,7 +115,7 @@ std::string counted(std::uint64_t number, const char* one, const char* many) {
   return std::to_string(number) + " " + (number == 1 ? one : many);
 }
 
-void print_values(const Values& v, std::ostream& out) {
+void print_values(const JsonValues& v, std::ostream& out) {
   const std::string shows = v.text("repo").empty() ? v.text("type") : v.text("repo");
   out << "  hub    " << v.text("endpoint") << " (" << shows << ")"
       << (v.flag("offline") ? ", offline" : "") << "; "
@@ -175,7 +139,7 @@ void print_values(const Values& v, std::ostream& out) {
 }
 
 // What the keeper went through, where that is worth a line.
-void print_facts(const Values& v, std::ostream& out) {
+void print_facts(const JsonValues& v, std::ostream& out) {
   if (v.text("after_worker_death") == "remount") {
     out << "  keeper this kernel cannot send requests again (Linux 6.9 can): when the worker dies, "
            "open files fail and the mount is made anew; so far "
@@ -188,19 +152,13 @@ void print_facts(const Values& v, std::ostream& out) {
       << v.number("requests_refused") << " refused\n";
 }
 
-Values values_of(const std::string& json) {
-  Values values;
-  static_cast<void>(parse_json(json, values).has_value());
-  return values;
-}
-
 void print_for_people(const MountReport& report, std::ostream& out) {
   out << escape_for_log(report.mount.mount_point, 1024);
   if (report.keeper) out << " (process " << *report.keeper << ")";
   if (!report.problem.empty()) out << ": " << report.problem;
   out << "\n";
-  if (!report.status.empty()) print_values(values_of(report.status), out);
-  if (!report.facts.empty()) print_facts(values_of(report.facts), out);
+  if (!report.status.empty()) print_values(*JsonValues::parse(report.status), out);
+  if (!report.facts.empty()) print_facts(*JsonValues::parse(report.facts), out);
 }
 
 // Keeper's and worker's documents are passed on as they are: they were found to be whole JSON.

@@ -79,6 +79,34 @@ TEST(Introduction, WhatStaysAsItWasIsSaid) {
   EXPECT_NE((*notes)[3].find("metadata.ttl"), std::string::npos);
 }
 
+TEST(Introduction, ACommandThatAsksTheHubMeansTheDaemonsOrIsRefused) {
+  const Introduction running = Introduction::of(settings());
+  const auto refusal = [&](auto change) {
+    WorkerSettings other = settings();
+    change(other);
+    auto compared = compare_hub(running, Introduction::of(other));
+    return compared ? std::string() : compared.error().context;
+  };
+  // Nothing said: the daemon's own, whatever it is.
+  EXPECT_EQ(refusal([](WorkerSettings& s) {
+              s.endpoint = "https://huggingface.co";
+              s.hf_token = "";
+              s.memory = 1u << 30;
+            }),
+            "");
+  EXPECT_NE(refusal([](WorkerSettings& s) { s.endpoint = "https://other"; }).find("https://other"),
+            std::string::npos);
+  EXPECT_NE(refusal([](WorkerSettings& s) { s.offline = true; }).find("offline"),
+            std::string::npos);
+  const std::string token = refusal([](WorkerSettings& s) { s.hf_token = "hf_secret_of_bob"; });
+  EXPECT_NE(token.find("HF_TOKEN"), std::string::npos);
+  EXPECT_EQ(token.find("hf_secret"), std::string::npos);
+  // In another mount namespace there is nothing that the command would not see.
+  Introduction elsewhere = running;
+  ++elsewhere.mount_namespace;
+  EXPECT_TRUE(compare_hub(elsewhere, running));
+}
+
 TEST(MountOrder, SurvivesItsJourneyAndATornOneIsRefused) {
   const MountOrder order{"/mnt/a b", true, {std::byte{1}, std::byte{0}}};
   const Bytes bytes = order.encode();

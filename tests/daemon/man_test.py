@@ -47,17 +47,29 @@ def words_of(names):
     return re.findall(r"--[a-z-]+|(?<!\S)-[a-z]\b|^[a-z_.]+(?==|$)", names)
 
 
+def all_commands(binary, above=()):
+    """Every command as a tuple of words, ("cache", "stats") among them."""
+    found = []
+    for below in help_of(binary, *above).split("Subcommands:")[1:]:
+        for name in re.findall(r"^  ([a-z]+) ", below, re.M):
+            found += [(*above, name), *all_commands(binary, (*above, name))]
+    return found
+
+
 def main():
     binary, manual_path = sys.argv[1:]
     with open(manual_path) as file:
         source = file.read()
     manual = plain(source)
     top = help_of(binary)
-    commands = re.findall(r"^  ([a-z]+) ", top.split("Subcommands:")[1], re.M)
-    if not {"mount", "umount", "status", "serve"} <= set(commands):
+    commands = all_commands(binary)
+    if not {("mount",), ("umount",), ("status",), ("serve",), ("cache", "stats")} <= set(commands):
         sys.exit(f"commands not found in --help: {commands}")
     missing, seen = [], 0
-    for command in [()] + [(name,) for name in commands]:
+    for command in commands:
+        if command and not re.search(rf"^\.SS hubvfs {' '.join(command)}\b", source, re.M):
+            missing.append(f"a section: hubvfs {' '.join(command)}")
+    for command in [()] + commands:
         for names, description in entries(help_of(binary, *command)):
             seen += 1
             for word in words_of(names):
@@ -68,7 +80,7 @@ def main():
     if seen < 25:
         sys.exit(f"only {seen} entries found in the help texts")
     # And nothing in the manual that the program does not know.
-    helps = top + "".join(help_of(binary, name) for name in commands)
+    helps = top + "".join(help_of(binary, *command) for command in commands)
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", manual)):
         if option not in helps:
             missing.append(f"{option}: in the manual only")

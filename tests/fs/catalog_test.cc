@@ -98,6 +98,116 @@ TEST_F(CatalogTest, ARepoIsAskedForOnceAndKeptOverARestartWithTheHubGone) {
   EXPECT_EQ(hub_->counts().metadata(), 2u);
 }
 
+TEST_F(CatalogTest, ARefreshKnowsTheNewestCommitAndAnIdlePlaceShowsIt) {
+  const auto refresh = [this](const std::string& name) {
+    Answer<Catalog::Resolved> answer;
+    catalog_->refresh(*Place::parse("acme", name), answer.callback());
+    return answer.get();
+  };
+  EXPECT_EQ(refresh("llm")->placed->info.commit, first_);
+  EXPECT_EQ(hub_->counts().info, 1u);
+  const std::string second = hub_->commit(repo_, {{"config.json", {"{2}", false}}});
+  EXPECT_EQ(refresh("llm")->placed->info.commit, second);
+  EXPECT_EQ(resolve("llm")->placed->info.commit, second);
+  // A place in use goes on showing what it shows, and comes to the same serial later.
+  catalog_->note_open(*resolve("llm")->placed);
+  const std::string third = hub_->commit(repo_, {{"config.json", {"{3}", false}}});
+  const auto newest = refresh("llm")->placed;
+  EXPECT_EQ(newest->info.commit, third);
+  EXPECT_EQ(resolve("llm")->placed->info.commit, second);
+  clock_.advance(seconds(61));
+  EXPECT_EQ(resolve("llm")->placed->serial, newest->serial);
+  // Known is served where the Hub is not to be had, but not what it says is gone.
+  hub_->set_offline(true);
+  EXPECT_EQ(refresh("llm")->placed->info.commit, third);
+  hub_->set_offline(false);
+  hub_->set_visible(repo_, false);
+  EXPECT_EQ(refresh("llm").error().code, ErrorCode::kNotFound);
+  hub_->set_visible(repo_, true);
+  EXPECT_EQ(refresh("llm")->placed->info.commit, third) << "a refusal is not remembered";
+  hub_->rename(repo_, "acme/llm-2");
+  EXPECT_EQ(refresh("llm")->renamed, "acme/llm-2");
+}
+
+TEST_F(CatalogTest, ACommitThatABranchShowedIsThereByItsName) {
+  const auto branch = resolve("llm")->placed;
+  ASSERT_TRUE(snapshot(branch));
+  hub_->set_offline(true);
+  const auto pinned = resolve("llm@" + first_);
+  ASSERT_TRUE(pinned) << pinned.error().context;
+  EXPECT_EQ(pinned->placed->info.commit, first_);
+  EXPECT_NE(pinned->placed->serial, branch->serial) << "another path is another node";
+  EXPECT_TRUE(snapshot(pinned->placed));
+  EXPECT_FALSE(resolve("llm@" + std::string(40, 'a')));
+  EXPECT_FALSE(resolve("other@" + first_));
+}
+
+TEST_F(CatalogTest, WhatWasLearntElsewhereIsShownUntilTheHubKnowsBetter) {
+  const Snapshot listing = Snapshot::build({{hub::TreeEntry::Kind::kFile, "x", 3, false,
+                                             content_id_of("abc", false)}});
+  hub::RepoInfo info;
+  info.id = repo_;
+  info.commit = std::string(40, 'a');
+  info.last_modified = 1000;
+  const Place place = *Place::parse("acme", "llm");
+  hub_->set_offline(true);
+  ASSERT_TRUE(catalog_->learn(place, info, listing, Catalog::Listing::kWhole));
+  EXPECT_EQ(resolve("llm")->placed->info.commit, info.commit);
+  EXPECT_EQ(resolve("llm@" + info.commit)->placed->info.commit, info.commit);
+  EXPECT_TRUE((*snapshot(resolve("llm")->placed))->find("x"));
+  // A newer one takes its place, an older one does not.
+  hub::RepoInfo newer = info;
+  newer.commit = std::string(40, 'b');
+  newer.last_modified = 2000;
+  ASSERT_TRUE(catalog_->learn(place, newer, listing, Catalog::Listing::kWhole));
+  EXPECT_EQ(resolve("llm")->placed->info.commit, newer.commit);
+  ASSERT_TRUE(catalog_->learn(place, info, listing, Catalog::Listing::kWhole));
+  EXPECT_EQ(resolve("llm")->placed->info.commit, newer.commit);
+  // All of it is there after a restart.
+  stop();
+  hub_->set_offline(true);
+  start();
+  EXPECT_EQ(resolve("llm")->placed->info.commit, newer.commit);
+  EXPECT_TRUE(snapshot(resolve("llm")->placed));
+  hub_->set_offline(false);
+  clock_.advance(minutes(6));
+  ASSERT_TRUE(resolve("llm"));
+  let_checks_end();
+  EXPECT_EQ(resolve("llm")->placed->info.commit, first_);
+}
+
+TEST_F(CatalogTest, APartOfAListingIsShownOnlyUntilTheHubAnswers) {
+  hub::RepoInfo info;
+  info.id = repo_;
+  info.commit = first_;
+  info.is_private = true;
+  const Snapshot part = Snapshot::build({{hub::TreeEntry::Kind::kFile, "dir/a", 1, false,
+                                          content_id_of("1", false)}});
+  hub_->set_offline(true);
+  for (const std::string& name : {std::string("llm"), "llm@" + first_}) {
+    ASSERT_TRUE(catalog_->learn(*Place::parse("acme", name), info, part,
+                                Catalog::Listing::kPartial));
+  }
+  const auto shown = resolve("llm")->placed;
+  EXPECT_TRUE(shown->partial);
+  EXPECT_TRUE((*snapshot(shown))->find("dir/a"));
+  EXPECT_FALSE((*snapshot(shown))->find("config.json"));
+  stop();
+  start();
+  EXPECT_TRUE(resolve("llm")->placed->partial) << "in the next life, too, until it is asked";
+  for (const std::string& name : {std::string("llm"), "llm@" + first_}) {
+    ASSERT_TRUE(resolve(name));
+    let_checks_end();
+    const auto whole = resolve(name)->placed;
+    EXPECT_FALSE(whole->partial) << name;
+    EXPECT_EQ(whole->info.commit, first_);
+    EXPECT_NE(whole->serial, shown->serial) << "its files are numbered otherwise";
+    EXPECT_TRUE((*snapshot(whole))->find("config.json"));
+    EXPECT_TRUE((*snapshot(whole))->find("dir/a"));
+  }
+  EXPECT_FALSE((*snapshot(shown))->find("config.json")) << "whoever is in the old one stays there";
+}
+
 TEST_F(CatalogTest, ManyWhoAskAtOnceCauseOneRequest) {
   hub_->hold_metadata(true);
   std::vector<Answer<Catalog::Resolved>> answers(20);

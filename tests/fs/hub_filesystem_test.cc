@@ -337,7 +337,10 @@ TEST_F(HubFilesystemTest, StatusIsAFileOfTheMount) {
   ASSERT_TRUE(fs_.open(status)->direct_io);
   const std::string text = *fs_.read(status, 0, 100'000);
   EXPECT_NE(text.find("\"endpoint\":\"http://hub\""), std::string::npos);
-  EXPECT_EQ(*fs_.read(status, 1, 5), text.substr(1, 5));
+  EXPECT_EQ(*fs_.read(status, 1, 100'000), text.substr(1)) << "what is read in pieces is one text";
+  EXPECT_NE(*fs_.read(status, 0, 100'000, {4}), text) << "it counts reads: this one is later";
+  fs_->release(status, {2});
+  EXPECT_NE(*fs_.read(status, 0, 100'000), text);
   EXPECT_EQ(*fs_.read(fs_.walk(".hubvfs/version"), 0, 100), HUBVFS_VERSION "\n");
 }
 

@@ -58,15 +58,16 @@ class SyncMount {
   }
   // A read that is not waited for; its bytes are copied.
   void start_read(NodeId node, std::uint64_t offset, std::size_t size,
-                  Answer<std::string>& answer) const {
-    fs_->read(node, offset, size, [callback = answer.callback()](const Result<ByteView>& bytes) {
+                  Answer<std::string>& answer, Handle handle = {2}) const {
+    fs_->read(node, handle, offset, size, [callback = answer.callback()](const Result<ByteView>& bytes) {
       if (!bytes) return callback(bytes.error());
       callback(std::string(as_text(*bytes)));
     });
   }
-  Result<std::string> read(NodeId node, std::uint64_t offset, std::size_t size) const {
+  Result<std::string> read(NodeId node, std::uint64_t offset, std::size_t size,
+                           Handle handle = {2}) const {
     Answer<std::string> answer;
-    start_read(node, offset, size, answer);
+    start_read(node, offset, size, answer, handle);
     return answer.get();
   }
   // All of a directory, `batch` items a call, by name.

@@ -39,6 +39,7 @@ class FaultyProxy:
         self.fault = Fault()  # set by the test; read for each answer
         self.requests = 0
         self.seen = []  # (path, whether it had a token) of each
+        self.stalled = 0
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._ways = {}  # origin behind -> listener
@@ -155,6 +156,7 @@ class FaultyProxy:
                 handler.wfile.write(piece[:fault.after - sent])
                 handler.wfile.flush()
                 if fault.kind == "stall":
+                    self.stalled += 1
                     self._released.wait(120)
                 handler.close_connection = True
                 return

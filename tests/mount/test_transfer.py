@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`hubvfs cache export` and `import`: bundles, plain folders and caches of huggingface_hub."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import unittest
+
+import support
+from commands import CommandTestCase
+from support import MIB, all_files, content, run, sha256_of
+
+SIZE = 11 * MIB + 5
+OURS = ["SHA256SUMS", ".hubvfs-bundle.json"]
+
+
+def git_sha1(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def snapshot_of(folder: str) -> dict:
+    """Every file and link below it with what a change would change."""
+    found = {}
+    for base, folders, names in os.walk(folder):
+        for name in folders + names:
+            path = os.path.join(base, name)
+            info = os.lstat(path)
+            found[path] = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_mode, info.st_nlink)
+    return found
+
+
+class Transfer(CommandTestCase):
+    REPOS = ("org/model", "org/other")
+
+    @classmethod
+    def make_tree(cls, folder):
+        cls.weights = content("weights", SIZE)
+        support.write_file(folder, "org/model/weights.safetensors", cls.weights)
+        support.write_file(folder, "org/model/config.json", b'{"a": 1}\n')
+        support.write_file(folder, "org/model/sub/dir/tokens.txt", b"tokens\n")
+        support.write_file(folder, "org/model/empty", b"")
+        support.write_file(folder, "org/other/README.md", b"other\n")
+
+    def setUp(self):
+        super().setUp()
+        self.dir = self.place("dir")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.commit = json.loads(self.server.get("/api/models/org/model")[1])["sha"]
+
+    def other_cache(self):
+        """From now on commands work on another, empty cache: that of the machine far away."""
+        self.cache = self.place("far-cache")
+        self.addCleanup(shutil.rmtree, self.cache, ignore_errors=True)
+
+    def export(self, *arguments, **more):
+        return self.told("cache", "export", "org/model", self.dir, *arguments, **more)
+
+    def assert_read_offline(self, repo="org/model"):
+        mount = self.mounted(arguments=("--offline",))
+        self.assert_reads_as_served(mount / repo)
+        self.assert_reads_as_served(mount / f"{repo}@{self.commit}")
+        self.assertEqual(mount.status()["hub"]["requests"], 0)
+        self.assertEqual(mount.stop(), 0, mount.log())
+
+    # --- bundles
+
+    def test_a_bundle_is_plain_files_with_their_sums(self):
+        for mounted in (False, True):
+            if mounted:
+                self.mounted()
+            told = self.export()
+            self.assertEqual((told["files"], told["commit"]), (4, self.commit))
+            self.assertEqual(all_files(self.dir), sorted(all_files(self.repo()) + OURS))
+            for name in all_files(self.repo()):
+                self.assertEqual(sha256_of(os.path.join(self.dir, name)),
+                                 sha256_of(os.path.join(self.repo(), name)))
+            run("sha256sum", "-c", "--strict", "SHA256SUMS", cwd=self.dir)
+            self.assertEqual(len(open(self.dir + "/SHA256SUMS").readlines()), 5)
+            shutil.rmtree(self.dir)
+
+    def test_what_was_exported_is_read_where_there_is_no_hub(self):
+        self.export()
+        self.other_cache()
+        before = snapshot_of(self.dir)
+        for mounted in (False, True):
+            if mounted:
+                shutil.rmtree(self.cache)
+                mount = self.mounted(arguments=("--offline",))
+            told = self.told("cache", "import", self.dir, *(() if mounted else ("--offline",)))
+            self.assertEqual((told["files"], told["bytes_copied"]), (4, SIZE + 9 + 7))
+            again = self.told("cache", "import", self.dir, *(() if mounted else ("--offline",)))
+            self.assertEqual((again["files"], again["bytes_copied"]), (4, 0))
+            if mounted:
+                self.assert_reads_as_served(mount / "org/model")
+            else:
+                self.assert_read_offline()
+        self.assertEqual(snapshot_of(self.dir), before, "the folder was touched")
+
+    def test_a_part_of_a_repo(self):
+        self.assertEqual(self.export("--exclude", "*.safetensors")["files"], 3)
+        self.other_cache()
+        self.told("cache", "import", self.dir, "--offline")
+        mount = self.mounted(arguments=("--offline",))
+        self.assertEqual(all_files(mount / "org/model"), all_files(self.repo()), "all are listed")
+        self.assertEqual(run("cat", mount / "org/model/config.json").stdout, '{"a": 1}\n')
+        self.assertNotEqual(run("cat", mount / "org/model/weights.safetensors", check=False).returncode, 0)
+
+    def test_a_file_that_fails_is_named_and_nothing_is_taken(self):
+        for name, change in (("sub/dir/tokens.txt", b"Tokens\n"), ("weights.safetensors", b"x"),
+                             (".hubvfs-bundle.json", b"{}"), ("config.json", None)):
+            with self.subTest(name):
+                shutil.rmtree(self.dir, ignore_errors=True)
+                shutil.rmtree(self.place("far-cache"), ignore_errors=True)
+                self.cache = self.place("cache")
+                self.export()
+                path = os.path.join(self.dir, name)
+                if change is None:
+                    os.unlink(path)
+                else:
+                    with open(path, "r+b") as file:
+                        file.write(change)
+                self.other_cache()
+                said = self.refused("cache", "import", self.dir, "--offline")
+                self.assertIn(name, said)
+                self.assertEqual(self.told("cache", "stats")["cache"]["bytes_used"], 0)
+                self.assertEqual(self.told("cache", "ls")["commits"], [])
+
+    def test_sums_that_were_changed_with_the_file_do_not_help(self):
+        self.export()
+        with open(self.dir + "/sub/dir/tokens.txt", "wb") as file:
+            file.write(b"Tokens\n")
+        text = open(self.dir + "/SHA256SUMS").read()
+        with open(self.dir + "/SHA256SUMS", "w") as file:
+            file.write(text.replace(hashlib.sha256(b"tokens\n").hexdigest(),
+                                    hashlib.sha256(b"Tokens\n").hexdigest()))
+        self.other_cache()
+        done = self.hubvfs("cache", "import", self.dir, "--offline")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("sub/dir/tokens.txt: it is ", done.stdout)
+
+    def test_an_export_that_was_cut_short_is_no_bundle_and_is_gone_on_with(self):
+        self.export()
+        os.unlink(self.dir + "/SHA256SUMS")
+        os.unlink(self.dir + "/config.json")
+        with open(self.dir + "/weights.safetensors", "r+b") as file:
+            file.truncate(MIB)
+        kept = os.stat(self.dir + "/sub/dir/tokens.txt").st_ino
+        cache = self.cache
+        self.other_cache()
+        self.assertIn("did not come to an end", self.refused("cache", "import", self.dir))
+        self.cache = cache
+        self.export()
+        self.assertEqual(os.stat(self.dir + "/sub/dir/tokens.txt").st_ino, kept)
+        run("sha256sum", "-c", "--strict", "SHA256SUMS", cwd=self.dir)
+
+    def test_ctrl_c_in_an_export_and_on_again(self):
+        for mounted in (False, True):
+            with self.subTest(mounted=mounted):
+                proxy = self.proxy()
+                if mounted:
+                    self.mounted(url=proxy.url)
+                proxy.set_fault("stall", after=MIB)
+                command = self.start("cache", "export", "org/model", self.dir, url=proxy.url)
+                support.wait_for(lambda: proxy.stalled > 0, "the export to be under way")
+                command.send_signal(signal.SIGINT)
+                said = command.communicate(timeout=support.PATIENCE)[1]
+                self.assertEqual(command.returncode, 1)
+                self.assertIn("run the same command again", said)
+                proxy.release()
+                self.export(url=proxy.url)
+                run("sha256sum", "-c", "--strict", "SHA256SUMS", cwd=self.dir)
+                shutil.rmtree(self.dir)
+                shutil.rmtree(self.cache, ignore_errors=True)
+
+    def test_a_folder_with_something_else_is_left_alone(self):
+        os.mkdir(self.dir)
+        support.write_file(self.dir, "thesis.tex", b"x")
+        self.assertIn("something else", self.refused("cache", "export", "org/model", self.dir))
+        self.assertEqual(all_files(self.dir), ["thesis.tex"])
+        os.unlink(self.dir + "/thesis.tex")
+        self.export()
+        said = self.refused("cache", "export", "org/other", self.dir)
+        self.assertIn("org/model at " + self.commit, said)
+        absent = self.place("absent") + "/deeper"
+        self.assertIn(absent, self.refused("cache", "export", "org/model", absent))
+        self.assertIn(absent, self.refused("cache", "import", absent))
+
+    def test_nothing_is_left_of_an_export_that_never_began(self):
+        self.assertIn("org/absent", self.refused("cache", "export", "org/absent", self.dir))
+        self.assertFalse(os.path.exists(self.dir))
+
+    # --- signatures
+
+    def keyring(self, name, *keys):
+        """A GnuPG home with keys of these mail addresses; its agent ends with the test."""
+        home = os.path.join(self.work, f"gpg-{name}-{len(self._testMethodName)}")
+        os.makedirs(home, mode=0o700)
+        self.addCleanup(shutil.rmtree, home, ignore_errors=True)
+        self.addCleanup(run, "gpgconf", "--kill", "all", env=self.environment(GNUPGHOME=home))
+        for key in keys:
+            self.gpg(home, "--passphrase", "", "--quick-generate-key", key, "ed25519", "sign", "never")
+        return home
+
+    def gpg(self, home, *arguments):
+        return run("gpg", "--batch", "--yes", "--pinentry-mode", "loopback", *arguments,
+                   env=self.environment(GNUPGHOME=home))
+
+    @unittest.skipUnless(shutil.which("gpg"), "needs gpg")
+    def test_a_signature_is_made_checked_and_asked_for(self):
+        ours = self.keyring("ours", "ann@example.org", "other@example.org")
+        theirs = self.keyring("theirs", "far@example.org")
+        told = self.export("--sign", "ann@example.org", GNUPGHOME=ours)
+        self.gpg(ours, "--verify", self.dir + "/SHA256SUMS.asc", self.dir + "/SHA256SUMS")
+        self.assertIn(told["signed_by"], self.gpg(ours, "--list-keys", "--with-colons").stdout)
+        self.other_cache()
+        said = self.refused("cache", "import", self.dir, "--offline", GNUPGHOME=theirs)
+        self.assertIn("SHA256SUMS.asc", said)
+        self.assertIn("gpg --import", said)
+        public = os.path.join(self.work, "ann.asc")
+        self.gpg(ours, "--armor", "--output", public, "--export", "ann@example.org", "other@example.org")
+        self.gpg(theirs, "--import", public)
+        done = self.hubvfs("cache", "import", self.dir, "--offline", GNUPGHOME=theirs)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("signed by " + told["signed_by"], done.stderr)
+        self.assertIn("nobody you trust has certified", done.stderr)
+        again = self.told("cache", "import", self.dir, "--offline", "--signed-by", "ann@example.org",
+                          GNUPGHOME=theirs)
+        self.assertEqual(again["signed_by"], told["signed_by"])
+        self.assertIn("not by other@example.org",
+                      self.refused("cache", "import", self.dir, "--signed-by", "other@example.org",
+                                   GNUPGHOME=theirs))
+        with open(self.dir + "/SHA256SUMS", "ab") as file:
+            file.write(b"0" * 64 + b"  more\n")
+        self.assertIn("of another text", self.refused("cache", "import", self.dir, GNUPGHOME=theirs))
+        with open(self.dir + "/SHA256SUMS.asc", "wb") as file:
+            file.write(b"no signature\n")
+        self.assertIn("SHA256SUMS.asc", self.refused("cache", "import", self.dir, GNUPGHOME=theirs))
+
+    @unittest.skipUnless(shutil.which("gpg"), "needs gpg")
+    def test_a_file_that_was_changed_after_the_signature_is_named(self):
+        ours = self.keyring("ours", "ann@example.org")
+        self.export("--sign", "ann@example.org", GNUPGHOME=ours)
+        with open(self.dir + "/weights.safetensors", "r+b") as file:
+            file.write(b"x")
+        self.other_cache()
+        self.assertIn("weights.safetensors",
+                      self.refused("cache", "import", self.dir, "--offline", GNUPGHOME=ours))
+
+    @unittest.skipUnless(shutil.which("gpg"), "needs gpg")
+    def test_a_key_that_cannot_sign_is_said_before_anything_is_done(self):
+        ours = self.keyring("ours")
+        mark = self.server.mark()
+        said = self.refused("cache", "export", "org/model", self.dir, "--sign", "nobody@example.org",
+                            GNUPGHOME=ours)
+        self.assertIn("nobody@example.org", said)
+        self.assertFalse(os.path.exists(self.dir))
+        self.assertEqual(self.server.since(mark), [])
+        self.export()
+        self.other_cache()
+        self.assertIn("not signed", self.refused("cache", "import", self.dir, "--signed-by",
+                                                 "ann@example.org", GNUPGHOME=ours))
+
+    # --- plain folders
+
+    def test_a_plain_folder_needs_a_name_and_only_what_matches_is_taken(self):
+        shutil.copytree(self.repo(), self.dir)
+        support.write_file(self.dir, "notes.txt", b"mine")
+        self.assertIn("--repo", self.refused("cache", "import", self.dir))
+        mark = self.server.mark()
+        told = self.told("cache", "import", self.dir, "--repo", "org/model")
+        self.assertEqual((told["files"], told["files_of_no_commit"]), (4, 1))
+        self.assertEqual(support.content_bytes(self.server.settled_since(mark)), 0)
+        self.assertEqual(self.told("prefetch", "org/model")["bytes_fetched"], 0)
+        support.write_file(self.dir, "config.json", b'{"a": 2}\n')
+        self.other_cache()
+        done = self.hubvfs("cache", "import", self.dir, "--repo", "org/model", "--json")
+        self.assertEqual(done.returncode, 1)
+        told = json.loads(done.stdout)
+        self.assertEqual([p["file"] for p in told["problems"]], ["config.json"])
+        self.assertEqual(told["files"], 3)
+
+    def test_more_than_the_cache_may_hold_is_refused_up_front(self):
+        os.mkdir(self.dir)
+        support.write_file(self.dir, "weights", content("huge", 17 * MIB))
+        said = self.refused("cache", "import", self.dir, "--repo", "org/model",
+                            options=",cache.size=16M")
+        self.assertIn(f"{17 * MIB} bytes", said)
+        self.assertIn(f"{16 * MIB} bytes", said)
+
+    # --- caches of huggingface_hub
+
+    def hf_cache(self, trees=True, shared=False, links=True):
+        """org/model as huggingface_hub keeps it; `shared`: in the store that repos share (2.x)."""
+        hub = self.dir
+        repo = hub + "/models--org--model"
+        listing = {}
+        for path in all_files(self.repo()):
+            with open(os.path.join(self.repo(), path), "rb") as file:
+                data = file.read()
+            lfs = path.endswith(".safetensors")
+            etag = hashlib.sha256(data).hexdigest() if lfs else git_sha1(data)
+            listing[path] = {"size": len(data), "blob_id": git_sha1(data)}
+            if lfs:
+                listing[path] |= {"lfs_sha256": etag, "lfs_size": len(data), "xet_hash": "0" * 64}
+            entry = f"models--org--model/snapshots/{self.commit}/{path}"
+            if not links:
+                support.write_file(hub, entry, data)
+                continue
+            blob = f"models--org--model/blobs/{etag}"
+            if shared and lfs:
+                xet = hashlib.sha256(b"xet" + data).hexdigest()
+                store = f"blobs/{xet[:2]}/{xet}"
+                support.write_file(hub, store, data)
+                os.makedirs(os.path.dirname(os.path.join(hub, blob)), exist_ok=True)
+                os.symlink(f"../../{store}", os.path.join(hub, blob))
+            else:
+                support.write_file(hub, blob, data)
+            os.makedirs(os.path.dirname(os.path.join(hub, entry)), exist_ok=True)
+            up = "../" * (2 + path.count("/"))
+            os.symlink(f"{up}blobs/{etag}", os.path.join(hub, entry))
+        support.write_file(repo, "refs/main", self.commit.encode())
+        support.write_file(hub, f".locks/models--org--model/{'0' * 40}.lock", b"")
+        support.write_file(hub, "CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55\n")
+        if shared:
+            support.write_file(hub, "blobs/.huggingface-shared-blobs", b"1")
+        if trees:
+            support.write_file(repo, f"trees/{self.commit}.json",
+                               json.dumps({"format_version": 1, "files": listing}).encode())
+        return hub
+
+    def test_every_layout_of_a_cache_of_huggingface_hub(self):
+        for layout in ({"trees": True}, {"trees": True, "shared": True},
+                       {"trees": True, "links": False}, {"trees": False}):
+            for mounted in (False, True):
+                with self.subTest(layout, mounted=mounted):
+                    shutil.rmtree(self.dir, ignore_errors=True)
+                    shutil.rmtree(self.cache, ignore_errors=True)
+                    hub = self.hf_cache(**layout)
+                    before = snapshot_of(hub)
+                    mount = self.mounted() if mounted else None
+                    mark = self.server.mark()
+                    told = self.told("cache", "import", hub)
+                    self.assertEqual((told["commits"], told["files"], told["problem_count"]), (1, 4, 0))
+                    self.assertEqual(support.content_bytes(self.server.settled_since(mark)), 0)
+                    self.assertEqual(snapshot_of(hub), before, "the source was touched")
+                    if mount:
+                        self.assert_reads_as_served(mount / "org/model")
+                        self.assertEqual(support.content_bytes(self.server.settled_since(mark)), 0)
+                        self.assertEqual(mount.stop(), 0, mount.log())
+                    else:
+                        self.assert_read_offline()
+
+    def test_a_cache_with_its_listings_is_taken_without_a_hub(self):
+        hub = self.hf_cache(shared=True)
+        told = self.told("cache", "import", hub, "--offline")
+        self.assertEqual((told["files"], told["problem_count"]), (4, 0))
+        self.assert_read_offline()
+
+    def test_an_old_cache_is_read_without_a_hub_and_completed_by_one(self):
+        hub = self.hf_cache(trees=False)
+        os.unlink(f"{hub}/models--org--model/snapshots/{self.commit}/config.json")
+        told = self.told("cache", "import", hub, "--offline")
+        self.assertEqual((told["files"], told["problem_count"]), (3, 0))
+        self.assertTrue(self.told("cache", "ls")["commits"][0]["partial"])
+        mount = self.mounted(arguments=("--offline",))
+        for name in ("org/model", f"org/model@{self.commit}"):
+            there = [n for n in all_files(self.repo()) if n != "config.json"]
+            self.assertEqual(all_files(mount / name), there)
+            for path in there:
+                self.assertEqual(sha256_of(mount / f"{name}/{path}"),
+                                 sha256_of(os.path.join(self.repo(), path)))
+        self.assertEqual(mount.stop(), 0, mount.log())
+        mount = self.mounted()
+        for name in ("org/model", f"org/model@{self.commit}"):
+            support.wait_for(lambda name=name: all_files(mount / name) == all_files(self.repo()),
+                             "the rest of the listing")
+            self.assert_reads_as_served(mount / name)
+
+    def test_what_a_cache_has_wrong_is_named_and_the_rest_is_taken(self):
+        hub = self.hf_cache()
+        snapshot = f"{hub}/models--org--model/snapshots/{self.commit}"
+        with open(snapshot + "/config.json", "r+b") as file:
+            file.write(b"X")
+        os.unlink(snapshot + "/sub/dir/tokens.txt")
+        os.symlink("/etc/hostname", snapshot + "/sub/dir/tokens.txt")
+        done = self.hubvfs("cache", "import", hub, "--json")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        told = json.loads(done.stdout)
+        problems = {os.path.basename(p["file"]): p["problem"] for p in told["problems"]}
+        self.assertEqual(sorted(problems), ["config.json", "tokens.txt"])
+        self.assertIn("leads out of the folder", problems["tokens.txt"])
+        self.assertIn("in the repo's listing", problems["config.json"])
+        self.assertEqual(told["files"], 2)
+        self.assertEqual(self.told("prefetch", "org/model")["bytes_fetched"], 9 + 7)
+
+    def test_one_repo_of_a_cache(self):
+        hub = self.hf_cache()
+        shutil.copytree(hub + "/models--org--model", hub + "/models--org--absent", symlinks=True)
+        self.assertIn("org/nothing", self.refused("cache", "import", hub, "--repo", "org/nothing"))
+        told = self.told("cache", "import", hub, "--repo", "org/model@main")
+        self.assertEqual((told["commits"], told["files"]), (1, 4))
+        self.assertEqual([c["repo"] for c in self.told("cache", "ls")["commits"]], ["org/model"])
+
+    def test_an_import_that_was_stopped_is_gone_on_with(self):
+        hub = self.hf_cache()
+        support.write_file(hub, "models--org--model/blobs/fifo", b"")
+        command = self.start("cache", "import", hub)
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=support.PATIENCE)
+        self.assertIn(command.returncode, (0, 1, -signal.SIGINT))
+        support.wait_for(lambda: not self.workers(), "the command's worker to end")
+        self.told("cache", "import", hub)
+        self.assert_read_offline()
+
+
+if __name__ == "__main__":
+    support.main()

@@ -29,7 +29,7 @@ std::string explain_usage(const CLI::App* app, const CLI::Error& error) {
 std::string option_list() {
   std::string text =
       "Options for -o, each also in the environment as HUBVFS_KEY (cache.path: "
-      "HUBVFS_CACHE_PATH):\n";
+      "HUBVFS_CACHE_PATH)\nand in configuration files:\n";
   for (const OptionKey& option : option_keys()) {
     std::string left = std::string("  ") + option.key;
     if (option.value[0] != '\0') left += std::string("=") + option.value;
@@ -52,6 +52,9 @@ void add_mount(CLI::App& app, MountCommand& args, ChosenCommand& chosen, const I
       ->allow_extra_args(false);
   mount->add_option("--type", args.request.type, "What kind of repos: model (default), dataset or space")
       ->type_name("TYPE");
+  mount->add_option("--config", args.request.config,
+                    "The only configuration file (else /etc/hubvfs/config.yaml, then your own)")
+      ->type_name("FILE");
   mount->add_flag("--offline", args.request.offline, "Ask the Hub nothing; serve what is cached");
   mount->footer(option_list() + kHelpFooter);
   mount->callback([&] { chosen = [&] { return mount_command(args, io); }; });

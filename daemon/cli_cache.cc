@@ -32,6 +32,7 @@ void add_options(CLI::App* command, CacheOptions& options) {
   command->add_option("-o", options.o, "Set options, k=v, separated by commas")
       ->type_name("K=V,...")
       ->allow_extra_args(false);
+  command->add_option("--config", options.config, "The only configuration file")->type_name("FILE");
   command->add_flag("--json", options.json, "As JSON");
   command->footer(std::string("Options for -o: see hubvfs mount --help\n") + kHelpFooter);
 }

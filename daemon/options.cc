@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <optional>
+#include <set>
 
 #include "base/text.h"
 #include "daemon/mountinfo.h"
@@ -200,13 +201,13 @@ bool is_key(std::string_view key) {
                      [&](const OptionKey& known) { return key == known.key; });
 }
 
-Error unknown_key(const std::string& key) {
+Error unknown_key(const std::string& from, const std::string& key) {
   std::string known;
   for (const OptionKey& option : option_keys()) {
     known += (known.empty() ? "" : ", ") + std::string(option.key);
   }
   return {ErrorCode::kInvalidArgument,
-          "-o: there is no option \"" + escape_for_log(key) + "\"; there are " + known};
+          from + ": there is no option \"" + escape_for_log(key) + "\"; there are " + known};
 }
 
 // At commas that no backslash precedes.
@@ -230,7 +231,7 @@ Result<void> apply_command_line(ResolvedMount& to, const std::vector<std::string
       if (item.empty()) continue;
       const std::size_t equals = item.find('=');
       const std::string key = item.substr(0, equals);
-      if (!is_key(key)) return unknown_key(key);
+      if (!is_key(key)) return unknown_key("-o", key);
       const bool is_switch = key == "allow_other";
       if (equals == std::string::npos && !is_switch) {
         return {ErrorCode::kInvalidArgument, "-o " + key + " needs a value: -o KEY=VALUE"};
@@ -240,6 +241,59 @@ Result<void> apply_command_line(ResolvedMount& to, const std::vector<std::string
     }
   }
   return {};
+}
+
+// A personal daemon's cache is its user's own: the system's file does not say where it lies.
+bool is_for_system_daemon(std::string_view key) { return key == "cache.path" || key == "cache.mode"; }
+
+Result<void> apply_config(ResolvedMount& to, const std::vector<ConfigSetting>& settings,
+                          bool of_system) {
+  for (const ConfigSetting& setting : settings) {
+    if (!is_key(setting.key)) return unknown_key(setting.where, setting.key);
+    if (of_system && is_for_system_daemon(setting.key)) continue;
+    auto set = set_one(to, setting.key, setting.value, setting.where + " " + setting.key);
+    if (!set) return set;
+  }
+  return {};
+}
+
+Result<void> no_such_environment(const std::string& name, const std::set<std::string>& known) {
+  std::string list;
+  for (const std::string& each : known) list += (list.empty() ? "" : ", ") + escape_for_log(each);
+  return {ErrorCode::kInvalidArgument,
+          "HUBVFS_ENV: there is no environment \"" + escape_for_log(name) +
+              "\" in the configuration files" +
+              (list.empty() ? "; none is there" : "; there are " + list)};
+}
+
+// The system's file, then the user's, or the one that was named; in each its own settings, then
+// those of the environment.
+Result<void> apply_config_files(ResolvedMount& to, const MountRequest& request,
+                                const std::string& system_config, const GetEnv& getenv) {
+  std::vector<std::string> paths = {request.config};
+  if (request.config.empty()) {
+    paths = {system_config};
+    if (auto own = user_config_path(getenv)) paths.push_back(*own);
+  }
+  const std::string environment = getenv("HUBVFS_ENV");
+  std::set<std::string> known;
+  for (const std::string& path : paths) {
+    auto file = read_config(path);
+    const bool may_be_absent = request.config.empty();
+    if (!file && file.error().code == ErrorCode::kNotFound && may_be_absent) continue;
+    if (!file) return file.error();
+    const bool of_system = request.config.empty() && path == system_config;
+    if (auto set = apply_config(to, file->settings, of_system); !set) return set;
+    for (const auto& [name, settings] : file->environments) {
+      known.insert(name);
+      // Those of other environments are looked at too: a wrong one is found before it is needed.
+      ResolvedMount unused = to;
+      auto set = apply_config(name == environment ? to : unused, settings, of_system);
+      if (!set) return set;
+    }
+  }
+  if (environment.empty() || known.contains(environment)) return {};
+  return no_such_environment(environment, known);
 }
 
 Result<void> apply_environment(ResolvedMount& to, const GetEnv& getenv) {
@@ -360,11 +414,14 @@ std::string environment_name(std::string_view key) {
 }
 
 Result<ResolvedMount> resolve_options(const MountRequest& request, const std::string& mount_point,
-                                      const GetEnv& getenv) {
+                                      const GetEnv& getenv, const std::string& system_config) {
   ResolvedMount settings;
   WorkerSettings& worker = settings.worker;
   worker.endpoint = kDefaultEndpoint;
   if (auto chosen = choose_what_is_shown(settings.mount, request); !chosen) return chosen.error();
+  if (auto set = apply_config_files(settings, request, system_config, getenv); !set) {
+    return set.error();
+  }
   if (auto set = apply_environment(settings, getenv); !set) return set.error();
   if (auto set = apply_command_line(settings, request.o); !set) return set.error();
   if (worker.cache_path.empty()) {

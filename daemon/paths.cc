@@ -87,6 +87,10 @@ Result<std::string> state_home(const GetEnv& getenv) {
   return xdg(getenv, "XDG_STATE_HOME", "/.local/state");
 }
 
+Result<std::string> config_home(const GetEnv& getenv) {
+  return xdg(getenv, "XDG_CONFIG_HOME", "/.config");
+}
+
 Result<std::string> make_log_file_path(const GetEnv& getenv) {
   auto state = state_home(getenv);
   if (!state) return state.error();

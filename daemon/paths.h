@@ -12,10 +12,11 @@ namespace hubvfs::daemon {
 
 using GetEnv = std::function<std::string(const char*)>;  // "" for unset
 
-// $XDG_CACHE_HOME, $XDG_STATE_HOME, or what they stand for when unset or not absolute. kNotFound:
+// $XDG_CACHE_HOME, $XDG_STATE_HOME, $XDG_CONFIG_HOME, or what they stand for when unset or not absolute. kNotFound:
 // no home either.
 Result<std::string> cache_home(const GetEnv& getenv);
 Result<std::string> state_home(const GetEnv& getenv);
+Result<std::string> config_home(const GetEnv& getenv);
 
 // The log of what is not in the foreground; its folder is made.
 Result<std::string> make_log_file_path(const GetEnv& getenv);

@@ -49,6 +49,7 @@ Result<int> print(const WorkerCommand& command, const std::vector<std::string>& 
 int ask_worker(const WorkerCommand& command, const Io& io) {
   MountRequest settings;
   settings.o = command.options.o;
+  settings.config = command.options.config;
   settings.offline = command.options.offline;
   auto resolved = resolve_options(settings, "", io.getenv);
   if (!resolved) return fail(io, resolved.error());

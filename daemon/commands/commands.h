@@ -46,7 +46,8 @@ int serve_command(const ServeCommand& command, const Io& io);
 
 // What every command takes that works on a cache.
 struct CacheOptions {
-  std::vector<std::string> o;  // as MountRequest
+  std::vector<std::string> o;  // this and `config`: as MountRequest
+  std::string config;
   bool offline = false;
   bool json = false;
 };

@@ -96,9 +96,9 @@ class BlobEntry {
     enum What { kKnown, kPending, kForeign } what = kKnown;
     std::uint64_t fill = 0;
     std::vector<std::uint64_t> dropped;  // of the owner before, to be punched
-    bool verify = false;                 // the last one that was missing: worth a look of the verifier
-    bool in_order = false;               // the one the verifier is to be handed next
-    std::uint64_t generation = 0;        // in which it came
+    bool verify = false;           // the last one that was missing: worth a look of the verifier
+    bool in_order = false;         // the one the verifier is to be handed next
+    std::uint64_t generation = 0;  // in which it came
   };
   // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not
   // be stored; it can be read until forget().

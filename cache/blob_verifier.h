@@ -22,9 +22,9 @@ namespace hubvfs::cache {
 
 // Hashes blobs as their prefix completes, and judges them when the last block is in.
 //
-// Blocks that come in order are hashed from the memory they came in, which is held until then (64 MiB
-// at most; what would be more is read back); those that came early are read back. A blob that loses a
-// block starts again once it is whole. Verdicts are given on its thread. Thread-safe.
+// Blocks that come in order are hashed from the memory they came in, which is held until then (64
+// MiB at most; what would be more is read back); those that came early are read back. A blob that
+// loses a block starts again once it is whole. Verdicts are given on its thread. Thread-safe.
 class BlobVerifier {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;

@@ -357,7 +357,9 @@ void ReaderCore::enqueue(const Parts& parts) {
   {
     MutexLock lock(mutex_);
     for (const PartPtr& part : parts) {
-      const auto behind = [&](const PartPtr& other) { return other->priority.load() > part->priority.load(); };
+      const auto behind = [&](const PartPtr& other) {
+        return other->priority.load() > part->priority.load();
+      };
       queued_.insert(std::find_if(queued_.begin(), queued_.end(), behind), part);
     }
   }
@@ -441,9 +443,9 @@ void ReaderCore::on_bytes(Part& part, std::uint64_t offset, ByteView bytes) {
       fetch->filled = at + taken.size();
       part.progress = clock_.awake();
       if (!complete && !blob.one_block()) {
-        const auto ready = std::partition(
-            fetch->waiters.begin(), fetch->waiters.end(),
-            [&](const Waiter& waiter) { return waiter.range.end > fetch->filled; });
+        const auto ready =
+            std::partition(fetch->waiters.begin(), fetch->waiters.end(),
+                           [&](const Waiter& waiter) { return waiter.range.end > fetch->filled; });
         served.assign(std::make_move_iterator(ready),
                       std::make_move_iterator(fetch->waiters.end()));
         fetch->waiters.erase(ready, fetch->waiters.end());
@@ -497,8 +499,8 @@ void ReaderCore::refetch(const std::shared_ptr<OpenBlob>& blob, const BlockFetch
 void ReaderCore::on_done(Part& part, const Result<void>& result) {
   OpenBlob& blob = *part.blob;
   std::vector<Waiter> waiters;
-  const Error error = result ? Error{ErrorCode::kInternal, "a fetch ended before its last byte"}
-                             : result.error();
+  const Error error =
+      result ? Error{ErrorCode::kInternal, "a fetch ended before its last byte"} : result.error();
   std::vector<BlockFetchPtr> ended;  // their buffers are given back after the lock
   std::optional<TimePoint> failed_until;
   {

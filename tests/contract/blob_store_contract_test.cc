@@ -629,12 +629,11 @@ TEST_P(BlobStoreContract, VerifyStopsWhenItIsTold) {
 
 INSTANTIATE_TEST_SUITE_P(
     Stores, BlobStoreContract,
-    testing::Values(Kind{"Memory", [] { return std::make_unique<MemoryUnderTest>(); }},
-                    Kind{"Disk", [] { return std::make_unique<DiskUnderTest>(); }},
-                    Kind{"DiskWithLmdb",
-                         [] { return std::make_unique<CacheUnderTest>(std::nullopt); }},
-                    Kind{"DiskThatStarts",
-                         [] { return std::make_unique<CacheUnderTest>(Duration::zero()); }}),
+    testing::Values(
+        Kind{"Memory", [] { return std::make_unique<MemoryUnderTest>(); }},
+        Kind{"Disk", [] { return std::make_unique<DiskUnderTest>(); }},
+        Kind{"DiskWithLmdb", [] { return std::make_unique<CacheUnderTest>(std::nullopt); }},
+        Kind{"DiskThatStarts", [] { return std::make_unique<CacheUnderTest>(Duration::zero()); }}),
     [](const auto& kind) { return kind.param.name; });
 
 }  // namespace

@@ -68,9 +68,12 @@ class ReaderTest : public testing::Test {
 
 TEST_F(ReaderTest, BytesAreThoseOfTheFileWhereverTheReadLies) {
   const auto blob = open("model.bin");
-  for (const auto& [begin, end] : std::vector<std::pair<std::uint64_t, std::uint64_t>>{
-           {0, 1}, {kBlock - 1, kBlock + 1}, {3 * kBlock, 6 * kBlock + 5}, {kSize - 1, kSize},
-           {0, kSize}}) {
+  for (const auto& [begin, end] :
+       std::vector<std::pair<std::uint64_t, std::uint64_t>>{{0, 1},
+                                                            {kBlock - 1, kBlock + 1},
+                                                            {3 * kBlock, 6 * kBlock + 5},
+                                                            {kSize - 1, kSize},
+                                                            {0, kSize}}) {
     const auto got = read(blob, {begin, end});
     ASSERT_TRUE(got) << got.error().context;
     EXPECT_TRUE(*got == content_.substr(begin, end - begin)) << begin;

@@ -2,6 +2,7 @@
 #include "cache/blob_entry.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cache/names.h"
 
@@ -204,6 +205,7 @@ BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> 
                               const EndpointId& endpoint) {
   MutexLock lock(mutex_);
   Put done;
+  done.whole = total_bytes() == size() && !verified_;
   const auto waiting = pending_.find(block);
   const BlockSlot* slot = blocks_.find(block);
   const bool stored = slot != nullptr && slot->present();
@@ -213,6 +215,7 @@ BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> 
   if (endpoint != owner_) {
     const bool owner_is_here = handles_.contains(owner_);
     if (owned_bytes_ > 0 && owner_is_here) {
+      done.whole = false;
       done.fill = counters_.fill.fetch_add(1);
       const auto size = bytes->size();
       if (!foreign_.try_emplace({endpoint, block}, Pending{std::move(bytes), done.fill}).second) {
@@ -230,7 +233,7 @@ BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> 
   pending_[block] = Pending{std::move(bytes), done.fill};
   count_in(block, done.fill);
   done.what = Put::kPending;
-  done.verify = total_bytes() == size();
+  done.whole = verdict_due_ = total_bytes() == size();
   done.in_order = block == awaited_;
   if (done.in_order) ++awaited_;
   done.generation = generation_.load();
@@ -434,6 +437,16 @@ bool BlobEntry::all_here() const {
   return total_bytes() == size();
 }
 
+void BlobEntry::expect_verdict() {
+  MutexLock lock(mutex_);
+  verdict_due_ = true;
+}
+
+bool BlobEntry::lost_before_verdict() {
+  MutexLock lock(mutex_);
+  return total_bytes() != size() && std::exchange(verdict_due_, false);
+}
+
 bool BlobEntry::trust(std::uint64_t generation) {
   MutexLock lock(mutex_);
   if (generation_.load() != generation || total_bytes() != size()) return false;
@@ -441,6 +454,7 @@ bool BlobEntry::trust(std::uint64_t generation) {
   trusted_bytes_ += owned_bytes_;
   owned_bytes_ = 0;
   verified_ = true;
+  verdict_due_ = false;
   stamp_unchecked_ = false;
   stamp_.reset();
   return true;

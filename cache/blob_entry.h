@@ -96,9 +96,9 @@ class BlobEntry {
     enum What { kKnown, kPending, kForeign } what = kKnown;
     std::uint64_t fill = 0;
     std::vector<std::uint64_t> dropped;  // of the owner before, to be punched
-    bool verify = false;           // the last one that was missing: worth a look of the verifier
-    bool in_order = false;         // the one the verifier is to be handed next
-    std::uint64_t generation = 0;  // in which it came
+    bool whole = false;                  // nothing is missing, and it is not judged yet
+    bool in_order = false;               // the one the verifier is to be handed next
+    std::uint64_t generation = 0;        // in which it came
   };
   // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not
   // be stored; it can be read until forget().
@@ -146,6 +146,10 @@ class BlobEntry {
   // The verifier wants nothing until the blob is whole.
   void await_none() EXCLUDES(mutex_);
   bool all_here() const EXCLUDES(mutex_);
+  // Somebody may wait for a verdict, as after the put() that made it whole.
+  void expect_verdict() EXCLUDES(mutex_);
+  // True once: a verdict was expected, and it is not whole any more.
+  bool lost_before_verdict() EXCLUDES(mutex_);
   // The content was found right as of `generation`: its blocks are everybody's. False: it has
   // changed.
   bool trust(std::uint64_t generation) EXCLUDES(mutex_);
@@ -242,6 +246,7 @@ class BlobEntry {
   static constexpr std::uint64_t kNoBlock = UINT64_MAX;
   std::uint64_t awaited_ GUARDED_BY(mutex_) = 0;  // the next to be handed to the verifier
   bool verified_ GUARDED_BY(mutex_) = false;
+  bool verdict_due_ GUARDED_BY(mutex_) = false;
   bool stamp_unchecked_ GUARDED_BY(mutex_) = false;
   std::optional<FileStamp> stamp_ GUARDED_BY(mutex_);
 };

@@ -98,8 +98,9 @@ class Blob {
   // Hands in one whole block (block_size() bytes, the last one to the blob's end). Returns at once;
   // the block can be read from memory from then on and is written behind. Never fails: a block that
   // cannot be stored (disk full, limit reached by pinned or open blobs) is forgotten. `bytes` is
-  // let go once written or forgotten, so that the caller can bound its memory by it.
-  virtual void put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) = 0;
+  // let go once written or forgotten, so that the caller can bound its memory by it. True: the blob
+  // is whole and not judged yet, so that a verdict follows.
+  virtual bool put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) = 0;
 
   // Drops every block, for content that proved wrong.
   virtual void drop() = 0;
@@ -112,8 +113,9 @@ class Blob {
 // namespace.
 class BlobStore {
  public:
-  // What became of a blob whose last missing block came in: verified, or dropped as kCorrupt (the
-  // context has both hashes). Called on the store's thread, with no lock held.
+  // What became of a blob whose last missing block came in: verified, dropped as kCorrupt (the
+  // context has both hashes), or not judged, since it lost a block before that (kNotFound). Called
+  // on the store's thread, with no lock held.
   using OnVerdict = std::function<void(const BlobKey&, Result<void>)>;
 
   virtual ~BlobStore() = default;

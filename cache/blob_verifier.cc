@@ -206,14 +206,16 @@ void BlobVerifier::advance(const EntryPtr& entry, Arrivals arrivals) {
   if (progress.next == 0 && progress.generation > 1 && !entry->all_here()) {
     entry->await_none();
     let_go(progress);
-    if (!entry->all_here()) return;
+    if (!entry->all_here()) return not_judged(entry);
   }
   while (progress.next < entry->block_count()) {
     if (!entry->small() && stopping()) return;
     if (!hash_next(entry, progress)) {
       // It lost a block, and may be whole again before anybody waited for that.
-      if (entry->generation() != progress.generation && entry->all_here()) look_again(entry);
-      return;
+      if (entry->generation() != progress.generation && entry->all_here()) {
+        return look_again(entry);
+      }
+      return not_judged(entry);
     }
   }
   Progress whole = std::move(progress);
@@ -228,27 +230,34 @@ void BlobVerifier::judge(const EntryPtr& entry, Progress progress) {
   Result<void> verdict;
   if (found == content.hex()) {
     if (!entry->trust(progress.generation)) {
-      if (entry->all_here()) look_again(entry);
-      return;
+      return entry->all_here() ? look_again(entry) : not_judged(entry);
     }
     committer_.verified(entry);
     store_if_small(entry);
   } else {
     auto dropped = entry->drop_all_if(progress.generation);
-    if (!dropped) {
-      if (entry->all_here()) look_again(entry);
-      return;
-    }
+    if (!dropped) return entry->all_here() ? look_again(entry) : not_judged(entry);
+    entry->lost_before_verdict();  // which is what is told here
     writer_.drop(entry, std::move(*dropped));
     verdict = wrong_hash(content, found);
     context_.log.debug("cache: " + verdict.error().context);  // whoever reads it tells more
   }
+  tell(entry->key(), std::move(verdict));
+}
+
+// Whoever waits for a verdict need not, when it lost a block: none will come.
+void BlobVerifier::not_judged(const EntryPtr& entry) {
+  if (!entry->lost_before_verdict()) return;
+  tell(entry->key(), {ErrorCode::kNotFound, "it lost a block before it was judged"});
+}
+
+void BlobVerifier::tell(const BlobKey& key, Result<void> verdict) {
   std::shared_ptr<const BlobStore::OnVerdict> callback;
   {
     MutexLock lock(mutex_);
     callback = on_verdict_;
   }
-  if (callback != nullptr && *callback) (*callback)(entry->key(), std::move(verdict));
+  if (callback != nullptr && *callback) (*callback)(key, std::move(verdict));
 }
 
 void BlobVerifier::store_if_small(const EntryPtr& entry) {

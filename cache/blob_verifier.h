@@ -73,6 +73,8 @@ class BlobVerifier {
   void let_go(Arrival& arrival) EXCLUDES(mutex_);
   void let_go(Progress& progress) EXCLUDES(mutex_);
   void judge(const EntryPtr& entry, Progress progress) EXCLUDES(mutex_);
+  void not_judged(const EntryPtr& entry) EXCLUDES(mutex_);
+  void tell(const BlobKey& key, Result<void> verdict) EXCLUDES(mutex_);
   void store_if_small(const EntryPtr& entry);
   bool stopping() const EXCLUDES(mutex_);
 

@@ -43,8 +43,8 @@ class DiskBlobStore::Handle final : public Blob {
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {
     return store_.read(entry_, endpoint_, offset, out);
   }
-  void put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) override {
-    store_.put(entry_, endpoint_, block, std::move(bytes));
+  bool put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) override {
+    return store_.put(entry_, endpoint_, block, std::move(bytes));
   }
   void drop() override { store_.drop(entry_); }
 
@@ -159,7 +159,10 @@ Result<std::shared_ptr<Blob>> DiskBlobStore::open(const BlobKey& key, const std:
     take_in_sidecar(context_, committer_, entry);
   }
   check_stamp(entry);
-  if (entry->all_here() && !entry->verified()) verifier_.look(entry);
+  if (entry->all_here() && !entry->verified()) {
+    entry->expect_verdict();
+    verifier_.look(entry);
+  }
   ++handles_;
   return std::shared_ptr<Blob>(std::make_shared<Handle>(*this, std::move(entry), id));
 }
@@ -197,28 +200,29 @@ Result<void> DiskBlobStore::read(const EntryPtr& entry, const EndpointId& viewer
   return {};
 }
 
-void DiskBlobStore::put(const EntryPtr& entry, const EndpointId& endpoint, std::uint64_t block,
+bool DiskBlobStore::put(const EntryPtr& entry, const EndpointId& endpoint, std::uint64_t block,
                         std::shared_ptr<const Bytes> bytes) {
   if (!is_whole_block(entry->key().content, options_.block_size, block, bytes)) {
     bug("a block of the wrong size for " + entry->key().content.to_string());
-    return;
+    return false;
   }
   if (context_.counters.pending_bytes + bytes->size() > options_.pending_limit) {
     ++context_.counters.unstored;
-    return;
+    return false;
   }
   BlobEntry::Put put = entry->put(block, bytes, endpoint);
   if (!put.dropped.empty()) writer_.drop(entry, std::move(put.dropped));
-  if (put.what == BlobEntry::Put::kKnown) return;
+  if (put.what == BlobEntry::Put::kKnown) return put.whole;
   const bool own = put.what == BlobEntry::Put::kPending;
   // A small blob is judged before it is stored: the verifier hands it to the writer.
   if (!own || !entry->small()) writer_.write(entry, block, put.fill, own);
-  if (!own) return;
+  if (!own) return false;
   if (put.in_order) {
     verifier_.take(entry, block, put.generation, std::move(bytes));
-  } else if (put.verify || entry->small()) {
+  } else if (put.whole || entry->small()) {
     verifier_.look(entry);
   }
+  return put.whole;
 }
 
 void DiskBlobStore::drop(const EntryPtr& entry) { writer_.drop(entry, entry->drop_all()); }

@@ -69,7 +69,7 @@ class DiskBlobStore final : public BlobStore {
   void check_stamp(const EntryPtr& entry);
   Result<void> read(const EntryPtr& entry, const EndpointId& viewer, std::uint64_t offset,
                     std::span<std::byte> out);
-  void put(const EntryPtr& entry, const EndpointId& endpoint, std::uint64_t block,
+  bool put(const EntryPtr& entry, const EndpointId& endpoint, std::uint64_t block,
            std::shared_ptr<const Bytes> bytes);
   void drop(const EntryPtr& entry);
   void close(const EntryPtr& entry, const EndpointId& endpoint);

@@ -39,13 +39,13 @@ class MemoryBlobStore::Handle final : public Blob {
     return {};
   }
 
-  void put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) override {
+  bool put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) override {
     if (!is_whole_block(key_.content, core_->block_size(), block, bytes)) {
       bug("a block of the wrong size for " + key_.content.to_string());
-      return;
+      return false;
     }
     // A copy: whoever handed it in may count its buffers until they are written.
-    core_->put(key_, endpoint_, block, std::make_shared<const Bytes>(*bytes));
+    return core_->put(key_, endpoint_, block, std::make_shared<const Bytes>(*bytes));
   }
 
  private:

@@ -54,12 +54,12 @@ MemoryStoreCore::Block MemoryStoreCore::take(const BlobKey& key, const std::stri
   return found;
 }
 
-void MemoryStoreCore::put(const BlobKey& key, const std::string& endpoint, std::uint64_t block,
+bool MemoryStoreCore::put(const BlobKey& key, const std::string& endpoint, std::uint64_t block,
                           Block bytes) {
   const std::set<BlobKey> untouched = kept();
-  MutexLock lock(mutex_);
-  if (find_block(key, endpoint, block) != nullptr) return;
   const VariantKey name(key.space, key.content, endpoint);
+  MutexLock lock(mutex_);
+  if (find_block(key, endpoint, block) != nullptr) return whole(name) && !is_verified(key);
   Variant& variant = variants_[name];
   used_ += bytes->size();
   variant.bytes += bytes->size();
@@ -70,6 +70,7 @@ void MemoryStoreCore::put(const BlobKey& key, const std::string& endpoint, std::
   // What may not go is in its way: then it is the new block that is not kept.
   if (size_limit_ != 0 && used_ > size_limit_) remove({name, block});
   schedule(name);
+  return whole(name);
 }
 
 void MemoryStoreCore::drop(const BlobKey& key, const std::string& endpoint) {
@@ -306,9 +307,13 @@ void MemoryStoreCore::drop_variant(const VariantKey& name) {
 }
 
 void MemoryStoreCore::schedule(const VariantKey& name) {
-  if (bytes_of(key_of(name), std::get<2>(name)) != std::get<1>(name).size()) return;
+  if (!whole(name)) return;
   to_verify_.push_back(name);
   changed_.notify_all();
+}
+
+bool MemoryStoreCore::whole(const VariantKey& name) const {
+  return bytes_of(key_of(name), std::get<2>(name)) == std::get<1>(name).size();
 }
 
 void MemoryStoreCore::run() {
@@ -331,34 +336,47 @@ void MemoryStoreCore::run() {
 void MemoryStoreCore::hash(const VariantKey& name) {
   const BlobKey key = key_of(name);
   const std::string& endpoint = std::get<2>(name);
+  const Error lost{ErrorCode::kNotFound, "it lost a block before it was judged"};
   std::vector<Block> blocks;
   std::uint64_t generation = 0;
+  bool is_whole = false;
   {
     MutexLock lock(mutex_);
-    if (bytes_of(key, endpoint) != key.content.size() || is_verified(key)) return;
+    if (is_verified(key)) return;
+    is_whole = whole(name);
     generation = generation_of(name);
-    const std::uint64_t count = block_count(key.content.size(), block_size_);
+    const std::uint64_t count = is_whole ? block_count(key.content.size(), block_size_) : 0;
     for (std::uint64_t i = 0; i < count; ++i) blocks.push_back(*find_block(key, endpoint, i));
   }
+  if (!is_whole) return tell(key, lost);
   Digest digest = Digest::for_content(key.content);
   for (const Block& block : blocks) digest.update(*block);
   const std::string found = digest.finish_hex();
 
-  std::shared_ptr<const BlobStore::OnVerdict> callback;
   const bool right = found == key.content.hex();
+  bool changed = false;
   {
     MutexLock lock(mutex_);
-    if (generation_of(name) != generation) return;
-    if (right) {
+    changed = generation_of(name) != generation;
+    if (changed && whole(name)) return;  // it is to be hashed again
+    if (!changed && right) {
       trust(name);
-    } else {
+    } else if (!changed) {
       drop_variant(name);
       drop_variant({key.space, key.content, ""});
     }
+  }
+  if (changed) return tell(key, lost);
+  tell(key, right ? Result<void>() : wrong_hash(key.content, found));
+}
+
+void MemoryStoreCore::tell(const BlobKey& key, Result<void> verdict) {
+  std::shared_ptr<const BlobStore::OnVerdict> callback;
+  {
+    MutexLock lock(mutex_);
     callback = on_verdict_;
   }
-  if (callback == nullptr || !*callback) return;
-  (*callback)(key, right ? Result<void>() : wrong_hash(key.content, found));
+  if (callback != nullptr && *callback) (*callback)(key, std::move(verdict));
 }
 
 std::uint64_t MemoryStoreCore::generation_of(const VariantKey& name) {

@@ -36,7 +36,8 @@ class MemoryStoreCore {
       EXCLUDES(mutex_);
   // The block, touched; null when absent.
   Block take(const BlobKey& key, const std::string& endpoint, std::uint64_t block) EXCLUDES(mutex_);
-  void put(const BlobKey& key, const std::string& endpoint, std::uint64_t block, Block bytes)
+  // As Blob::put.
+  bool put(const BlobKey& key, const std::string& endpoint, std::uint64_t block, Block bytes)
       EXCLUDES(mutex_);
   void drop(const BlobKey& key, const std::string& endpoint) EXCLUDES(mutex_);
   std::uint64_t cached_bytes(const BlobKey& key, const std::string& endpoint) const
@@ -88,6 +89,8 @@ class MemoryStoreCore {
   void schedule(const VariantKey& name) REQUIRES(mutex_);
   void run() EXCLUDES(mutex_);
   void hash(const VariantKey& name) EXCLUDES(mutex_);
+  bool whole(const VariantKey& name) const REQUIRES(mutex_);
+  void tell(const BlobKey& key, Result<void> verdict) EXCLUDES(mutex_);
   std::uint64_t generation_of(const VariantKey& name) REQUIRES(mutex_);
   void trust(const VariantKey& name) REQUIRES(mutex_);
 

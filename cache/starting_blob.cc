@@ -157,23 +157,23 @@ Result<void> StartingBlob::read_stored(const SidecarBlock& stored, std::uint64_t
   return {};
 }
 
-void StartingBlob::put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) {
+bool StartingBlob::put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) {
   if (!is_whole_block(key_.content, context_.block_size, block, bytes)) {
     bug("a block of the wrong size for " + key_.content.to_string());
-    return;
+    return false;
   }
   {
     MutexLock lock(mutex_);
     if (real() == nullptr) {
-      if (puts_.contains(block) || stored_.contains(block)) return;
-      if (context_.put_bytes + bytes->size() > context_.put_limit) return;  // forgotten
+      if (puts_.contains(block) || stored_.contains(block)) return whole_here();
+      if (context_.put_bytes + bytes->size() > context_.put_limit) return false;  // forgotten
       put_bytes_ += bytes->size();
       context_.put_bytes += bytes->size();
       puts_.emplace(block, std::move(bytes));
-      return;
+      return whole_here();
     }
   }
-  real()->put(block, std::move(bytes));
+  return real()->put(block, std::move(bytes));
 }
 
 void StartingBlob::drop() {
@@ -189,6 +189,8 @@ void StartingBlob::drop() {
   }
   real()->drop();
 }
+
+bool StartingBlob::whole_here() const { return stored_bytes_ + put_bytes_ == key_.content.size(); }
 
 void StartingBlob::forget_puts() {
   context_.put_bytes -= put_bytes_;

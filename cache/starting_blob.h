@@ -48,7 +48,7 @@ class StartingBlob final : public Blob {
   bool complete() const override;
   bool verified() const override;
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) override EXCLUDES(mutex_);
-  void put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) override EXCLUDES(mutex_);
+  bool put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) override EXCLUDES(mutex_);
   void drop() override EXCLUDES(mutex_);
 
  private:
@@ -63,6 +63,7 @@ class StartingBlob final : public Blob {
                            std::span<std::byte> out);
   Result<UniqueFd> data_file() const;
   void forget_puts() REQUIRES(mutex_);
+  bool whole_here() const REQUIRES(mutex_);
 
   StartingContext& context_;
   const BlobKey key_;

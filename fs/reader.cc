@@ -88,7 +88,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   void start(const PartPtr& part);
   void make_urgent(const PartPtr& part, std::optional<hub::FetchId> id);
   void on_bytes(Part& part, std::uint64_t offset, ByteView bytes);
-  void block_complete(OpenBlob& blob, const BlockFetchPtr& fetch);
+  void block_complete(OpenBlob& blob, const BlockFetchPtr& fetch, bool is_last);
   void on_done(Part& part, const Result<void>& result);
   TimePoint note_failed_block(OpenBlob& blob, std::uint64_t block, const Error& error);
   void keep_failing(const std::shared_ptr<OpenBlob>& blob, TimePoint until);
@@ -151,13 +151,18 @@ Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space
   auto stored = store_.open(key, options_.endpoint);
   if (!stored) return stored.error();
   auto blob = std::make_shared<OpenBlob>(*stored, file, hub, store_.block_size(), clock_.awake());
-  MutexLock lock(mutex_);
-  std::weak_ptr<OpenBlob>& slot = blobs_[key];
-  if (auto other = slot.lock()) return other;
-  slot = blob;
-  if (blobs_.size() % 1024 == 0) {
-    std::erase_if(blobs_, [](const auto& item) { return item.second.expired(); });
+  const bool unjudged = blob->doubtful;
+  {
+    MutexLock lock(mutex_);
+    std::weak_ptr<OpenBlob>& slot = blobs_[key];
+    if (auto other = slot.lock()) return other;
+    slot = blob;
+    if (blobs_.size() % 1024 == 0) {
+      std::erase_if(blobs_, [](const auto& item) { return item.second.expired(); });
+    }
   }
+  // Its verdict may have come before on_verdict() could find it.
+  if (unjudged && ((*stored)->verified() || !(*stored)->complete())) release_held(*blob, {});
   return blob;
 }
 
@@ -452,11 +457,11 @@ void ReaderCore::on_bytes(Part& part, std::uint64_t offset, ByteView bytes) {
       }
     }
     deliver(*fetch->data, served);
-    if (complete) block_complete(blob, fetch);
+    if (complete) block_complete(blob, fetch, is_last);
   }
 }
 
-void ReaderCore::block_complete(OpenBlob& blob, const BlockFetchPtr& fetch) {
+void ReaderCore::block_complete(OpenBlob& blob, const BlockFetchPtr& fetch, bool is_last) {
   if (blob.one_block()) {
     Digest digest = Digest::for_content(blob.file.content);
     digest.update(*fetch->data);
@@ -467,7 +472,8 @@ void ReaderCore::block_complete(OpenBlob& blob, const BlockFetchPtr& fetch) {
     }
   }
   fetched_.fetch_add(1, std::memory_order_relaxed);
-  blob.stored->put(fetch->block, fetch->data);
+  const bool verdict_follows = blob.stored->put(fetch->block, fetch->data);
+  if (is_last && !verdict_follows) release_held(blob, {});  // it, or another, is not kept
   std::vector<Waiter> served;
   {
     MutexLock lock(blob.mutex);
@@ -577,6 +583,10 @@ void ReaderCore::on_verdict(const cache::BlobKey& key, const Result<void>& verdi
   }
   if (verdict) {
     if (blob) release_held(*blob, verdict);
+    return;
+  }
+  if (verdict.error().code == ErrorCode::kNotFound) {  // not judged: the store did not keep it
+    if (blob) release_held(*blob, {});
     return;
   }
   corrupt_.fetch_add(1, std::memory_order_relaxed);
@@ -702,8 +712,8 @@ void ReaderCore::expire() {
   }
 }
 
-// With the blob's mutex held. No verdict comes of what is not whole any more (the store could not
-// keep it), and a large file that did not come in order takes long to hash.
+// With the blob's mutex held. Of what is not whole any more no verdict comes (a store tells so, but
+// for one that is still starting), and a large file that did not come in order takes long to hash.
 bool ReaderCore::waits_in_vain(const OpenBlob& blob, TimePoint now) NO_THREAD_SAFETY_ANALYSIS {
   const Duration waited = now - blob.judging_since;
   return waited >= kLateVerdict || (waited >= kNoVerdict && !blob.stored->complete());

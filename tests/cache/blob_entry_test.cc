@@ -265,7 +265,7 @@ TEST_F(BlobEntryTest, TheVerifierIsHandedWhatComesInOrder) {
   EXPECT_EQ(entry_.await_block(2), Awaited::kHere);  // it came early
   const auto last = entry_.put(3, source_.block(3), hub_);
   EXPECT_TRUE(last.in_order);
-  EXPECT_TRUE(last.verify);
+  EXPECT_TRUE(last.whole);
 }
 
 TEST_F(BlobEntryTest, TheVerifierIsHandedNothingBehindALostBlock) {
@@ -278,7 +278,7 @@ TEST_F(BlobEntryTest, TheVerifierIsHandedNothingBehindALostBlock) {
   EXPECT_TRUE(entry_.put(1, source_.block(1), hub_).in_order);
   entry_.await_none();
   EXPECT_FALSE(entry_.put(2, source_.block(2), hub_).in_order);
-  EXPECT_TRUE(entry_.put(3, source_.block(3), hub_).verify);
+  EXPECT_TRUE(entry_.put(3, source_.block(3), hub_).whole);
 }
 
 TEST_F(BlobEntryTest, AStampIsForgottenWithABlock) {

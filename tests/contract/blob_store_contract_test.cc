@@ -189,6 +189,31 @@ TEST_P(BlobStoreContract, ACompleteBlobIsVerified) {
   EXPECT_EQ(right, 5);
 }
 
+// More than the store holds, in order and not: whether it is judged in time or loses a block
+// before, whoever was told that a verdict follows gets one.
+TEST_P(BlobStoreContract, AVerdictFollowsWhereverPutSaysSo) {
+  std::atomic<int> told{0};
+  store().on_verdict([&](const BlobKey&, Result<void> verdict) {
+    EXPECT_TRUE(verdict || verdict.error().code == ErrorCode::kNotFound);
+    ++told;
+  });
+  int promised = 0;
+  for (unsigned seed = 0; seed < 12; ++seed) {
+    const std::uint64_t blocks = 2 + seed;
+    const TestBlob source = make_blob(blocks * kTestBlock - 5, 60 + seed);
+    const auto blob = open(source);
+    for (std::uint64_t i = 0; i < blocks; ++i) {
+      const std::uint64_t block = seed % 2 == 0 ? i : blocks - 1 - i;
+      promised += blob->put(block, source.block(block)) ? 1 : 0;
+    }
+    if (seed % 3 == 0) {
+      ASSERT_TRUE(store().evict(source.key));
+    }
+    ASSERT_TRUE(store().flush());
+  }
+  EXPECT_EQ(told, promised);
+}
+
 TEST_P(BlobStoreContract, AGitBlobIsVerifiedByItsGitHash) {
   const std::string content = "hello\n";
   const auto id = ContentId::create(ContentId::Algorithm::kGitSha1,

@@ -412,9 +412,14 @@ void ReaderCore::start(const PartPtr& part) {
     request.priority = part->priority;
     part->progress = clock_.awake();
   }
+  const hub::Priority asked = request.priority;
   const hub::FetchId id = blob.hub.fetch(std::move(request));
-  MutexLock lock(blob.mutex);
-  part->id = id;
+  {
+    MutexLock lock(blob.mutex);
+    part->id = id;
+  }
+  // Whoever made it urgent meanwhile found neither an id nor a place in the queue.
+  if (part->priority != asked) blob.hub.raise_priority(id, part->priority);
 }
 
 void ReaderCore::make_urgent(const PartPtr& part, std::optional<hub::FetchId> id) {

@@ -83,13 +83,14 @@ struct Failure {
 class OpenBlob {
  public:
   OpenBlob(std::shared_ptr<cache::Blob> stored_blob, hub::FileRef file_ref,
-           hub::HubClient& fetched_by, std::uint64_t block, TimePoint now)
+           hub::HubClient& fetched_by, std::uint64_t block, std::uint64_t ahead_budget,
+           TimePoint now)
       : stored(std::move(stored_blob)),
         file(std::move(file_ref)),
         hub(fetched_by),
         size(file.content.size()),
         block_size(block),
-        read_ahead(size, block),
+        read_ahead(size, block, ahead_budget),
         judging_since(now) {
     if (!one_block() && stored->complete() && !stored->verified()) await_verdict(size / block, now);
   }

@@ -11,8 +11,10 @@ constexpr std::uint64_t kSteadyWindow = 8u << 20;
 constexpr std::uint64_t kMaxWindow = 32u << 20;
 }  // namespace
 
-ReadAhead::ReadAhead(std::uint64_t blob_size, std::uint64_t block_size)
-    : blob_size_(blob_size), block_size_(block_size) {}
+ReadAhead::ReadAhead(std::uint64_t blob_size, std::uint64_t block_size, std::uint64_t budget)
+    : blob_size_(blob_size),
+      block_size_(block_size),
+      max_window_(std::max(block_size, std::min(budget, kMaxWindow))) {}
 
 ReadAhead::Cursor& ReadAhead::cursor_for(ByteRange range) {
   for (Cursor& cursor : cursors_) {
@@ -28,11 +30,12 @@ ReadAhead::Cursor& ReadAhead::cursor_for(ByteRange range) {
 }
 
 void ReadAhead::widen(Cursor& cursor, bool waited) const {
-  if (waited) cursor.window = std::min(cursor.window * 2, std::max(kMaxWindow, block_size_));
+  if (waited) cursor.window *= 2;
   cursor.window = std::max(cursor.window, std::min(cursor.run / 2, kSteadyWindow));
+  cursor.window = std::min(cursor.window, max_window_);
 }
 
-ByteRange ReadAhead::on_read(ByteRange range, bool waited) {
+ByteRange ReadAhead::on_read(ByteRange range, bool waited, std::uint64_t room) {
   Cursor& cursor = cursor_for(range);
   cursor.used = ++tick_;
   if (range.end > cursor.position) cursor.run += range.end - cursor.position;
@@ -46,11 +49,13 @@ ByteRange ReadAhead::on_read(ByteRange range, bool waited) {
   const auto aligned_up = [&](std::uint64_t at) {
     return std::min(blob_size_, (at + block_size_ - 1) / block_size_ * block_size_);
   };
-  const std::uint64_t begin = std::max(cursor.asked, aligned_up(cursor.position));
-  const std::uint64_t end = aligned_up(cursor.position + cursor.window);
+  const std::uint64_t next = aligned_up(cursor.position);
+  const std::uint64_t begin = std::max(cursor.asked, next);
+  std::uint64_t end = aligned_up(cursor.position + cursor.window);
+  if (begin < end && end - begin > room) end = begin + room / block_size_ * block_size_;
   // Half a window at a time, so that requests grow with the window instead of being a block each.
   const std::uint64_t least = std::max(block_size_, cursor.window / 2);
-  if (begin >= end || (end - begin < least && end < blob_size_)) return {};
+  if (begin >= end || (end - begin < least && end < blob_size_ && begin > next)) return {};
   cursor.asked = end;
   return {begin, end};
 }

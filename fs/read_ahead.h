@@ -16,15 +16,17 @@ namespace hubvfs::fs {
 // blocks of what the kernel itself reads ahead: 3 MiB for 1 MiB. Its window then starts at one
 // block. It is at least half of what was read in a row, up to 8 MiB, so that a long read is no
 // request a block however slow its reader; and it doubles, up to 32 MiB, each time a reader had to
-// wait. It is never less than a block.
+// wait. It is never less than a block, nor more than the memory for it (but for that block).
 class ReadAhead {
  public:
-  // Bytes. `block_size` > 0.
-  ReadAhead(std::uint64_t blob_size, std::uint64_t block_size);
+  // Bytes. `block_size` > 0. `budget`: what may ever be under way.
+  ReadAhead(std::uint64_t blob_size, std::uint64_t block_size, std::uint64_t budget = UINT64_MAX);
 
   // One read of `range`; `waited`: some of it was not there. Returns the bytes beyond it that
-  // should be under way and were not yet asked for: block-aligned, within the blob, often empty.
-  ByteRange on_read(ByteRange range, bool waited);
+  // should be under way and were not yet asked for: block-aligned, within the blob, often empty,
+  // and no more than `room`. What has no room is asked for later, half a window at a time as ever:
+  // it would else become a request a block.
+  ByteRange on_read(ByteRange range, bool waited, std::uint64_t room = UINT64_MAX);
 
  private:
   struct Cursor {
@@ -40,6 +42,7 @@ class ReadAhead {
 
   std::uint64_t blob_size_;
   std::uint64_t block_size_;
+  std::uint64_t max_window_;
   std::uint64_t tick_ = 0;
   std::vector<Cursor> cursors_;
 };

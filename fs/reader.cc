@@ -81,6 +81,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
                    hub::Priority priority, Parts& parts);
   BlockFetchPtr add_block(const std::shared_ptr<OpenBlob>& blob, std::uint64_t block,
                           hub::Priority priority, Parts& parts);
+  std::uint64_t ahead_budget() const { return options_.memory_budget / 2; }  // the rest: demand
   void plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, ByteRange range, bool waited);
 
   void enqueue(const Parts& parts);
@@ -150,7 +151,8 @@ Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space
   }
   auto stored = store_.open(key, options_.endpoint);
   if (!stored) return stored.error();
-  auto blob = std::make_shared<OpenBlob>(*stored, file, hub, store_.block_size(), clock_.awake());
+  auto blob = std::make_shared<OpenBlob>(*stored, file, hub, store_.block_size(), ahead_budget(),
+                                         clock_.awake());
   const bool unjudged = blob->doubtful;
   {
     MutexLock lock(mutex_);
@@ -340,18 +342,15 @@ void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, ByteRang
   std::uint64_t room = 0;
   {
     MutexLock lock(mutex_);
-    const std::uint64_t half = options_.memory_budget / 2;  // the rest is for demand
-    room = reserved_ < half ? half - reserved_ : 0;
+    room = ahead_budget() - std::min(ahead_budget(), reserved_);
   }
   {
     MutexLock lock(blob->mutex);
-    const ByteRange ahead = blob->read_ahead.on_read(range, waited);
+    const ByteRange ahead = blob->read_ahead.on_read(range, waited, room);
     for (std::uint64_t at = ahead.begin; at < ahead.end; at += blob->block_size) {
       const std::uint64_t block = at / blob->block_size;
-      if (blob->block_length(block) > room) break;
       if (blob->fetching.contains(block) || blob->stored->has(block)) continue;
       add_block(blob, block, hub::Priority::kReadAhead, parts);
-      room -= blob->block_length(block);
     }
   }
   enqueue(parts);

@@ -81,6 +81,31 @@ TEST(ReadAhead, ALargeBlockIsAWindowOfItsOwn) {
   }
 }
 
+TEST(ReadAhead, WhatHasNoRoomIsAskedForLaterAndNotBlockByBlock) {
+  ReadAhead ahead(kBlob, kMiB, 8 * kMiB);
+  std::uint64_t asked = 0;
+  std::size_t requests = 0;
+  std::size_t missed = 0;  // blocks that the reader had to ask for itself
+  for (std::uint64_t at = 0; at < kBlob; at += 128 * 1024) {
+    const bool waited = at >= asked;
+    if (waited) {
+      ++missed;
+      asked = at / kMiB * kMiB + kMiB;
+    }
+    const std::uint64_t under_way = asked - std::min(asked, at);
+    const std::uint64_t room = at % (3 * kMiB) == 0 ? 0 : 8 * kMiB - std::min(8 * kMiB, under_way);
+    const ByteRange more = ahead.on_read({at, at + 128 * 1024}, waited, room);
+    if (more.empty()) continue;
+    ++requests;
+    EXPECT_LE(more.size(), room);
+    EXPECT_EQ(more.begin, asked) << "a hole";
+    asked = more.end;
+  }
+  EXPECT_EQ(asked, kBlob);
+  EXPECT_LE(missed, 2u);
+  EXPECT_LT(requests, 70u);
+}
+
 TEST(ReadAhead, RandomReadsAskForNothing) {
   ReadAhead ahead(kBlob, kMiB);
   for (std::uint64_t i = 0; i < 1000; ++i) {

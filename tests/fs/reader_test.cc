@@ -209,6 +209,19 @@ TEST_F(ReaderTest, ATinyMemoryBudgetOnlyMakesReadsTakeTurns) {
   }
 }
 
+TEST_F(ReaderTest, ATightMemoryBudgetIsStillFarFewerRequestsThanBlocks) {
+  reader_->close();
+  make_reader(16 * kBlock);
+  content_ = random_bytes(128 * kBlock, 9);
+  commit_ = hub_->commit(repo_, {{"big.bin", {content_, true}}});
+  const auto blob = open("big.bin");
+  for (std::uint64_t at = 0; at < content_.size(); at += kBlock / 2) {
+    ASSERT_EQ(*read(blob, {at, at + kBlock / 2}), content_.substr(at, kBlock / 2));
+  }
+  EXPECT_EQ(hub_->counts().bytes, content_.size());
+  EXPECT_LT(hub_->counts().fetches, 64u);
+}
+
 TEST_F(ReaderTest, AReaderThatWaitsMakesItsReadAheadUrgent) {
   const auto blob = open("model.bin");
   ASSERT_TRUE(read(blob, {0, kBlock}));

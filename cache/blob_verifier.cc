@@ -149,7 +149,8 @@ BlobVerifier::Progress& BlobVerifier::progress_of(const EntryPtr& entry) {
   }
   // A retired entry's address may be another's now; and what was hashed may be gone.
   Progress& progress = at->second;
-  if (progress.entry.lock() != entry || progress.generation != entry->generation()) {
+  const std::uint64_t generation = entry->generation();
+  if (progress.entry.lock() != entry || progress.generation != generation) {
     start_again(progress, entry);
   }
   return progress;

@@ -62,7 +62,7 @@ std::optional<EvictionPolicy> parse_eviction_policy(std::string_view name) {
 
 // In place throughout: there may be millions.
 Candidates choose_victims(Candidates candidates, const std::vector<bool>& complete,
-                          std::uint64_t bytes) {
+                          std::uint64_t bytes, std::uint64_t leeway) {
   std::sort(candidates.begin(), candidates.end(),
             [](const auto& a, const auto& b) { return a.rank < b.rank; });
   demote(candidates);
@@ -72,7 +72,7 @@ Candidates choose_victims(Candidates candidates, const std::vector<bool>& comple
                                 [](const auto& candidate) { return candidate.hot; });
   // What is hot goes only where the rest is not enough, and then no more of it than must.
   const bool enough = bytes_of(candidates.begin(), hot) >= bytes;
-  const auto soon = enough ? behind(candidates.begin(), hot, bytes + bytes / 4)
+  const auto soon = enough ? behind(candidates.begin(), hot, bytes + leeway)
                            : behind(candidates.begin(), candidates.end(), bytes);
   std::unordered_map<std::uint32_t, std::size_t> order;  // of each blob's first block
   for (auto at = candidates.begin(); at != soon; ++at) order.emplace(at->blob, order.size());

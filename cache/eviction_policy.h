@@ -49,10 +49,11 @@ struct EvictionCandidate {
 //
 // Segmented by `hot`: as long as others are left, hot blocks stay up to half of all the bytes;
 // beyond that the hot ones with the lowest rank count as others. Files are kept whole: among what
-// is to go soon (a quarter more than is asked for), those that have holes already are finished
-// before a whole one is broken, and one before the next.
+// is to go soon (what is asked for and `leeway` bytes more), those that have holes already are
+// finished before a whole one is broken, and one before the next. Without leeway it is exactly
+// those of the lowest rank that go.
 std::vector<EvictionCandidate> choose_victims(std::vector<EvictionCandidate> candidates,
                                               const std::vector<bool>& complete,
-                                              std::uint64_t bytes);
+                                              std::uint64_t bytes, std::uint64_t leeway);
 
 }  // namespace hubvfs::cache

@@ -57,7 +57,9 @@ void Evictor::plan(std::uint64_t bytes) {
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
     add_candidates(i, by_use, candidates, complete);
   }
-  for (const auto& victim : choose_victims(std::move(candidates), complete, bytes)) {
+  // What came first goes first: fifo allows none of it.
+  const std::uint64_t leeway = by_use ? bytes / 4 : 0;
+  for (const auto& victim : choose_victims(std::move(candidates), complete, bytes, leeway)) {
     plan_.push_back({by_use ? victim.rank : UINT64_MAX, victim.blob, victim.block});
     planned_bytes_ += victim.length;
   }

@@ -28,9 +28,10 @@ constexpr std::array<std::pair<std::string_view, hub::RepoType>, 3> kKinds = {
 std::optional<hub::RepoId> repo_of(std::string_view folder) {
   for (const auto& [prefix, type] : kKinds) {
     if (!folder.starts_with(prefix)) continue;
-    std::string name(folder.substr(prefix.size()));
-    if (const std::size_t at = name.find(kSeparator); at != std::string::npos) {
-      name.replace(at, kSeparator.size(), "/");
+    const std::string_view id = folder.substr(prefix.size());
+    std::string name(id);
+    if (const std::size_t at = id.find(kSeparator); at != std::string_view::npos) {
+      name = std::string(id.substr(0, at)) + '/' + std::string(id.substr(at + kSeparator.size()));
     }
     if (!hub::is_repo_name(name)) return {};
     return hub::RepoId{type, std::move(name)};

@@ -2,7 +2,7 @@
 // The cache at a million blocks: how large, how fast to start, to ask and to shrink.
 //
 //   cache_bench make PATH BLOCKS BLOBS SMALL_BLOBS RECORDS   makes a cache of that shape
-//   cache_bench start PATH                                   opens it; its figures as JSON
+//   cache_bench start PATH BLOCKS                            opens it; its figures as JSON
 //   cache_bench use PATH BLOCKS BLOBS                        asks it, evicts from it
 //
 // scripts/bench cache runs all three, each in a process of its own, so that memory is what a daemon
@@ -72,7 +72,7 @@ class MemoryWatch {
   std::thread thread_;
 };
 
-int start(const std::string& path) {
+int start(const std::string& path, std::uint64_t limit) {
   std::unique_ptr<Logger> log = make_stderr_logger(LogLevel::kWarning);
   const SystemClock clock;
   Figures figures;
@@ -83,7 +83,7 @@ int start(const std::string& path) {
     const std::string when = cold ? "cold" : "warm";
     const double before = status_kib("RssAnon");
     const Stopwatch watch;
-    const auto cache = open_cache(path, *log, clock, 0);
+    const auto cache = open_cache(path, *log, clock, limit);
     figures.add("start_" + when + "_s", watch.seconds());
     auto meta = cache->meta().get("public", "bench 1");
     if (!meta || !meta->has_value()) fail({ErrorCode::kCorrupt, "the metadata is not there"});
@@ -205,7 +205,9 @@ int run(const std::vector<std::string>& args) {
     if (auto made = make_cache(args[1], shape, kChecked); !made) fail(made.error());
     return 0;
   }
-  if (args.size() == 2 && args[0] == "start") return start(args[1]);
+  if (args.size() == 3 && args[0] == "start") {
+    return start(args[1], kRoom * number(2) * shape.block_size);
+  }
   if (args.size() == 4 && args[0] == "use") {
     shape.blocks = number(2);
     shape.blobs = number(3);

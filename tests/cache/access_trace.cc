@@ -11,7 +11,9 @@
 #include <list>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "cache/evictor.h"
 #include "tests/cache/blobs.h"
@@ -147,18 +149,35 @@ Trace beside(const Trace& first, const Trace& second, double share, unsigned see
 Trace read_trace(const std::string& path) {
   std::ifstream file(path);
   Trace trace;
-  Access access;
-  while (file >> access.millis >> access.blob >> access.block) {
-    if (access.blob >= trace.blob_blocks.size()) trace.blob_blocks.resize(access.blob + 1);
-    std::uint32_t& blocks = trace.blob_blocks[access.blob];
-    blocks = std::max(blocks, access.block + 1);
-    trace.accesses.push_back(access);
+  bool good = true;
+  for (std::string line; good && std::getline(file, line);) {
+    if (line.starts_with("#")) continue;
+    std::istringstream words(line);
+    std::uint32_t blocks = 0;
+    if (line.starts_with("blob ")) {
+      std::string word;
+      good = static_cast<bool>(words >> word >> blocks);
+      trace.blob_blocks.push_back(blocks);
+      continue;
+    }
+    Access access;
+    good = words >> access.millis >> access.blob >> access.block >> blocks &&
+           access.blob < trace.blob_blocks.size() &&
+           access.block + blocks <= trace.blob_blocks[access.blob] &&
+           access.millis >= end_of(trace);
+    for (; good && blocks > 0; --blocks, ++access.block) trace.accesses.push_back(access);
   }
-  if (!file.eof() || trace.accesses.empty()) {
+  if (!good || trace.accesses.empty()) {
     std::cerr << path << " is no trace\n";
     std::abort();
   }
   return trace;
+}
+
+std::uint64_t distinct_blocks(const Trace& trace) {
+  std::unordered_set<std::uint64_t> names;
+  for (const Access& access : trace.accesses) names.insert(name_of(access));
+  return names.size();
 }
 
 double TraceResult::hit_rate(std::size_t from, std::size_t to) const {
@@ -168,20 +187,22 @@ double TraceResult::hit_rate(std::size_t from, std::size_t to) const {
   return to > from ? static_cast<double>(count) / static_cast<double>(to - from) : 0;
 }
 
-TraceResult run_exact_lru(const Trace& trace, std::uint64_t blocks) {
+namespace {
+
+TraceResult run_exact(const Trace& trace, const Held& held, bool by_use) {
   TraceResult result;
-  std::list<std::uint64_t> order;  // most recently used first
+  std::list<std::uint64_t> order;  // what goes first is last
   std::unordered_map<std::uint64_t, std::list<std::uint64_t>::iterator> where;
   for (const Access& access : trace.accesses) {
     const std::uint64_t name = name_of(access);
     const auto at = where.find(name);
     result.hits.push_back(at != where.end());
+    if (at != where.end() && !by_use) continue;
     if (at != where.end()) order.erase(at->second);
     order.push_front(name);
     where[name] = order.begin();
-    if (order.size() <= blocks) continue;
-    where.erase(order.back());
-    order.pop_back();
+    if (order.size() <= held.most) continue;
+    for (; order.size() > held.least; order.pop_back()) where.erase(order.back());
   }
   std::unordered_map<std::uint32_t, std::uint32_t> here;
   for (const std::uint64_t name : order) ++here[static_cast<std::uint32_t>(name >> 32)];
@@ -190,6 +211,16 @@ TraceResult run_exact_lru(const Trace& trace, std::uint64_t blocks) {
     if (count == trace.blob_blocks[blob]) ++result.whole_blobs;
   }
   return result;
+}
+
+}  // namespace
+
+TraceResult run_exact_lru(const Trace& trace, const Held& held) {
+  return run_exact(trace, held, true);
+}
+
+TraceResult run_exact_fifo(const Trace& trace, const Held& held) {
+  return run_exact(trace, held, false);
 }
 
 TraceResult run_evictor(const Trace& trace, std::uint64_t blocks,

@@ -35,8 +35,10 @@ Trace in_shards(const Trace& trace, std::uint32_t shards);
 Trace then(Trace first, const Trace& second);
 // Both at once, in turns: `share` of the uses (0 to 1) are of `second`.
 Trace beside(const Trace& first, const Trace& second, double share, unsigned seed);
-// Lines of "MILLIS BLOB BLOCK"; aborts where it cannot be read.
+// A recorded one, in the format of tests/cache/traces/record; aborts where it cannot be read.
 Trace read_trace(const std::string& path);
+// How many different blocks it uses.
+std::uint64_t distinct_blocks(const Trace& trace);
 
 struct TraceResult {
   std::vector<bool> hits;       // of each use
@@ -45,8 +47,17 @@ struct TraceResult {
   double hit_rate(std::size_t from = 0, std::size_t to = SIZE_MAX) const;
 };
 
-// Exact LRU of `blocks` blocks, one out for one in.
-TraceResult run_exact_lru(const Trace& trace, std::uint64_t blocks);
+// What an exact simulator holds, in blocks: beyond `most` it evicts down to `least`.
+struct Held {
+  explicit Held(std::uint64_t blocks) : most(blocks), least(blocks) {}  // one out for one in
+  Held(std::uint64_t most_blocks, std::uint64_t least_blocks)
+      : most(most_blocks), least(least_blocks) {}
+  std::uint64_t most;
+  std::uint64_t least;
+};
+// Exactly LRU (what was used last stays), or exactly FIFO (what came last does).
+TraceResult run_exact_lru(const Trace& trace, const Held& held);
+TraceResult run_exact_fifo(const Trace& trace, const Held& held);
 // The disk store's own parts without the disk: entries, quota and evictor, at a limit of `blocks`.
 TraceResult run_evictor(const Trace& trace, std::uint64_t blocks, const EvictionSettings& settings);
 

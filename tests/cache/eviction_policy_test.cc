@@ -12,12 +12,17 @@ using Candidates = std::vector<EvictionCandidate>;
 
 // Blocks "BLOB/BLOCK" in the order they are to go.
 std::string choose(const Candidates& candidates, const std::vector<bool>& complete,
-                   std::uint64_t bytes) {
+                   std::uint64_t bytes, std::uint64_t leeway) {
   std::string text;
-  for (const auto& chosen : choose_victims(candidates, complete, bytes)) {
+  for (const auto& chosen : choose_victims(candidates, complete, bytes, leeway)) {
     text += std::to_string(chosen.blob) + "/" + std::to_string(chosen.block) + " ";
   }
   return text;
+}
+
+std::string choose(const Candidates& candidates, const std::vector<bool>& complete,
+                   std::uint64_t bytes) {
+  return choose(candidates, complete, bytes, bytes / 4);
 }
 
 // `count` blocks of one byte, used one after the other.
@@ -55,6 +60,14 @@ TEST(EvictionPolicy, ABrokenBlobGoesBeforeAWholeOne) {
   add(all, 1, 1, 20);
   add(all, 2, 6, 1000);
   EXPECT_EQ(choose(all, {true, false, true}, 4), "1/0 0/0 0/1 0/2 ");
+}
+
+TEST(EvictionPolicy, WithoutLeewayTheLowestRanksGoWhateverBreaks) {
+  Candidates all;
+  add(all, 0, 4, 10);
+  add(all, 1, 1, 14);  // broken, and just newer
+  EXPECT_EQ(choose(all, {true, false}, 4, 1), "1/0 0/0 0/1 0/2 ");
+  EXPECT_EQ(choose(all, {true, false}, 4, 0), "0/0 0/1 0/2 0/3 ");
 }
 
 TEST(EvictionPolicy, WhatIsNewStaysThoughItsBlobIsBroken) {

@@ -16,7 +16,7 @@ namespace hubvfs::cache {
 namespace {
 
 constexpr std::uint64_t kSize = 1000;  // blocks
-constexpr std::uint64_t kHeld = 950;
+const Held kHeld(950);
 constexpr double kMost = 0.02;  // how much lower than exact LRU a hit rate may be
 constexpr std::uint64_t kStep = 200;
 constexpr std::uint64_t kMinute = 60'000;
@@ -78,6 +78,43 @@ INSTANTIATE_TEST_SUITE_P(
              }},
         Case{"ShiftingZipf", [] { return shifting_zipf(); }}),
     [](const auto& each) { return each.param.name; });
+
+// A week of real programs (tests/cache/traces/record), at so many percent of what they used.
+//
+// Held against an exact simulator that evicts between the same watermarks: at such sizes a whole
+// model more or less fits, and the hit rate jumps by points where the room differs by a percent.
+// What the watermarks themselves cost is printed beside it.
+class RecordedTrace : public testing::TestWithParam<std::uint64_t> {
+ protected:
+  static const Trace& trace() {
+    static const Trace read = read_trace(HUBVFS_SOURCE_DIR "/tests/cache/traces/week.trace");
+    return read;
+  }
+  void check(EvictionPolicy policy, TraceResult (*run_exact)(const Trace&, const Held&)) {
+    EvictionSettings settings;
+    settings.policy = policy;
+    const double ours = run_evictor(trace(), size_, settings).hit_rate();
+    const Held between(size_ * settings.high_watermark / 100, size_ * settings.low_watermark / 100);
+    const double exact = run_exact(trace(), between).hit_rate();
+    const double one_by_one = run_exact(trace(), Held(between.most)).hit_rate();
+    const double all_of_it = run_exact(trace(), Held(size_)).hit_rate();
+    std::cout << std::fixed << std::setprecision(2) << to_string(policy) << ", " << GetParam()
+              << "% of the blocks: " << 100 * ours << "%, exact " << 100 * exact
+              << "%; exact and always 95% full " << 100 * one_by_one << "%, 100% full "
+              << 100 * all_of_it << "%\n";
+    EXPECT_GE(ours, exact - kMost);
+  }
+  const std::uint64_t size_ = distinct_blocks(trace()) * GetParam() / 100;
+};
+
+TEST_P(RecordedTrace, IsNeverTwoPointsBelowExactLru) { check(EvictionPolicy::kLru, run_exact_lru); }
+
+TEST_P(RecordedTrace, FifoIsNeverTwoPointsBelowExactFifo) {
+  check(EvictionPolicy::kFifo, run_exact_fifo);
+}
+
+INSTANTIATE_TEST_SUITE_P(Percent, RecordedTrace, testing::Range<std::uint64_t>(5, 100, 5),
+                         testing::PrintToStringParamName());
 
 // A hot set, a scan of four times the cache, and the hot set again.
 struct AroundAScan {

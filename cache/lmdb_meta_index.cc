@@ -212,10 +212,6 @@ Result<void> LmdbMetaIndex::for_each(
     if (!visit(name, *plain)) return {};
   }
   if (rc == MDB_NOTFOUND) return {};
-  if (rc == EIO) {  // left in the middle of something: not to be touched again
-    static_cast<void>(cursor.release());
-    static_cast<void>(txn.release());
-  }
   cursor.reset();
   txn.reset();
   return failed(rc);

@@ -10,6 +10,15 @@
 #include "cache/names.h"
 
 namespace hubvfs::cache {
+namespace {
+
+const Clock& system_clock() {
+  static const SystemClock clock;
+  return clock;
+}
+
+}  // namespace
+
 class MemoryBlobStore::Handle final : public Blob {
  public:
   Handle(std::shared_ptr<MemoryStoreCore> core, BlobKey key, std::string endpoint)
@@ -55,7 +64,7 @@ class MemoryBlobStore::Handle final : public Blob {
 };
 
 MemoryBlobStore::MemoryBlobStore(std::uint64_t block_size, std::uint64_t size_limit)
-    : MemoryBlobStore(block_size, size_limit, system_clock_) {}
+    : MemoryBlobStore(block_size, size_limit, system_clock()) {}
 
 MemoryBlobStore::MemoryBlobStore(std::uint64_t block_size, std::uint64_t size_limit,
                                  const Clock& clock)

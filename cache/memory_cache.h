@@ -42,7 +42,6 @@ class MemoryBlobStore final : public BlobStore {
 
  private:
   class Handle;
-  const SystemClock system_clock_;  // where no other is given
   std::shared_ptr<MemoryStoreCore> core_;
 };
 

@@ -42,6 +42,7 @@ class Transfer(CommandTestCase):
         support.write_file(folder, "org/model/sub/dir/tokens.txt", b"tokens\n")
         support.write_file(folder, "org/model/empty", b"")
         support.write_file(folder, "org/other/README.md", b"other\n")
+        support.write_file(folder, "org/other/SHA256SUMS.new", b"of its own\n")
 
     def setUp(self):
         super().setUp()
@@ -56,6 +57,10 @@ class Transfer(CommandTestCase):
 
     def export(self, *arguments, **more):
         return self.told("cache", "export", "org/model", self.dir, *arguments, **more)
+
+    def text(self, name):
+        with open(os.path.join(self.dir, name), encoding="utf-8") as file:
+            return file.read()
 
     def assert_read_offline(self, repo="org/model"):
         mount = self.mounted(arguments=("--offline",))
@@ -77,7 +82,7 @@ class Transfer(CommandTestCase):
                 self.assertEqual(sha256_of(os.path.join(self.dir, name)),
                                  sha256_of(os.path.join(self.repo(), name)))
             run("sha256sum", "-c", "--strict", "SHA256SUMS", cwd=self.dir)
-            self.assertEqual(len(open(self.dir + "/SHA256SUMS").readlines()), 5)
+            self.assertEqual(len(self.text("SHA256SUMS").splitlines()), 5)
             shutil.rmtree(self.dir)
 
     def test_what_was_exported_is_read_where_there_is_no_hub(self):
@@ -131,7 +136,7 @@ class Transfer(CommandTestCase):
         self.export()
         with open(self.dir + "/sub/dir/tokens.txt", "wb") as file:
             file.write(b"Tokens\n")
-        text = open(self.dir + "/SHA256SUMS").read()
+        text = self.text("SHA256SUMS")
         with open(self.dir + "/SHA256SUMS", "w") as file:
             file.write(text.replace(hashlib.sha256(b"tokens\n").hexdigest(),
                                     hashlib.sha256(b"Tokens\n").hexdigest()))
@@ -187,6 +192,27 @@ class Transfer(CommandTestCase):
         self.assertIn(absent, self.refused("cache", "export", "org/model", absent))
         self.assertIn(absent, self.refused("cache", "import", absent))
 
+    def test_no_file_of_a_repo_is_in_the_way_of_what_is_written_beside(self):
+        os.mkdir(self.dir)
+        support.write_file(self.dir, ".hubvfs-partial", b"cut short at its very beginning")
+        self.told("cache", "export", "org/other", self.dir)
+        self.assertEqual(all_files(self.dir), sorted(["README.md", "SHA256SUMS.new"] + OURS))
+        run("sha256sum", "-c", "--strict", "SHA256SUMS", cwd=self.dir)
+
+    def test_a_bundle_larger_than_the_cache_is_refused_before_it_is_read(self):
+        self.export()
+        os.truncate(self.dir + "/weights.safetensors", 1 << 40)
+        self.other_cache()
+        said = self.refused("cache", "import", self.dir, "--offline", options=",cache.size=16M")
+        self.assertIn("the cache may hold 16.0 MiB", said)
+        self.assertIn("1.0 TiB", said)
+
+    def test_a_mount_is_no_folder_to_import(self):
+        mount = self.mounted()
+        for folder in (mount.path, mount / "org/model"):
+            said = self.refused("cache", "import", folder, "--repo", "org/model")
+            self.assertIn("hubvfs prefetch", said)
+
     def test_nothing_is_left_of_an_export_that_never_began(self):
         self.assertIn("org/absent", self.refused("cache", "export", "org/absent", self.dir))
         self.assertFalse(os.path.exists(self.dir))
@@ -237,6 +263,20 @@ class Transfer(CommandTestCase):
         with open(self.dir + "/SHA256SUMS.asc", "wb") as file:
             file.write(b"no signature\n")
         self.assertIn("SHA256SUMS.asc", self.refused("cache", "import", self.dir, GNUPGHOME=theirs))
+
+    @unittest.skipUnless(shutil.which("gpg"), "needs gpg")
+    def test_one_of_several_signatures_may_be_asked_for(self):
+        ours = self.keyring("ours", "ann@example.org", "ben@example.org", "eve@example.org")
+        self.export()
+        self.gpg(ours, "--armor", "--local-user", "ann@example.org", "--local-user", "ben@example.org",
+                 "--output", self.dir + "/SHA256SUMS.asc", "--detach-sign", self.dir + "/SHA256SUMS")
+        self.other_cache()
+        signed = {self.told("cache", "import", self.dir, "--offline", "--signed-by", by,
+                            GNUPGHOME=ours)["signed_by"] for by in ("ann@example.org", "ben@example.org")}
+        self.assertEqual(len(signed), 2)
+        said = self.refused("cache", "import", self.dir, "--signed-by", "eve@example.org", GNUPGHOME=ours)
+        for part in (*signed, "not by eve@example.org"):
+            self.assertIn(part, said)
 
     @unittest.skipUnless(shutil.which("gpg"), "needs gpg")
     def test_a_file_that_was_changed_after_the_signature_is_named(self):
@@ -394,6 +434,31 @@ class Transfer(CommandTestCase):
         self.assertIn("in the repo's listing", problems["config.json"])
         self.assertEqual(told["files"], 2)
         self.assertEqual(self.told("prefetch", "org/model")["bytes_fetched"], 9 + 7)
+
+    def test_what_repos_share_counts_once_and_what_cannot_be_read_is_named(self):
+        hub = self.hf_cache()
+        shutil.copytree(hub + "/models--org--model", hub + "/models--org--copy", symlinks=True)
+        os.makedirs(hub + "/models--org--closed/snapshots", mode=0o000)
+        done = self.hubvfs("cache", "import", hub, "--offline", "--json")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        told = json.loads(done.stdout)
+        self.assertEqual([p["file"] for p in told["problems"]], ["models--org--closed"])
+        self.assertEqual((told["commits"], told["files"]), (2, 8))
+        self.assertEqual((told["bytes"], told["bytes_copied"]), (SIZE + 9 + 7, SIZE + 9 + 7))
+        for commit in self.told("cache", "ls")["commits"]:
+            self.assertEqual(commit["revisions"], ["main"])
+        os.chmod(hub + "/models--org--closed/snapshots", 0o700)
+
+    def test_a_file_is_what_the_old_cache_calls_it_however_large(self):
+        hub = self.hf_cache(trees=False)
+        data = content("plain", SIZE)
+        support.write_file(hub, f"models--org--model/blobs/{git_sha1(data)}", data)
+        os.symlink(f"../../blobs/{git_sha1(data)}",
+                   f"{hub}/models--org--model/snapshots/{self.commit}/words.txt")
+        self.assertEqual(self.told("cache", "import", hub, "--offline")["files"], 5)
+        mount = self.mounted(arguments=("--offline",))
+        oid = os.getxattr(mount / "org/model/words.txt", "user.hubvfs.oid").decode()
+        self.assertEqual(oid, "git-sha1:" + git_sha1(data))
 
     def test_one_repo_of_a_cache(self):
         hub = self.hf_cache()

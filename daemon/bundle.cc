@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "daemon/user_folder.h"
 #include "hub/names.h"
 
 namespace hubvfs::daemon {
@@ -91,7 +92,7 @@ class ManifestReader final : public JsonVisitor {
   }
   bool begin_object(const std::string& path) override {
     if (path == "files[]") made.files.emplace_back();
-    return true;
+    return made.files.size() <= kMostFiles;
   }
   bool end_object(const std::string& path) override {
     if (path != "files[]") return true;
@@ -148,6 +149,9 @@ Result<Sums> read_sums(std::string_view text) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const auto line = read_line(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
+    if (sums.size() > kMostFiles) {
+      return {ErrorCode::kBadAnswer, std::string(kSumsName) + ": more than a million files"};
+    }
     if (line && sums.emplace(line->second, line->first).second) continue;
     return {ErrorCode::kBadAnswer,
             std::string(kSumsName) + ": line " + std::to_string(number) +

@@ -20,14 +20,15 @@
 namespace hubvfs::daemon {
 namespace {
 
-constexpr std::size_t kMostFiles = 1'000'000;
 constexpr std::size_t kDeepest = 128;
 
 struct CloseDir {
   void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
-std::string shown(const std::string& path) { return escape_for_log(path, 1024); }
+std::string shown(const std::string& path) {
+  return path.empty() || path == "." ? "the folder" : escape_for_log(path, 1024);
+}
 
 UserFolder::Kind kind_of(int folder, const dirent& entry) {
   struct stat info {};

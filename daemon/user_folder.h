@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -16,6 +17,9 @@
 #include "base/unique_fd.h"
 
 namespace hubvfs::daemon {
+
+// Below one folder, and of one commit.
+inline constexpr std::size_t kMostFiles = 1'000'000;
 
 // A folder of the user's that a command imports from or exports to, by the descriptor that the
 // command opened. Paths are relative to it, "a/b", and nothing outside of it is ever reached:

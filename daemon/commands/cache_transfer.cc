@@ -47,6 +47,15 @@ Result<UniqueFd> open_folder(const std::string& dir) {
   return fd;
 }
 
+// Why root, who may do anything, may not.
+void explain_to_root(int folder, const std::string& dir, const Io& io) {
+  struct stat info {};
+  if (::geteuid() != 0 || ::fstat(folder, &info) != 0 || info.st_uid == 0) return;
+  io.err << "hubvfs: " << escape_for_log(dir, 1024) << " belongs to uid " << info.st_uid
+         << ", and what works there gives up root's special rights: where it may not read or write, "
+            "run the command as that user\n";
+}
+
 // The worker would read from itself, and what it waits for there is not to be interrupted.
 Result<void> check_is_no_mount_of_ours(int folder, const std::string& dir) {
   struct stat info {};
@@ -147,6 +156,7 @@ int cache_export_command(const ExportCommand& command, const Io& io) {
     };
   }
   const int status = ask_worker(asked, io);
+  if (status != kExitOk) explain_to_root(folder->get(), command.dir, io);
   if (status != kExitOk && made) ::rmdir(command.dir.c_str());  // where nothing was written
   return status;
 }
@@ -183,7 +193,9 @@ int cache_import_command(const ImportCommand& command, const Io& io) {
            << "\n";
   }
   asked.fd = folder->get();
-  return ask_worker(asked, io);
+  const int status = ask_worker(asked, io);
+  if (status != kExitOk) explain_to_root(folder->get(), command.dir, io);
+  return status;
 }
 
 }  // namespace hubvfs::daemon

@@ -52,6 +52,14 @@ TEST(Sums, LinesThatAreNoneAreNamed) {
   EXPECT_TRUE(read_sums("")->empty());
 }
 
+TEST(Sums, AreOfAMillionFilesAtMost) {
+  std::string text;
+  for (int i = 0; i < 1'000'002; ++i) text += kHash + "  " + std::to_string(i) + "\n";
+  const auto read = read_sums(text);
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.error().context.find("million"), std::string::npos);
+}
+
 class ManifestTest : public testing::Test {
  protected:
   static Manifest sample() {

@@ -207,6 +207,20 @@ class Transfer(CommandTestCase):
         self.assertIn("the cache may hold 16.0 MiB", said)
         self.assertIn("1.0 TiB", said)
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root has others' folders")
+    def test_root_is_told_why_it_may_not_read_or_write(self):
+        os.mkdir(self.dir)
+        os.chown(self.dir, 65534, 65534)
+        for mode in (0o700, 0o755):
+            os.chmod(self.dir, mode)
+            said = self.refused("cache", "export", "org/model", self.dir)
+            self.assertIn("Permission denied", said)
+            self.assertIn("belongs to uid 65534", said)
+        os.chmod(self.dir, 0o700)
+        said = self.refused("cache", "import", self.dir)
+        self.assertIn("the folder: Permission denied", said)
+        self.assertIn("belongs to uid 65534", said)
+
     def test_a_mount_is_no_folder_to_import(self):
         mount = self.mounted()
         for folder in (mount.path, mount / "org/model"):
@@ -404,6 +418,7 @@ class Transfer(CommandTestCase):
         told = self.told("cache", "import", hub, "--offline")
         self.assertEqual((told["files"], told["problem_count"]), (3, 0))
         self.assertTrue(self.told("cache", "ls")["commits"][0]["partial"])
+        self.assertIn("not all of its files are known", self.hubvfs("cache", "ls").stdout)
         mount = self.mounted(arguments=("--offline",))
         for name in ("org/model", f"org/model@{self.commit}"):
             there = [n for n in all_files(self.repo()) if n != "config.json"]

@@ -33,7 +33,7 @@ constexpr const char* kCacheDirTag =
     "# This folder is a cache of hubvfs: backups may leave it out.\n"
     "# See https://bford.info/cachedir/\n";
 
-Result<void> check_folder(int fd, const std::string& path) {
+Result<void> check_folder(int fd, const std::string& path, mode_t mode) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return system_error(errno, "cache folder " + path);
   if (info.st_uid != ::geteuid()) {
@@ -41,7 +41,8 @@ Result<void> check_folder(int fd, const std::string& path) {
                                               std::to_string(info.st_uid) +
                                               "; name another with -o cache.path=DIR"};
   }
-  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+  const bool group_may = (mode & S_IWGRP) != 0;
+  if ((info.st_mode & S_IWOTH) != 0 || ((info.st_mode & S_IWGRP) != 0 && !group_may)) {
     return {ErrorCode::kPermissionDenied,
             "cache folder " + path + " can be written by others; chmod 0700 it"};
   }
@@ -97,7 +98,7 @@ Result<UniqueFd> take_lock(const Directory& root, const std::string& path) {
     }
     if (pid.empty()) pid = "unknown";  // a full disk had no room for it
     return {ErrorCode::kBusy, "cache folder " + path + " is in use by pid " + escape_for_log(pid) +
-                                  "; name another with -o cache.path=DIR"};
+                                  ": wait until that ends, or name another with -o cache.path=DIR"};
   }
   const std::string pid = std::to_string(::getpid()) + "\n";
   // A full disk must not keep a cache from opening: the pid only helps the reader of a message.
@@ -157,19 +158,39 @@ const char* remote_filesystem(unsigned long magic) {
     const char* name;
   };
   static constexpr std::array<Remote, 18> kRemote = {{
-      {0x6969, "NFS"},        {0xff534d42, "CIFS"},        {0xfe534d42, "CIFS"},
-      {0x517b, "CIFS"},       {0x01021997, "9p"},          {0x00c36400, "ceph"},
-      {0x0bd00bd0, "lustre"}, {0x65735546, "FUSE"},        {0x5346414f, "AFS"},
-      {0x73757245, "Coda"},   {0x47504653, "GPFS"},        {0x19830326, "BeeGFS"},
-      {0x7461636f, "OCFS2"},  {0x01161970, "GFS2"},        {0xaad7aaea, "PanFS"},
-      {0x20030528, "OrangeFS"}, {0x786f4256, "a VirtualBox share"}, {0xbacbacbc, "a VMware share"},
+      {0x6969, "NFS"},
+      {0xff534d42, "CIFS"},
+      {0xfe534d42, "CIFS"},
+      {0x517b, "CIFS"},
+      {0x01021997, "9p"},
+      {0x00c36400, "ceph"},
+      {0x0bd00bd0, "lustre"},
+      {0x65735546, "FUSE"},
+      {0x5346414f, "AFS"},
+      {0x73757245, "Coda"},
+      {0x47504653, "GPFS"},
+      {0x19830326, "BeeGFS"},
+      {0x7461636f, "OCFS2"},
+      {0x01161970, "GFS2"},
+      {0xaad7aaea, "PanFS"},
+      {0x20030528, "OrangeFS"},
+      {0x786f4256, "a VirtualBox share"},
+      {0xbacbacbc, "a VMware share"},
   }};
   const auto found = std::find_if(kRemote.begin(), kRemote.end(),
                                   [&](const Remote& each) { return each.magic == magic; });
   return found == kRemote.end() ? nullptr : found->name;
 }
 
-Result<Directory> open_cache_folder(const std::string& asked_path) {
+Result<void> set_mode(const Directory& folder, mode_t mode) {
+  struct stat info {};
+  if (mode == 0) return {};
+  if (::fstat(folder.fd(), &info) == 0 && (info.st_mode & 07777) == mode) return {};
+  if (::fchmod(folder.fd(), mode) == 0 || errno == EROFS) return {};
+  return system_error(errno, "setting the mode of a folder of the cache");
+}
+
+Result<Directory> open_cache_folder(const std::string& asked_path, mode_t mode) {
   std::string given_path = asked_path;  // "link/" would be followed where "link" is refused
   while (given_path.size() > 1 && given_path.back() == '/') given_path.pop_back();
   const std::string path = escape_for_log(given_path);
@@ -184,15 +205,16 @@ Result<Directory> open_cache_folder(const std::string& asked_path) {
     }
     return system_error(errno, "opening the cache folder " + path);
   }
-  if (auto checked = check_folder(fd.get(), path); !checked) return checked.error();
+  if (auto checked = check_folder(fd.get(), path, mode); !checked) return checked.error();
   Directory root(std::move(fd));
   if (auto ours = check_is_ours_or_empty(root, path); !ours) return ours.error();
+  if (auto set = set_mode(root, mode); !set) return set.error().within("cache folder " + path);
   return root;
 }
 
 Result<std::unique_ptr<CacheFolder>> CacheFolder::open(const std::string& given_path,
-                                                       std::uint64_t block_size) {
-  auto folder = open_cache_folder(given_path);
+                                                       std::uint64_t block_size, mode_t mode) {
+  auto folder = open_cache_folder(given_path, mode);
   if (!folder) return folder.error();
   const std::string path = escape_for_log(given_path);
   auto lock = take_lock(*folder, path);

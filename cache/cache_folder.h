@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -17,8 +19,12 @@ namespace hubvfs::cache {
 const char* remote_filesystem(unsigned long magic);
 
 // The folder itself, made (0700) where its parent is there: ours, writable by nobody else, on a
-// local filesystem, empty or a cache. Locks nothing. Errors as DiskCache::open, but for kBusy.
-Result<Directory> open_cache_folder(const std::string& path);
+// local filesystem, empty or a cache. With `mode` that is its mode from now on, and whom it lets
+// write may. Locks nothing. Errors as DiskCache::open, but for kBusy.
+Result<Directory> open_cache_folder(const std::string& path, mode_t mode = 0);
+
+// 0: it stays as it is.
+Result<void> set_mode(const Directory& folder, mode_t mode);
 
 // The cache folder: owned, private, on a local filesystem, of a format we know, and ours alone
 // while this object lives (owner.lock).
@@ -26,7 +32,7 @@ class CacheFolder {
  public:
   // Errors as DiskCache::open. `block_size` is taken for a new cache only.
   static Result<std::unique_ptr<CacheFolder>> open(const std::string& path,
-                                                   std::uint64_t block_size);
+                                                   std::uint64_t block_size, mode_t mode = 0);
 
   const Directory& root() const { return root_; }
   std::uint64_t block_size() const { return block_size_; }

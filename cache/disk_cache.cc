@@ -19,7 +19,7 @@ class OpenCache final : public DiskCache {
  public:
   static Result<std::unique_ptr<DiskCache>> open(const DiskCacheOptions& options, Logger& log,
                                                  const Clock& clock) {
-    auto folder = CacheFolder::open(options.path, options.block_size);
+    auto folder = CacheFolder::open(options.path, options.block_size, options.mode);
     if (!folder) return folder.error();
     std::unique_ptr<OpenCache> cache(new OpenCache(std::move(*folder), options, log, clock));
     if (auto opened = cache->open_metadata(); !opened) return opened.error();
@@ -49,11 +49,20 @@ class OpenCache final : public DiskCache {
   Result<void> open_metadata() {
     if (auto opened = open_directory("blobs", blobs_); !opened) return opened;
     if (auto opened = open_directory("meta", meta_); !opened) return opened;
+    if (auto shared = share_blobs(); !shared) return shared;
     auto meta = DiskMetaStore::open(*meta_, log_);
     if (!meta) return meta.error();
     meta_store_ = std::move(*meta);
     small_ = std::make_unique<SmallBlobs>(*meta_, log_);
     return small_->load();
+  }
+
+  Result<void> share_blobs() {
+    if (options_.mode == 0) return {};
+    if (auto set = set_mode(*blobs_, options_.mode); !set) return set;
+    auto everybodys = blobs_->make_directory("public");
+    if (everybodys) return set_mode(*everybodys, options_.mode);
+    return everybodys.error().code == ErrorCode::kReadOnly ? Result<void>() : everybodys.error();
   }
 
   Result<void> start_blobs() {

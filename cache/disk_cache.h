@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,6 +21,9 @@ struct DiskCacheOptions {
   std::string path;              // made (0700) if its parent exists
   std::uint64_t size_limit = 0;  // bytes; 0: 80% of what is free at first use plus what is cached
   std::uint64_t block_size = 1u << 20;  // only for a new cache; an old one keeps its own
+  // Of the folder, and in it of blobs/ and blobs/public/; 0: 0700 for what is new. What is private
+  // stays 0700 and 0600.
+  mode_t mode = 0;
   std::uint64_t pending_limit =
       128u << 20;  // bytes on their way to the disk; beyond it blocks are not kept
   EvictionSettings eviction = {};

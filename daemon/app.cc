@@ -90,6 +90,7 @@ Result<std::unique_ptr<cache::DiskCache>> open_cache(const WorkerSettings& setti
   options.size_limit = settings.cache_size;
   options.eviction = settings.eviction;
   options.start_patience = kCachePatience;
+  options.mode = settings.cache_mode;
   if (settings.block_size != 0) options.block_size = settings.block_size;
   options.pending_limit = settings.memory;  // the reader hands in no more than that
   return cache::DiskCache::open(options, log, clock);

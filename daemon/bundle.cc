@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "daemon/user_folder.h"
 #include "hub/names.h"
 
 namespace hubvfs::daemon {
@@ -56,9 +57,9 @@ std::optional<ContentId> read_content(const std::string& text, std::uint64_t siz
   if (colon == std::string::npos) return {};
   const std::string algorithm = text.substr(0, colon);
   if (algorithm != "sha256" && algorithm != "git-sha1") return {};
-  auto id = ContentId::create(algorithm == "sha256" ? ContentId::Algorithm::kSha256
-                                                    : ContentId::Algorithm::kGitSha1,
-                              text.substr(colon + 1), size);
+  auto id = ContentId::create(
+      algorithm == "sha256" ? ContentId::Algorithm::kSha256 : ContentId::Algorithm::kGitSha1,
+      text.substr(colon + 1), size);
   if (!id) return {};
   return *id;
 }
@@ -77,7 +78,8 @@ class ManifestReader final : public JsonVisitor {
     if (path == "private") return flag != nullptr && (made.info.is_private = *flag, true);
     if (path == "gated") return text != nullptr && read_gate(*text);
     if (path == "last_modified") {
-      return number != nullptr && (made.info.last_modified = static_cast<UnixSeconds>(*number), true);
+      return number != nullptr &&
+             (made.info.last_modified = static_cast<UnixSeconds>(*number), true);
     }
     if (path == "files[].path") return text != nullptr && (file().path = *text, true);
     if (path == "files[].size") return number != nullptr && (file().size = *number, true);
@@ -90,7 +92,7 @@ class ManifestReader final : public JsonVisitor {
   }
   bool begin_object(const std::string& path) override {
     if (path == "files[]") made.files.emplace_back();
-    return true;
+    return made.files.size() <= kMostFiles;
   }
   bool end_object(const std::string& path) override {
     if (path != "files[]") return true;
@@ -147,10 +149,13 @@ Result<Sums> read_sums(std::string_view text) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const auto line = read_line(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
+    if (sums.size() > kMostFiles) {
+      return {ErrorCode::kBadAnswer, std::string(kSumsName) + ": more than a million files"};
+    }
     if (line && sums.emplace(line->second, line->first).second) continue;
-    return {ErrorCode::kBadAnswer, std::string(kSumsName) + ": line " + std::to_string(number) +
-                                       (line ? " is the second one for its file"
-                                             : " is not what sha256sum writes")};
+    return {ErrorCode::kBadAnswer,
+            std::string(kSumsName) + ": line " + std::to_string(number) +
+                (line ? " is the second one for its file" : " is not what sha256sum writes")};
   }
   return sums;
 }
@@ -161,8 +166,8 @@ Manifest Manifest::of(const hub::RepoInfo& info, const std::string& revision,
   for (std::uint32_t i = 0; i < snapshot.size(); ++i) {
     const fs::Snapshot::Entry& entry = snapshot.entry(i);
     if (entry.is_directory) continue;
-    made.files.push_back({hub::TreeEntry::Kind::kFile, snapshot.path(i), entry.size, entry.is_lfs,
-                          entry.content});
+    made.files.push_back(
+        {hub::TreeEntry::Kind::kFile, snapshot.path(i), entry.size, entry.is_lfs, entry.content});
   }
   return made;
 }
@@ -197,7 +202,10 @@ std::string Manifest::to_json() const {
 
 Result<Manifest> Manifest::parse(std::string_view json) {
   ManifestReader reader;
-  if (auto parsed = parse_json(json, reader); !parsed) return parsed.error().within(kManifestName);
+  JsonLimits limits;
+  limits.max_bytes = kMostManifest;
+  if (auto parsed = parse_json(json, reader, limits); !parsed)
+    return parsed.error().within(kManifestName);
   if (!reader.good()) {
     return {ErrorCode::kBadAnswer, std::string(kManifestName) +
                                        " is not of a bundle that this version of hubvfs can read"};

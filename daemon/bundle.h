@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `hubvfs cache export` writes beside a repo's files: which commit they are of, and their sums.
+// What `hubvfs cache export` writes beside a repo's files: which commit they are of, and their
+// sums.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -20,12 +22,15 @@ inline constexpr const char* kSignatureName = "SHA256SUMS.asc";
 inline constexpr const char* kManifestName = ".hubvfs-bundle.json";
 // Where a file is written until it is whole.
 inline constexpr const char* kPartialName = ".hubvfs-partial";
+// Of the manifest or the sums: of a commit of a million files.
+inline constexpr std::size_t kMostManifest = 512u << 20;
 
-// By path, as sha256sum(1) writes and reads them: lines of 64 hex digits, two blanks and the path; a
-// line whose path has a newline or a backslash begins with a backslash, and these are escaped.
+// By path, as sha256sum(1) writes and reads them: lines of 64 hex digits, two blanks and the path;
+// a line whose path has a newline or a backslash begins with a backslash, and these are escaped.
 using Sums = std::map<std::string, std::string>;
 std::string write_sums(const Sums& sums);
-// kBadAnswer: names the line that is none of these, or is the second for its path.
+// kBadAnswer: names the line that is none of these, or is the second for its path; or there are more
+// than a million.
 Result<Sums> read_sums(std::string_view text);
 
 // The manifest: a commit with its listing, all of it, whatever part of its files is there.

@@ -117,8 +117,8 @@ void add_verify(CLI::App& cache, VerifyCommand& args, ChosenCommand& chosen, con
 }
 
 void add_export(CLI::App& cache, ExportCommand& args, ChosenCommand& chosen, const Io& io) {
-  CLI::App* command = add_command(cache, "export", "Write a repo's files to a folder, with their sums",
-                                  "REPO[@REVISION] DIR");
+  CLI::App* command = add_command(
+      cache, "export", "Write a repo's files to a folder, with their sums", "REPO[@REVISION] DIR");
   add_repo(command, args.repo);
   command->add_option("DIR", args.dir, "The folder: empty, or not yet there")
       ->required()
@@ -132,15 +132,20 @@ void add_export(CLI::App& cache, ExportCommand& args, ChosenCommand& chosen, con
 }
 
 void add_import(CLI::App& cache, ImportCommand& args, ChosenCommand& chosen, const Io& io) {
-  CLI::App* command = add_command(cache, "import", "Take what is in a folder into the cache", "DIR");
+  CLI::App* command =
+      add_command(cache, "import", "Take what is in a folder into the cache", "DIR");
   command
-      ->add_option("DIR", args.dir, "A cache of huggingface_hub, a bundle of cache export, or a folder with a repo's files")
+      ->add_option(
+          "DIR", args.dir,
+          "A cache of huggingface_hub, a bundle of cache export, or a folder with a repo's files")
       ->required()
       ->type_name("");
   command
-      ->add_option("--repo", args.repo, "Whose files they are, or only these where the folder tells")
+      ->add_option("--repo", args.repo,
+                   "Whose files they are, or only these where the folder tells")
       ->type_name("REPO[@REVISION]");
-  command->add_option("--signed-by", args.signed_by, "Refuse it unless it is signed by this GnuPG key")
+  command
+      ->add_option("--signed-by", args.signed_by, "Refuse it unless it is signed by this GnuPG key")
       ->type_name("KEY");
   add_offline(command, args.options);
   add_options(command, args.options);

@@ -109,9 +109,19 @@ std::vector<int> with_fd(std::vector<int> fds, int fd) {
   return fds;
 }
 
-Result<void> ask(int daemon, const CommandCall& call) {
+// A limit that was asked for and is not the daemon's: the daemon's holds.
+void tell_of_other_size(const Introduction& daemon, const CommandCall& call,
+                        const CommandEvents& events) {
+  const std::uint64_t asked = call.settings.cache_size;
+  if (asked == 0 || asked == daemon.settings.cache_size || !events.on_note) return;
+  events.on_note("cache.size stays as the daemon (process " + std::to_string(daemon.pid) +
+                 ") was started with; it counts once what that has mounted is unmounted");
+}
+
+Result<void> ask(int daemon, const CommandCall& call, const CommandEvents& events) {
   auto who = ask_introduction(daemon, kHelloPatience);
   if (!who) return who.error();
+  tell_of_other_size(*who, call, events);
   if (call.asks_hub) {
     if (auto same = compare_hub(*who, Introduction::of(call.settings)); !same) return same;
   }
@@ -119,11 +129,12 @@ Result<void> ask(int daemon, const CommandCall& call) {
 }
 
 // The connection over which the daemon's worker answers; kNotFound: there is no daemon.
-Result<UniqueFd> ask_daemon(const ControlFolder& folder, const CommandCall& call) {
+Result<UniqueFd> ask_daemon(const ControlFolder& folder, const CommandCall& call,
+                            const CommandEvents& events) {
   for (;;) {
     auto connection = folder.connect();
     if (!connection) return connection;
-    auto asked = ask(connection->get(), call);
+    auto asked = ask(connection->get(), call, events);
     if (asked) return connection;
     // It was about to end, and has by now: its cache is free.
     if (asked.error().code != ErrorCode::kNotFound) return asked.error();
@@ -187,20 +198,21 @@ Result<ControlFolder> open_folder(const CommandCall& call) {
     return {ErrorCode::kNotFound, "there is no cache at " + escape_for_log(path, 1024) +
                                       " yet; another one is named with -o cache.path=DIR"};
   }
-  return ControlFolder::open(path);
+  return ControlFolder::open(path, call.settings.cache_mode);
 }
 
 }  // namespace
 
 Result<std::string> call_worker(CommandCall call, const CommandEvents& events,
                                 const GetEnv& getenv) {
-  const CaughtSignals signals;
-  if (signals.fd() < 0) return {ErrorCode::kIo, "no descriptor to hear of signals"};
   auto folder = open_folder(call);
   if (!folder) return folder.error();
   // So that no daemon is just being started, or is ending, when the cache is opened here.
   if (auto locked = folder->lock(kLockPatience); !locked) return locked.error();
-  auto connection = ask_daemon(*folder, call);
+  auto connection = ask_daemon(*folder, call, events);
+  // Until here a signal just ends this process: there is nothing to clear up.
+  const CaughtSignals signals;
+  if (signals.fd() < 0) return {ErrorCode::kIo, "no descriptor to hear of signals"};
   std::unique_ptr<OwnWorker> own;
   if (!connection && connection.error().code == ErrorCode::kNotFound) {
     auto started = start_own(call, getenv);

@@ -25,11 +25,13 @@ struct CommandCall {
 struct CommandEvents {  // on the calling thread
   std::function<void(const CommandProgress&)> on_progress;
   std::function<void(const std::string& json)> on_item;
+  std::function<void(const std::string& text)> on_note;  // for the user: what may surprise
 };
 
 // Has it carried out; the JSON object that sums it up. kCancelled: SIGINT, SIGTERM or SIGHUP came,
-// or the worker died in the middle; what was done until then is kept. kBusy: the cache is in use by something that is no daemon, or by one for another Hub. Only
-// for a process without threads.
+// or the worker died in the middle; what was done until then is kept. kBusy: the cache is in use by
+// something that is no daemon, or by one for another Hub. Before the worker is asked, a signal ends
+// the process as ever. Only for a process without threads.
 Result<std::string> call_worker(CommandCall call, const CommandEvents& events,
                                 const GetEnv& getenv);
 

@@ -79,8 +79,9 @@ Result<Message> answer_of(int connection, Duration timeout) {
     return {ErrorCode::kUnavailable, std::string(as_text(message->body))};
   }
   if (message && message->kind != MessageKind::kDone) {
-    return {ErrorCode::kBadAnswer, "the daemon is of another version of hubvfs: unmount what it "
-                                   "has mounted, and mount again"};
+    return {ErrorCode::kBadAnswer,
+            "the daemon is of another version of hubvfs: unmount what it "
+            "has mounted, and mount again"};
   }
   return message;
 }
@@ -201,14 +202,14 @@ ControlSocket::~ControlSocket() {
   if (listener_ && folder_) ::unlinkat(folder_.get(), kName, 0);
 }
 
-Result<ControlFolder> ControlFolder::open(const std::string& cache_path) {
+Result<ControlFolder> ControlFolder::open(const std::string& cache_path, mode_t mode) {
   const std::size_t slash = cache_path.rfind('/');
   if (slash != std::string::npos && slash != 0) {
     if (auto made = make_directories(cache_path.substr(0, slash)); !made) {
       return made.error().within("cannot make the cache folder (another one: -o cache.path=DIR)");
     }
   }
-  auto folder = cache::open_cache_folder(cache_path);
+  auto folder = cache::open_cache_folder(cache_path, mode);
   if (!folder) return folder.error();
   UniqueFd fd(::fcntl(folder->fd(), F_DUPFD_CLOEXEC, 0));
   if (!fd) return system_error(errno, "opening the cache folder");
@@ -223,7 +224,7 @@ Result<void> ControlFolder::lock(Duration timeout) {
       return system_error(errno, "locking the cache folder " + shown_);
     }
     if (waited >= timeout) {
-      return {ErrorCode::kTimedOut, "another `hubvfs mount` is busy with the cache folder " +
+      return {ErrorCode::kTimedOut, "another command of hubvfs is busy with the cache folder " +
                                         shown_ + " and does not end; see `hubvfs status`"};
     }
     ::poll(nullptr, 0, static_cast<int>(kStep.count()));
@@ -245,8 +246,8 @@ Result<UniqueFd> ControlFolder::connect() const {
     return system_error(error, "calling the daemon of the cache " + shown_);
   }
   if (!peer_of(fd.get(), ::geteuid())) {
-    return {ErrorCode::kPermissionDenied, "the socket in the cache folder " + shown_ +
-                                              " is answered by another user's process"};
+    return {ErrorCode::kPermissionDenied,
+            "the socket in the cache folder " + shown_ + " is answered by another user's process"};
   }
   return fd;
 }
@@ -262,7 +263,8 @@ Result<ControlSocket> ControlFolder::listen() const {
   const int bound = ::bind(fd.get(), generic(address), sizeof address);
   const int error = errno;
   ::umask(before);
-  if (bound < 0) return system_error(error, "making the daemon's socket in the cache folder " + shown_);
+  if (bound < 0)
+    return system_error(error, "making the daemon's socket in the cache folder " + shown_);
   ControlSocket socket(std::move(folder), std::move(fd));
   if (::listen(socket.fd(), kBacklog) < 0) return system_error(errno, "listening for commands");
   return socket;

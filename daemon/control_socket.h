@@ -75,8 +75,8 @@ class ControlSocket {
 // The cache folder as commands use it: made where it is missing, refused where a cache may not be.
 class ControlFolder {
  public:
-  // Errors as DiskCache::open, but for kBusy.
-  static Result<ControlFolder> open(const std::string& cache_path);
+  // `mode`: as cache::open_cache_folder. Errors as DiskCache::open, but for kBusy.
+  static Result<ControlFolder> open(const std::string& cache_path, mode_t mode = 0);
 
   // From now until unlock() or the end of this, no other command looks for a daemon here or starts
   // one. kTimedOut: somebody else takes too long.

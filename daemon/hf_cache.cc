@@ -47,6 +47,7 @@ class TreeReader final : public JsonVisitor {
     if (path == "format_version") return number != nullptr && (format = *number, true);
     if (!is_of_file(path)) return true;
     const std::size_t dot = path.rfind('.');  // a path may have dots, the fields' names have none
+    if (files.size() > kMostFiles) return false;
     Fields& file = files[path.substr(kFiles.size(), dot - kFiles.size())];
     const std::string_view field = std::string_view(path).substr(dot + 1);
     const auto* text = std::get_if<std::string>(&value);

@@ -2,7 +2,6 @@
 #include "daemon/importer.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 #include "base/blocking.h"
@@ -16,6 +15,8 @@ namespace hubvfs::daemon {
 namespace {
 
 constexpr std::size_t kPiece = 1u << 20;
+constexpr std::size_t kSha1Digits = 40;
+constexpr std::size_t kSha256Digits = 64;
 constexpr std::uint64_t kMostInMemory = 8u << 20;  // of blocks on their way to the disk
 
 }  // namespace
@@ -78,6 +79,14 @@ void Importer::done(std::uint64_t bytes) {
   caller_.progress(progress_);
 }
 
+// How far a file is that is not done: read twice, once to be hashed and once to be copied, each of
+// which counts for half of its bytes.
+void Importer::show_half(std::uint64_t bytes) {
+  CommandProgress within = progress_;
+  within.done += bytes / 2;
+  caller_.progress(within);
+}
+
 Result<void> Importer::problem(const std::string& what, const std::string& why) {
   ++counts_.problems;
   JsonWriter out;
@@ -95,7 +104,8 @@ Result<Importer::Known> Importer::ask_hub(fs::Catalog& catalog, const ImportComm
   catalog.resolve({commit.info.id.name, commit.info.commit}, resolved.callback());
   auto placed = resolved.get(stop);
   if (!placed) return placed.error();
-  if (!placed->placed) return Error{ErrorCode::kNotFound, "renamed to " + placed->renamed};
+  if (!placed->placed)
+    return Error{ErrorCode::kNotFound, "renamed to " + escape_for_log(placed->renamed)};
   const Awaited<fs::SnapshotPtr> listed;
   catalog.snapshot(placed->placed, true, listed.callback());
   auto snapshot = listed.get(stop);
@@ -104,8 +114,8 @@ Result<Importer::Known> Importer::ask_hub(fs::Catalog& catalog, const ImportComm
 }
 
 // The names that lead to the commit. Where the Hub answers, what it says holds.
-Result<void> Importer::name(fs::Catalog& catalog, const ImportCommit& commit,
-                            const Known& known) const {
+Result<void> Importer::learn_revisions(fs::Catalog& catalog, const ImportCommit& commit,
+                                       const Known& known) const {
   for (const std::string& revision : commit.revisions) {
     const fs::Place place{commit.info.id.name, revision};
     if (!parts_.offline && !place.pinned()) {
@@ -117,8 +127,8 @@ Result<void> Importer::name(fs::Catalog& catalog, const ImportCommit& commit,
     }
     hub::RepoInfo info = known.placed->info;
     info.last_modified = std::max(info.last_modified, commit.info.last_modified);
-    const auto kind = known.placed->partial ? fs::Catalog::Listing::kPartial
-                                            : fs::Catalog::Listing::kWhole;
+    const auto kind =
+        known.placed->partial ? fs::Catalog::Listing::kPartial : fs::Catalog::Listing::kWhole;
     auto learnt = catalog.learn(place, info, *known.snapshot, kind);
     if (!learnt) return learnt.error();
   }
@@ -132,12 +142,12 @@ Result<ContentId> Importer::id_of(const ImportFile& file) const {
   if (!fd) return fd.error();
   auto size = size_of(fd->get());
   if (!size) return size.error();
-  const auto algorithm = file.etag.size() == 64 || *size >= kLeastLfs
-                             ? ContentId::Algorithm::kSha256
-                             : ContentId::Algorithm::kGitSha1;
+  const bool is_lfs =
+      file.etag.size() == kSha256Digits || (file.etag.size() != kSha1Digits && *size >= kLeastLfs);
+  const auto algorithm = is_lfs ? ContentId::Algorithm::kSha256 : ContentId::Algorithm::kGitSha1;
   if (auto named = ContentId::create(algorithm, file.etag, *size)) return named;
-  auto placeholder = ContentId::create(
-      algorithm, std::string(algorithm == ContentId::Algorithm::kSha256 ? 64 : 40, '0'), *size);
+  auto placeholder =
+      ContentId::create(algorithm, std::string(is_lfs ? kSha256Digits : kSha1Digits, '0'), *size);
   if (!placeholder) return placeholder;
   Digest digest = Digest::for_content(*placeholder);
   auto read = read_all(fd->get(), kPiece, [&](ByteView bytes) -> Result<void> {
@@ -149,7 +159,8 @@ Result<ContentId> Importer::id_of(const ImportFile& file) const {
   return ContentId::create(algorithm, digest.finish_hex(), *size);
 }
 
-// The part of a commit's listing that its files give. Those that cannot be opened are told of later.
+// The part of a commit's listing that its files give. Those that cannot be opened are told of
+// later.
 Result<fs::Snapshot> Importer::list_files(const ImportCommit& commit) const {
   std::vector<hub::TreeEntry> entries;
   for (const ImportFile& file : commit.files) {
@@ -189,7 +200,7 @@ Result<Importer::Known> Importer::find(const ImportCommit& commit) {
   }
   if (!known) known = learn(**catalog, commit);
   if (!known) return known;
-  if (auto named = name(**catalog, commit, *known); !named) return named.error();
+  if (auto learnt = learn_revisions(**catalog, commit, *known); !learnt) return learnt.error();
   return known;
 }
 
@@ -224,16 +235,19 @@ Result<void> Importer::check(const Wanted& wanted) {
                                      " in the repo's listing"};
   }
   Digest digest = Digest::for_content(wanted.content);
+  std::uint64_t hashed = 0;
   auto read = read_all(fd->get(), kPiece, [&](ByteView bytes) -> Result<void> {
     digest.update(bytes);
+    hashed += bytes.size();
+    show_half(hashed);
     if (cancelled()) return {ErrorCode::kCancelled, "stopped"};
     return {};
   });
   if (!read) return read;
   const std::string found = digest.finish_hex();
   if (found == wanted.content.hex()) return {};
-  return {ErrorCode::kCorrupt, "it is " + found + ", and " + wanted.content.to_string() +
-                                   " in the repo's listing"};
+  return {ErrorCode::kCorrupt,
+          "it is " + found + ", and " + wanted.content.to_string() + " in the repo's listing"};
 }
 
 // A file that was found right. Should it change now, the store finds that out by the hash.
@@ -245,7 +259,7 @@ Result<void> Importer::copy(const cache::Namespace& space, const Wanted& wanted)
   std::uint64_t block = 0;
   const std::uint64_t size = wanted.content.size();
   const std::uint64_t block_size = parts_.store.block_size();
-  return read_all(fd->get(), block_size, [&](ByteView bytes) -> Result<void> {
+  auto read = read_all(fd->get(), block_size, [&](ByteView bytes) -> Result<void> {
     if (cancelled()) return {ErrorCode::kCancelled, "stopped"};
     const std::uint64_t begin = block * block_size;
     if (begin >= size || bytes.size() != std::min(block_size, size - begin)) {
@@ -256,25 +270,29 @@ Result<void> Importer::copy(const cache::Namespace& space, const Wanted& wanted)
       counts_.bytes_copied += bytes.size();
     }
     ++block;
+    show_half(size + std::min(size, block * block_size));
     return {};
   });
+  if (!read || block * block_size >= size) return read;
+  return {ErrorCode::kCorrupt, "it has changed just now"};
 }
 
 // Whether all of it has arrived.
 Result<void> Importer::look(const cache::Namespace& space, const std::vector<Wanted>& wanted) {
   if (auto flushed = parts_.store.flush(); !flushed) return flushed;
-  std::unordered_set<ContentId> seen;
   for (const Wanted& one : wanted) {
     auto blob = parts_.store.open({space, one.content}, parts_.endpoint);
     if (!blob) return blob.error();
     if (one.content.size() != 0 && !(*blob)->complete()) {
-      auto told = problem(one.file->source,
-                          "the cache has not kept all of it: it is full, or its disk is");
+      auto told =
+          problem(one.file->source,
+                  "the cache has not kept all of it: it has changed just now, or the cache or "
+                  "its disk is full (`hubvfs cache stats`)");
       if (!told) return told;
       continue;
     }
     ++counts_.files;
-    if (seen.insert(one.content).second) counts_.bytes += one.content.size();
+    if (here_.insert(one.content).second) counts_.bytes += one.content.size();
   }
   return {};
 }

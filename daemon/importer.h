@@ -5,6 +5,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -28,9 +30,15 @@ struct ImportFile {
 // A commit as a folder tells it.
 struct ImportCommit {
   hub::RepoInfo info;
-  std::vector<std::string> revisions;    // names of it; "": the default branch
+  std::vector<std::string> revisions;     // names of it; "": the default branch
   std::shared_ptr<fs::Snapshot> listing;  // all of its files; null: the folder does not tell
   std::vector<ImportFile> files;
+};
+
+// What a folder has for an import.
+struct FolderContent {
+  std::vector<ImportCommit> commits;
+  std::vector<std::pair<std::string, std::string>> unreadable;  // what, and why
 };
 
 struct ImportCounts {
@@ -59,8 +67,8 @@ class Importer {
 
   // How much there is to hash and copy, for the progress.
   void expect(std::uint64_t files, std::uint64_t bytes);
-  // kCancelled; an error of the cache. A file that is not what it should be is a problem and no error,
-  // and so is a commit of which nobody knows the files.
+  // kCancelled; an error of the cache. A file that is not what it should be is a problem and no
+  // error, and so is a commit of which nobody knows the files.
   Result<void> take(const ImportCommit& commit);
   // Something of the folder that cannot be taken.
   Result<void> problem(const std::string& what, const std::string& why);
@@ -83,13 +91,15 @@ class Importer {
   Result<ContentId> id_of(const ImportFile& file) const;
   Result<Known> learn(fs::Catalog& catalog, const ImportCommit& commit) const;
   Result<Known> ask_hub(fs::Catalog& catalog, const ImportCommit& commit) const;
-  Result<void> name(fs::Catalog& catalog, const ImportCommit& commit, const Known& known) const;
+  Result<void> learn_revisions(fs::Catalog& catalog, const ImportCommit& commit,
+                               const Known& known) const;
   std::vector<Wanted> choose(const ImportCommit& commit, const Known& known);
   Result<void> check(const Wanted& wanted);
   std::shared_ptr<const Bytes> counted(ByteView bytes) const;
   Result<void> copy(const cache::Namespace& space, const Wanted& wanted);
   Result<void> look(const cache::Namespace& space, const std::vector<Wanted>& wanted);
   void done(std::uint64_t bytes);
+  void show_half(std::uint64_t bytes);
 
   const ImportParts parts_;
   const UserFolder& folder_;
@@ -98,6 +108,7 @@ class Importer {
   const std::shared_ptr<Allowance> allowance_;
   CommandProgress progress_;
   ImportCounts counts_;
+  std::unordered_set<ContentId> here_;  // what counts_.bytes has
 };
 
 }  // namespace hubvfs::daemon

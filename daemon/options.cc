@@ -8,6 +8,7 @@
 #include <bit>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/text.h"
 #include "daemon/mountinfo.h"
@@ -80,6 +81,16 @@ Result<void> set_block_size(WorkerSettings& s, const std::string& from, const st
   if (auto set = set_size(s.block_size, from, value, kLeastBlock, kMostBlock); !set) return set;
   if (!std::has_single_bit(s.block_size)) return bad_value(from, value, "a power of two");
   return {};
+}
+
+Result<void> set_mode(WorkerSettings& s, const std::string& from, const std::string& value) {
+  for (const auto& [text, mode] : {std::pair("0700", 0700u), std::pair("0750", 0750u),
+                                   std::pair("0755", 0755u), std::pair("0770", 0770u)}) {
+    if (value != text && value != text + 1) continue;
+    s.cache_mode = mode;
+    return {};
+  }
+  return bad_value(from, value, "a mode for the cache's folder: 0700, 0750, 0755 or 0770");
 }
 
 // "5%" or "5", of at most `most`.
@@ -172,6 +183,7 @@ Result<void> set_one(ResolvedMount& to, const std::string& key, const std::strin
     s.cache_path = *path;
     return {};
   }
+  if (key == "cache.mode") return set_mode(s, from, value);
   if (key == "cache.size") return set_size(s.cache_size, from, value, kLeastCache, kAny);
   if (key == "cache.block_size") return set_block_size(s, from, value);
   if (auto set = set_eviction(s.eviction, key, value, from)) return *set;
@@ -385,6 +397,7 @@ Result<void> choose_what_is_shown(MountSettings& mount, const MountRequest& requ
 const std::vector<OptionKey>& option_keys() {
   static const std::vector<OptionKey> kKeys = {
       {"cache.path", "PATH", "folder of the cache (default: $XDG_CACHE_HOME/hubvfs)"},
+      {"cache.mode", "MODE", "of that folder: 0700, 0750, 0755 or 0770 (default: 0700)"},
       {"cache.size", "SIZE", "most bytes it may hold, such as 200G (default: 80% of what is free)"},
       {"cache.block_size", "SIZE",
        "what is fetched and kept at a time, for a new cache: 256K to 16M (default: 1M)"},

@@ -15,7 +15,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr int kBarWidth = 30;
+constexpr std::size_t kNarrowestBar = 10;
 constexpr std::size_t kUsualWidth = 80;
 constexpr auto kLineEvery = seconds(5);
 constexpr auto kPaceOver = seconds(10);
@@ -42,6 +42,17 @@ std::string fitted(std::string line, std::size_t width) {
   return line;
 }
 
+std::string bytes_of(const CommandProgress& progress) {
+  return std::to_string(static_cast<int>(part_of(progress) * 100)) + "%, " +
+         human_bytes(progress.done) + " of " + human_bytes(progress.total);
+}
+
+std::string files_of(const CommandProgress& progress) {
+  if (progress.files_total == 0) return "";
+  return ", " + std::to_string(progress.files_done) + " of " +
+         std::to_string(progress.files_total) + " files";
+}
+
 std::string human_time(std::uint64_t s) {
   if (s < 60) return std::to_string(s) + " s";
   if (s < 3600) return std::to_string(s / 60) + " min";
@@ -50,9 +61,10 @@ std::string human_time(std::uint64_t s) {
 
 }  // namespace
 
-std::string bar_text(double part) {
-  const auto full = static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * kBarWidth);
-  return "[" + std::string(full, '#') + std::string(kBarWidth - full, '.') + "]";
+std::string bar_text(double part, std::size_t width) {
+  const auto full =
+      static_cast<std::size_t>(std::clamp(part, 0.0, 1.0) * static_cast<double>(width));
+  return "[" + std::string(full, '#') + std::string(width - full, '.') + "]";
 }
 
 void ProgressBar::show(const CommandProgress& progress) {
@@ -70,23 +82,13 @@ void ProgressBar::show(const CommandProgress& progress) {
   }
   if (!begins && now - *line_at_ < kLineEvery) return;
   line_at_ = now;
-  io_.out << escape_for_log(progress.doing) << ": " << amounts(progress) << pace(progress)
-          << std::endl;
+  io_.out << escape_for_log(progress.doing) << ": " << bytes_of(progress) << files_of(progress)
+          << pace(progress) << std::endl;
 }
 
 void ProgressBar::end() {
   if (drawn_) io_.out << std::endl;
   drawn_ = false;
-}
-
-std::string ProgressBar::amounts(const CommandProgress& progress) const {
-  std::string text = std::to_string(static_cast<int>(part_of(progress) * 100)) + "%, " +
-                     human_bytes(progress.done) + " of " + human_bytes(progress.total);
-  if (progress.files_total != 0) {
-    text += ", " + std::to_string(progress.files_done) + " of " +
-            std::to_string(progress.files_total) + " files";
-  }
-  return text;
 }
 
 // Of the last seconds, and how long the rest takes at that.
@@ -105,10 +107,14 @@ std::string ProgressBar::pace(const CommandProgress& progress) const {
 }
 
 void ProgressBar::draw(const CommandProgress& progress) {
-  std::string line = escape_for_log(progress.doing) + " " + bar_text(part_of(progress)) + " " +
-                     amounts(progress) + pace(progress);
+  const std::string doing = escape_for_log(progress.doing) + " ";
+  const std::string numbers = " " + bytes_of(progress) + pace(progress) + files_of(progress);
+  const std::size_t width = terminal_width();
+  const std::size_t others = doing.size() + numbers.size() + sizeof "[]";
+  const std::size_t bar = std::clamp(width - std::min(width, others), kNarrowestBar, kWidestBar);
+  std::string line = doing + bar_text(part_of(progress), bar) + numbers;
   if (!progress.now.empty()) line += "  " + escape_for_log(progress.now);
-  io_.out << kClearLine << fitted(std::move(line), terminal_width()) << std::flush;
+  io_.out << kClearLine << fitted(std::move(line), width) << std::flush;
   drawn_ = true;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -13,11 +14,14 @@
 
 namespace hubvfs::daemon {
 
-// "[######........]", `part` of it full.
-std::string bar_text(double part);
+inline constexpr std::size_t kWidestBar = 30;
+
+// "[######........]", `part` of it full; `width` within the brackets.
+std::string bar_text(double part, std::size_t width = kWidestBar);
 
 // How far a command has come: on a terminal one line that is drawn over again and again, no wider
-// than the terminal; elsewhere a line at the start of each thing it does and every five seconds.
+// than the terminal, where the bar gives way to the numbers, down to a third of it, and then the
+// line is cut; elsewhere a line at the start of each thing it does and every five seconds.
 class ProgressBar {
  public:
   // Both must outlive it.
@@ -31,7 +35,6 @@ class ProgressBar {
   void end();
 
  private:
-  std::string amounts(const CommandProgress& progress) const;
   std::string pace(const CommandProgress& progress) const;
   void draw(const CommandProgress& progress);
 

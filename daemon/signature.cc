@@ -4,8 +4,12 @@
 #include <gpgme.h>
 
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/text.h"
+#include "daemon/wording.h"
 
 namespace hubvfs::daemon {
 namespace {
@@ -33,8 +37,8 @@ Result<Context> make_context() {
   ::gpgme_check_version(nullptr);  // initialises the library; nothing works without it
   gpgme_ctx_t raw = nullptr;
   if (const auto error = ::gpgme_engine_check_version(GPGME_PROTOCOL_OpenPGP); error != 0) {
-    return gpg_error(ErrorCode::kUnsupported, "there is no GnuPG to sign or check with (package gnupg)",
-                     error);
+    return gpg_error(ErrorCode::kUnsupported,
+                     "there is no GnuPG to sign or check with (package gnupg)", error);
   }
   if (const auto error = ::gpgme_new(&raw); error != 0) {
     return gpg_error(ErrorCode::kUnsupported, "GnuPG cannot be used", error);
@@ -86,9 +90,10 @@ Error why_bad(gpgme_signature_t signature) {
   const std::string key = " by key " + shown(signature->fpr);
   switch (::gpgme_err_code(signature->status)) {
     case GPG_ERR_NO_PUBKEY:
-      return {ErrorCode::kNotFound, "the signature is" + key +
-                                        ", which is not in your keyring: get that key from whom you "
-                                        "trust and `gpg --import` it"};
+      return {ErrorCode::kNotFound,
+              "the signature is" + key +
+                  ", which is not in your keyring: get that key from whom you "
+                  "trust and `gpg --import` it"};
     case GPG_ERR_BAD_SIGNATURE:
       return {ErrorCode::kCorrupt, "the signature" + key + " is of another text"};
     case GPG_ERR_SIG_EXPIRED:
@@ -158,18 +163,30 @@ Result<Signer> check_signature(std::string_view text, std::string_view signature
   for (gpgme_signature_t one = first; one != nullptr; one = one->next) {
     if (one->status != 0) return why_bad(one);
   }
-  const bool trusted = first->validity >= GPGME_VALIDITY_FULL;
-  const std::string fingerprint = shown(first->fpr);
-  auto key = find_key(context->get(), fingerprint, false);
-  if (!key) return key.error();
-  Signer signer = signer_of(*key);
-  signer.trusted = trusted;
-  if (by.empty()) return signer;
-  auto wanted = find_key(context->get(), by, false);
-  if (!wanted) return wanted.error();
-  if (signer_of(*wanted).fingerprint == signer.fingerprint) return signer;
-  return {ErrorCode::kPermissionDenied, "the signature is by " + signer.fingerprint + " " +
-                                            signer.name + ", not by " + escape_for_log(by)};
+  std::vector<std::pair<std::string, bool>> good;  // fingerprint, trusted
+  for (gpgme_signature_t one = first; one != nullptr; one = one->next) {
+    good.emplace_back(shown(one->fpr), one->validity >= GPGME_VALIDITY_FULL);
+  }
+  std::string wanted;
+  if (!by.empty()) {
+    auto key = find_key(context->get(), by, false);
+    if (!key) return key.error();
+    wanted = signer_of(*key).fingerprint;
+  }
+  std::vector<Signer> others;
+  for (const auto& [fingerprint, trusted] : good) {
+    auto key = find_key(context->get(), fingerprint, false);
+    if (!key) return key.error();
+    Signer signer = signer_of(*key);
+    signer.trusted = trusted;
+    if (wanted.empty() || wanted == signer.fingerprint) return signer;
+    others.push_back(std::move(signer));
+  }
+  return {ErrorCode::kPermissionDenied,
+          "the signature is by " +
+              some_of(others,
+                      [](const Signer& signer) { return signer.fingerprint + " " + signer.name; }) +
+              ", not by " + escape_for_log(by)};
 }
 
 }  // namespace hubvfs::daemon

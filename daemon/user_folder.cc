@@ -20,14 +20,15 @@
 namespace hubvfs::daemon {
 namespace {
 
-constexpr std::size_t kMostFiles = 1'000'000;
 constexpr std::size_t kDeepest = 128;
 
 struct CloseDir {
   void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
-std::string shown(const std::string& path) { return escape_for_log(path, 1024); }
+std::string shown(const std::string& path) {
+  return path.empty() || path == "." ? "the folder" : escape_for_log(path, 1024);
+}
 
 UserFolder::Kind kind_of(int folder, const dirent& entry) {
   struct stat info {};
@@ -66,7 +67,8 @@ Result<UniqueFd> UserFolder::open_beneath(const std::string& path, int flags, Li
   }
   if (fd >= 0) return UniqueFd(static_cast<int>(fd));
   if (errno == EXDEV) {
-    return {ErrorCode::kPermissionDenied, shown(path) + ": a link that leads out of the folder"};
+    return {ErrorCode::kPermissionDenied,
+            shown(path) + ": it leads out of the folder, or is a link by an absolute path"};
   }
   if (errno == ELOOP) {
     return {ErrorCode::kPermissionDenied, shown(path) + ": a link where none is followed"};
@@ -214,11 +216,10 @@ Result<void> UserFolder::remove_file(const std::string& path) const {
   return system_error(errno, shown(path));
 }
 
-Result<void> UserFolder::replace_file(const std::string& path, std::string_view text,
-                                      mode_t mode) const {
-  const std::string next = path + ".new";
+Result<void> UserFolder::replace_file(const std::string& path, const std::string& partial,
+                                      std::string_view text, mode_t mode) const {
   {
-    auto fd = create_file(next, mode);
+    auto fd = create_file(partial, mode);
     if (!fd) return fd.error();
     while (!text.empty()) {
       const ssize_t put = ::write(fd->get(), text.data(), text.size());
@@ -227,7 +228,7 @@ Result<void> UserFolder::replace_file(const std::string& path, std::string_view 
       text.remove_prefix(static_cast<std::size_t>(put));
     }
   }
-  return rename(next, path);
+  return rename(partial, path);
 }
 
 Result<void> UserFolder::sync() const {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -17,9 +18,13 @@
 
 namespace hubvfs::daemon {
 
-// A folder of the user's that a command imports from or exports to, by the descriptor that the command
-// opened. Paths are relative to it, "a/b", and nothing outside of it is ever reached: whatever links or
-// mounts others put there meanwhile, openat2 refuses the way. Thread-safe.
+// Below one folder, and of one commit.
+inline constexpr std::size_t kMostFiles = 1'000'000;
+
+// A folder of the user's that a command imports from or exports to, by the descriptor that the
+// command opened. Paths are relative to it, "a/b", and nothing outside of it is ever reached:
+// whatever links others put there meanwhile, openat2 refuses the way. What is mounted in it, by
+// whoever may mount, is part of it. Thread-safe.
 class UserFolder {
  public:
   explicit UserFolder(UniqueFd fd) : fd_(std::move(fd)) {}
@@ -37,7 +42,7 @@ class UserFolder {
   };
 
   // A regular file. kNotFound: it, or what a link leads to, is not there. kPermissionDenied: a link
-  // that is refused or leads out of the folder, no regular file, or closed to this user.
+  // that is refused, a way that leads out of the folder, no regular file, or closed to this user.
   Result<UniqueFd> open_file(const std::string& path, Links links = Links::kRefused) const;
   // All of one. kNoSpace: more than `most` bytes.
   Result<std::string> read_text(const std::string& path, std::size_t most,
@@ -55,8 +60,10 @@ class UserFolder {
   Result<void> make_parents(const std::string& path, mode_t mode) const;
   Result<void> rename(const std::string& from, const std::string& to) const;
   Result<void> remove_file(const std::string& path) const;  // absent is no error
-  // A whole file so that it is there in full or not at all.
-  Result<void> replace_file(const std::string& path, std::string_view text, mode_t mode) const;
+  // A whole file so that it is there in full or not at all. `partial` is its name until then: one
+  // that nothing else has.
+  Result<void> replace_file(const std::string& path, const std::string& partial,
+                            std::string_view text, mode_t mode) const;
   // All that was written is on the disk.
   Result<void> sync() const;
 
@@ -67,7 +74,8 @@ class UserFolder {
   UniqueFd fd_;
 };
 
-// Reads a file from its start to its end, `piece` bytes at a time. `take` may stop it with an error.
+// Reads a file from its start to its end, `piece` bytes at a time. `take` may stop it with an
+// error.
 Result<void> read_all(int fd, std::size_t piece, const std::function<Result<void>(ByteView)>& take);
 // Of a regular file.
 Result<std::uint64_t> size_of(int fd);

@@ -92,9 +92,8 @@ class WorkerCommands {
 
   // worker_import.cc
   Result<std::string> import_folder(const CommandRequest& request, CommandCaller& caller);
-  Result<std::vector<ImportCommit>> look_into(const UserFolder& folder,
-                                              const CommandRequest& request,
-                                              CommandCaller& caller) const;
+  Result<FolderContent> look_into(const UserFolder& folder, const CommandRequest& request,
+                                  CommandCaller& caller) const;
   Result<ImportCommit> plain_folder(const UserFolder& folder, const CommandRequest& request,
                                     CommandCaller& caller) const;
 

@@ -18,7 +18,6 @@ namespace hubvfs::daemon {
 namespace {
 
 constexpr std::uint64_t kPiece = 1u << 20;
-constexpr std::size_t kMostManifest = 512u << 20;
 
 // Who may read a file may enter the folders around it.
 mode_t folder_mode(mode_t file) { return file | (file & 0444) >> 2; }
@@ -28,8 +27,8 @@ bool is_ours(const std::string& path) {
   return top == kSumsName || top == kSignatureName || top == kManifestName || top == kPartialName;
 }
 
-// Files one after the other; where one is there already from a run that was cut short, and is right, it
-// stays.
+// Files one after the other; where one is there already from a run that was cut short, and is
+// right, it stays.
 class Export {
  public:
   Export(UserFolder folder, mode_t file_mode, CommandCaller& caller)
@@ -39,7 +38,10 @@ class Export {
   Result<void> begin(const Manifest& manifest, std::size_t files, std::uint64_t bytes) {
     auto entries = folder_.list("");
     if (!entries) return entries.error();
-    if (!entries->empty()) {
+    // One that was cut short at its very beginning has only the last.
+    const bool is_empty = std::all_of(entries->begin(), entries->end(),
+                                      [](const auto& entry) { return entry.name == kPartialName; });
+    if (!is_empty) {
       if (auto same = is_of(manifest.info); !same) return same;
     }
     progress_ = {"writing", 0, bytes, 0, files, ""};
@@ -49,7 +51,7 @@ class Export {
     }
     const std::string json = manifest.to_json();
     sums_[kManifestName] = sha256_hex(as_bytes(json));
-    return folder_.replace_file(kManifestName, json, file_mode_);
+    return folder_.replace_file(kManifestName, kPartialName, json, file_mode_);
   }
 
   using Read = std::function<Result<void>(ByteRange, Bytes&)>;
@@ -68,17 +70,17 @@ class Export {
   // The hash of the sums, for whoever signs them.
   Result<std::string> end() {
     const std::string text = write_sums(sums_);
-    if (auto written = folder_.replace_file(kSumsName, text, file_mode_); !written) {
-      return written.error();
-    }
+    // The files before the sums: else a power cut could leave sums of files that are not there.
+    if (auto synced = folder_.sync(); !synced) return synced.error();
+    auto written = folder_.replace_file(kSumsName, kPartialName, text, file_mode_);
+    if (!written) return written.error();
     if (auto synced = folder_.sync(); !synced) return synced.error();
     return sha256_hex(as_bytes(text));
   }
 
  private:
   Result<void> is_of(const hub::RepoInfo& info) const {
-    const std::string other =
-        "the folder holds something else already; name an empty or a new one";
+    const std::string other = "the folder holds something else already; name an empty or a new one";
     auto text = folder_.read_text(kManifestName, kMostManifest);
     if (!text) return {ErrorCode::kExists, other};
     const auto manifest = Manifest::parse(*text);
@@ -96,9 +98,12 @@ class Export {
     if (!size || *size != file.content.size()) return false;
     Digest content = Digest::for_content(file.content);
     Digest sum = Digest::sha256();
+    CommandProgress here = progress_;
     auto read = read_all(fd->get(), kPiece, [&](ByteView bytes) -> Result<void> {
       content.update(bytes);
       sum.update(bytes);
+      here.done += bytes.size();
+      caller_.progress(here);
       if (caller_.cancelled()) return {ErrorCode::kCancelled, "stopped"};
       return {};
     });
@@ -152,17 +157,16 @@ class Export {
 }  // namespace
 
 // From the cache; what was evicted meanwhile is fetched once more.
-Result<void> WorkerCommands::read_range(const std::shared_ptr<fs::OpenBlob>& blob,
-                                        ByteRange range, Bytes& into,
-                                        CommandCaller& caller) const {
+Result<void> WorkerCommands::read_range(const std::shared_ptr<fs::OpenBlob>& blob, ByteRange range,
+                                        Bytes& into, CommandCaller& caller) const {
   const auto bytes = std::make_shared<Bytes>();
   const Awaited<bool> answer;
-  parts_.backend.reader().read(
-      blob, range, [bytes, done = answer.callback()](const Result<ByteView>& read) {
-        if (!read) return done(read.error());
-        bytes->assign(read->begin(), read->end());
-        done(true);
-      });
+  parts_.backend.reader().read(blob, range,
+                               [bytes, done = answer.callback()](const Result<ByteView>& read) {
+                                 if (!read) return done(read.error());
+                                 bytes->assign(read->begin(), read->end());
+                                 done(true);
+                               });
   auto came = answer.get([&caller] { return caller.cancelled(); });
   if (!came) return came.error();
   into = std::move(*bytes);
@@ -177,10 +181,11 @@ Result<std::string> WorkerCommands::export_files(const CommandRequest& request,
   if (!selection) return selection.error();
   for (const hub::FileRef& file : selection->files) {
     if (!is_ours(file.path)) continue;
-    return Error{ErrorCode::kExists, selection->placed->place.text() + " has a file " + file.path +
+    return Error{ErrorCode::kExists, selection->placed->place.text() + " has a file " +
+                                         escape_for_log(file.path) +
                                          " of its own, where the export writes one: leave it out "
                                          "with --exclude " +
-                                         file.path};
+                                         escape_for_log(file.path)};
   }
   auto fetched = fetch(*selection, request.jobs, caller);
   if (!fetched) return fetched.error();
@@ -194,9 +199,8 @@ Result<std::string> WorkerCommands::export_files(const CommandRequest& request,
   for (const hub::FileRef& file : selection->files) {
     auto blob = parts_.backend.reader().open(placed.space, file, parts_.hub);
     if (!blob) return blob.error();
-    auto added = out.add(file, [&](ByteRange range, Bytes& into) {
-      return read_range(*blob, range, into, caller);
-    });
+    auto added = out.add(
+        file, [&](ByteRange range, Bytes& into) { return read_range(*blob, range, into, caller); });
     if (!added) return added.error();
   }
   auto sums_hash = out.end();

@@ -119,7 +119,8 @@ Result<std::uint64_t> WorkerCommands::fetch(const Selection& selection, unsigned
 }
 
 fs::KnownCommit WorkerCommands::known(const fs::Placed& placed) const {
-  return {parts_.endpoint, placed.info.id, placed.info.commit, placed.space, {}, false, placed.partial};
+  return {parts_.endpoint, placed.info.id, placed.info.commit, placed.space, {},
+          false,           placed.partial};
 }
 
 std::string WorkerCommands::summary(const Selection& selection, std::uint64_t fetched) const {

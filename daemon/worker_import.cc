@@ -20,13 +20,20 @@ namespace hubvfs::daemon {
 namespace {
 
 constexpr std::size_t kPiece = 1u << 20;
-constexpr std::size_t kMostText = 512u << 20;  // of sums or manifest, of a commit of a million files
+
+Error too_large(std::uint64_t bytes, std::uint64_t limit, const std::string& how) {
+  return {ErrorCode::kNoSpace, "the folder has " + exactly(bytes) + ", and the cache may hold " +
+                                   exactly(limit) + " (cache.size): " + how +
+                                   "give the cache more with -o cache.size=SIZE"};
+}
 
 // A folder with sums: every file of these is read, and is what they say. The hashes are of what was
-// read just now. kCorrupt: names the files that are not; kCancelled.
+// read just now. kCorrupt: names the files that are not; kNoSpace: more than `limit` bytes, which
+// is found before any is read; kCancelled.
 class SumsCheck {
  public:
-  SumsCheck(const UserFolder& folder, CommandCaller& caller) : folder_(folder), caller_(caller) {}
+  SumsCheck(const UserFolder& folder, std::uint64_t limit, CommandCaller& caller)
+      : folder_(folder), limit_(limit), caller_(caller) {}
 
   Result<Sums> run(const std::string& text) {
     auto sums = read_sums(text);
@@ -36,6 +43,8 @@ class SumsCheck {
       auto fd = folder_.open_file(path);
       if (!fd) continue;
       progress_.total += size_of(fd->get()).value_or(std::uint64_t{0});
+      // Sizes of sparse files add up to more than a number holds.
+      if (progress_.total > limit_) return too_large(progress_.total, limit_, "");
     }
     for (const auto& [path, hash] : *sums) {
       progress_.now = path;
@@ -73,6 +82,7 @@ class SumsCheck {
   }
 
   const UserFolder& folder_;
+  const std::uint64_t limit_;
   CommandCaller& caller_;
   CommandProgress progress_;
   std::vector<std::string> wrong_;
@@ -85,8 +95,8 @@ bool is_ours(const std::string& path) {
 
 // What was exported: sums, and the manifest among the files that have one.
 Result<ImportCommit> read_bundle(const UserFolder& folder, const std::string& sums_hash,
-                                 CommandCaller& caller) {
-  auto text = folder.read_text(kSumsName, kMostText);
+                                 std::uint64_t limit, CommandCaller& caller) {
+  auto text = folder.read_text(kSumsName, kMostManifest);
   if (!text) {
     if (text.error().code != ErrorCode::kNotFound) return text.error();
     return Error{ErrorCode::kCorrupt, std::string("the bundle has no ") + kSumsName +
@@ -95,12 +105,12 @@ Result<ImportCommit> read_bundle(const UserFolder& folder, const std::string& su
   if (!sums_hash.empty() && sha256_hex(as_bytes(*text)) != sums_hash) {
     return Error{ErrorCode::kCorrupt, std::string(kSumsName) + " is not the one that was signed"};
   }
-  auto sums = SumsCheck(folder, caller).run(*text);
+  auto sums = SumsCheck(folder, limit, caller).run(*text);
   if (!sums) return sums.error();
   if (!sums->contains(kManifestName)) {
     return Error{ErrorCode::kCorrupt, std::string(kManifestName) + " is not in " + kSumsName};
   }
-  auto json = folder.read_text(kManifestName, kMostText);
+  auto json = folder.read_text(kManifestName, kMostManifest);
   if (!json) return json.error();
   if (sha256_hex(as_bytes(*json)) != sums->at(kManifestName)) {
     return Error{ErrorCode::kCorrupt, std::string(kManifestName) + " has changed just now"};
@@ -117,8 +127,8 @@ Result<ImportCommit> read_bundle(const UserFolder& folder, const std::string& su
   return commit;
 }
 
-// What the files of all commits are together: as many as they name, and as they lie on the disk, where
-// several names may lead to the same one.
+// What the files of all commits are together: as many as they name, and as they lie on the disk,
+// where several names may lead to the same one.
 struct Amount {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
@@ -151,25 +161,29 @@ bool is_meant(const ImportCommit& commit, const CommandRequest& request) {
          std::find(names.begin(), names.end(), request.revision) != names.end();
 }
 
-// The commits of a cache of huggingface_hub that the command means. Empty: it is no such cache.
-Result<std::vector<ImportCommit>> hf_cache(const UserFolder& folder,
-                                           const CommandRequest& request) {
+// The commits of a cache of huggingface_hub that the command means, and its repos that cannot be
+// read. Both empty: it is no such cache.
+Result<FolderContent> hf_cache(const UserFolder& folder, const CommandRequest& request) {
   auto repos = hf_repo_folders(folder);
   if (!repos) return repos.error();
-  std::vector<ImportCommit> meant;
+  FolderContent found;
   for (const HfRepoFolder& repo : *repos) {
+    if (!request.repo.name.empty() && repo.repo != request.repo) continue;
     auto commits = hf_commits(folder, repo);
-    if (!commits) return commits.error();
+    if (!commits) {
+      found.unreadable.emplace_back(repo.folder, commits.error().context);
+      continue;
+    }
     for (ImportCommit& commit : *commits) {
-      if (is_meant(commit, request)) meant.push_back(std::move(commit));
+      if (is_meant(commit, request)) found.commits.push_back(std::move(commit));
     }
   }
-  if (meant.empty() && !repos->empty()) {
+  if (found.commits.empty() && found.unreadable.empty() && !repos->empty()) {
     return Error{ErrorCode::kNotFound, request.repo.name.empty()
                                            ? std::string("the cache holds no commit of any repo")
                                            : "the cache holds nothing of " + request.repo.name};
   }
-  return meant;
+  return found;
 }
 
 std::string summary_of(const ImportCounts& counts) {
@@ -193,8 +207,9 @@ Result<ImportCommit> WorkerCommands::plain_folder(const UserFolder& folder,
                                                   CommandCaller& caller) const {
   if (request.repo.name.empty()) {
     return Error{ErrorCode::kInvalidArgument,
-                 "the folder is neither a cache of huggingface_hub nor a bundle of `hubvfs cache "
-                 "export`: say whose files it has with --repo ORG/NAME[@REVISION]"};
+                 "the folder is neither a cache of huggingface_hub (the one named hub, as in "
+                 "~/.cache/huggingface/hub) nor a bundle of `hubvfs cache export`: say whose files "
+                 "it has with --repo ORG/NAME[@REVISION]"};
   }
   auto placed = newest(request, caller);
   if (!placed) {
@@ -213,13 +228,14 @@ Result<ImportCommit> WorkerCommands::plain_folder(const UserFolder& folder,
 }
 
 // What the folder is: a bundle, a cache of huggingface_hub or plain files; and what is in it.
-Result<std::vector<ImportCommit>> WorkerCommands::look_into(const UserFolder& folder,
-                                                            const CommandRequest& request,
-                                                            CommandCaller& caller) const {
+Result<FolderContent> WorkerCommands::look_into(const UserFolder& folder,
+                                                const CommandRequest& request,
+                                                CommandCaller& caller) const {
   if (folder.open_file(kManifestName)) {
-    auto bundle = read_bundle(folder, request.sums_hash, caller);
+    const std::uint64_t limit = parts_.store.stats().size_limit;
+    auto bundle = read_bundle(folder, request.sums_hash, limit, caller);
     if (!bundle) return bundle.error();
-    if (is_meant(*bundle, request)) return std::vector<ImportCommit>{std::move(*bundle)};
+    if (is_meant(*bundle, request)) return FolderContent{{std::move(*bundle)}, {}};
     return Error{ErrorCode::kNotFound, "the bundle is of " + bundle->info.id.name + " at " +
                                            bundle->info.commit + ", and that was not asked for"};
   }
@@ -228,33 +244,33 @@ Result<std::vector<ImportCommit>> WorkerCommands::look_into(const UserFolder& fo
                                           kManifestName + " that would say what it is"};
   }
   auto cached = hf_cache(folder, request);
-  if (!cached || !cached->empty()) return cached;
+  if (!cached || !cached->commits.empty() || !cached->unreadable.empty()) return cached;
   auto plain = plain_folder(folder, request, caller);
   if (!plain) return plain.error();
-  return std::vector<ImportCommit>{std::move(*plain)};
+  return FolderContent{{std::move(*plain)}, {}};
 }
 
 Result<std::string> WorkerCommands::import_folder(const CommandRequest& request,
                                                   CommandCaller& caller) {
   auto folder = UserFolder::of(caller.extra_fd());
   if (!folder) return folder.error();
-  auto commits = look_into(*folder, request, caller);
-  if (!commits) return commits.error();
+  auto content = look_into(*folder, request, caller);
+  if (!content) return content.error();
   // Only a cache of huggingface_hub has links.
   constexpr auto kLinks = UserFolder::Links::kInside;
-  const Amount amount = amount_of(*folder, kLinks, *commits);
+  const Amount amount = amount_of(*folder, kLinks, content->commits);
   const std::uint64_t limit = parts_.store.stats().size_limit;
   if (amount.bytes_on_disk > limit) {
-    return Error{ErrorCode::kNoSpace,
-                 "the folder has " + exactly(amount.bytes_on_disk) + ", and the cache may hold " +
-                     exactly(limit) +
-                     " (cache.size): take one repo with --repo ORG/NAME, or give the cache more with "
-                     "-o cache.size=SIZE"};
+    return too_large(amount.bytes_on_disk, limit, "take one repo with --repo ORG/NAME, or ");
   }
-  Importer importer({parts_.backend, parts_.store, parts_.endpoint, !parts_.offline_because.empty()},
-                    *folder, kLinks, caller);
+  Importer importer(
+      {parts_.backend, parts_.store, parts_.endpoint, !parts_.offline_because.empty()}, *folder,
+      kLinks, caller);
   importer.expect(amount.files, amount.bytes);
-  for (const ImportCommit& commit : *commits) {
+  for (const auto& [what, why] : content->unreadable) {
+    if (auto told = importer.problem(what, why); !told) return told.error();
+  }
+  for (const ImportCommit& commit : content->commits) {
     if (auto taken = importer.take(commit); !taken) return taken.error();
   }
   return summary_of(importer.counts());

@@ -47,6 +47,7 @@ Bytes WorkerSettings::encode() const {
   out.string(cache_path);
   out.integer(cache_size);
   out.integer(block_size);
+  out.integer(cache_mode);
   write_eviction(out, eviction);
   out.integer(memory);
   out.integer(metadata_ttl_seconds);
@@ -69,6 +70,7 @@ Result<WorkerSettings> WorkerSettings::decode(ByteView bytes) {
   s.cache_path = in.string();
   s.cache_size = in.integer<std::uint64_t>();
   s.block_size = in.integer<std::uint64_t>();
+  s.cache_mode = in.integer<std::uint32_t>();
   s.eviction = read_eviction(in);
   s.memory = in.integer<std::uint64_t>();
   s.metadata_ttl_seconds = in.integer<std::uint64_t>();

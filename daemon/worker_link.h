@@ -26,6 +26,7 @@ struct WorkerSettings {
   std::string cache_path;
   std::uint64_t cache_size = 0;  // 0: the cache's own default
   std::uint64_t block_size = 0;  // 0: the same
+  std::uint32_t cache_mode = 0;  // of its folder; 0: the same
   cache::EvictionSettings eviction;
   std::uint64_t memory = 256u << 20;
   std::uint64_t metadata_ttl_seconds = 300;

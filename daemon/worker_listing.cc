@@ -43,9 +43,9 @@ std::string as_item(const fs::KnownCommit& commit, const fs::Snapshot& snapshot,
   out.key("repo").string(commit.repo.name);
   out.key("commit").string(commit.commit);
   out.key("revisions").begin_array();
-  for (const std::string& revision : commit.revisions) {
-    out.string(revision.empty() ? "main" : revision);
-  }
+  std::set<std::string> revisions;  // a place without one and "main" are the same to people
+  for (const std::string& name : commit.revisions) revisions.insert(name.empty() ? "main" : name);
+  for (const std::string& revision : revisions) out.string(revision);
   out.end_array();
   out.key("endpoint").string(commit.endpoint);
   out.key("namespace").string(commit.space);

@@ -41,8 +41,7 @@ Result<PlacedPtr> Catalog::learn(const Place& place, const hub::RepoInfo& info,
     if (!shows_none && kind == Listing::kWhole) {
       const hub::RepoInfo& shown = it->second.placed->info;
       const bool completes = it->second.placed->partial && shown.commit == info.commit;
-      if (completes ||
-          (shown.commit != info.commit && shown.last_modified < info.last_modified)) {
+      if (completes || (shown.commit != info.commit && shown.last_modified < info.last_modified)) {
         it->second.moved = info;
         it->second.moved_at = clock_.now();
       }
@@ -59,7 +58,8 @@ Result<PlacedPtr> Catalog::learn(const Place& place, const hub::RepoInfo& info,
 void Catalog::refresh(const Place& place, Done<Resolved> done) {
   forget_refusal(place);
   const PlacedPtr shown = known(place);
-  if (shown == nullptr || (place.pinned() && !shown->partial)) return resolve(place, std::move(done));
+  if (shown == nullptr || (place.pinned() && !shown->partial))
+    return resolve(place, std::move(done));
   const auto deadline = clock_.now() + options_.metadata_deadline;
   hub_.repo_info(
       {options_.type, place.repo}, place.revision, deadline,

@@ -32,8 +32,8 @@ std::optional<std::pair<std::string_view, std::string_view>> parse_commit_rest(
 // What a "serial" record tells of the commit that has the serial.
 struct PlacedRecord {
   Place place;
-  hub::RepoInfo info;  // its repo's type is the key's
-  std::string space;   // the namespace of its content and listing
+  hub::RepoInfo info;    // its repo's type is the key's
+  std::string space;     // the namespace of its content and listing
   bool partial = false;  // as Placed::partial
 
   Bytes encode() const;

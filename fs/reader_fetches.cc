@@ -254,8 +254,10 @@ void ReaderCore::release(std::uint64_t bytes) {
 
 void ReaderCore::deliver(const Bytes& data, const std::vector<Waiter>& waiters) {
   for (const Waiter& waiter : waiters) {
-    std::memcpy(waiter.job->out.data() + waiter.out_offset, data.data() + waiter.range.begin,
-                waiter.range.size());
+    if (!waiter.range.empty()) {  // a prefetch takes none of them
+      std::memcpy(waiter.job->out.data() + waiter.out_offset, data.data() + waiter.range.begin,
+                  waiter.range.size());
+    }
     waiter.job->piece_arrived();
   }
 }

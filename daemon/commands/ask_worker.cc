@@ -64,6 +64,7 @@ int ask_worker(const WorkerCommand& command, const Io& io) {
     events.on_progress = [&bar](const CommandProgress& progress) { bar.show(progress); };
   }
   events.on_item = [&items](const std::string& json) { items.push_back(json); };
+  events.on_note = [&io](const std::string& note) { io.err << "hubvfs: " << note << "\n"; };
   auto summary = call_worker(std::move(call), events, io.getenv);
   bar.end();
   if (!summary) return fail(io, summary.error());

@@ -57,7 +57,7 @@ void print_list(const std::vector<JsonValues>& items, const JsonValues& v, std::
         << item.text("commit").substr(0, kShortCommit) << "  " << std::right << std::setw(10)
         << human_bytes(bytes) << "  " << std::setw(3) << percent << "% here  "
         << (item.flag("pinned") ? "pinned  " : "        ") << date_of(item.number("last_used"))
-        << "\n";
+        << (item.flag("partial") ? "  (not all of its files are known)" : "") << "\n";
   }
   out << human_bytes(v.number("bytes_used")) << " of " << human_bytes(v.number("size_limit"))
       << "\n";

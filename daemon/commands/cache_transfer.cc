@@ -2,8 +2,10 @@
 // Export to a folder, and import from one.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <ostream>
@@ -13,13 +15,12 @@
 #include "base/unique_fd.h"
 #include "daemon/bundle.h"
 #include "daemon/commands/ask_worker.h"
+#include "daemon/mountinfo.h"
 #include "daemon/signature.h"
 #include "daemon/user_folder.h"
 
 namespace hubvfs::daemon {
 namespace {
-
-constexpr std::size_t kMostSums = 512u << 20;
 
 void print_exported(const std::vector<JsonValues>&, const JsonValues& v, std::ostream& out) {
   out << v.text("repo") << " at " << v.text("commit") << ": " << v.number("files") << " files, "
@@ -46,11 +47,36 @@ Result<UniqueFd> open_folder(const std::string& dir) {
   return fd;
 }
 
+// Why root, who may do anything, may not.
+void explain_to_root(int folder, const std::string& dir, const Io& io) {
+  struct stat info {};
+  if (::geteuid() != 0 || ::fstat(folder, &info) != 0 || info.st_uid == 0) return;
+  io.err << "hubvfs: " << escape_for_log(dir, 1024) << " belongs to uid " << info.st_uid
+         << ", and what works there gives up root's special rights: where it may not read or write, "
+            "run the command as that user\n";
+}
+
+// The worker would read from itself, and what it waits for there is not to be interrupted.
+Result<void> check_is_no_mount_of_ours(int folder, const std::string& dir) {
+  struct stat info {};
+  auto mounts = read_mountinfo();
+  if (!mounts || ::fstat(folder, &info) != 0) return {};
+  const std::string device =
+      std::to_string(major(info.st_dev)) + ":" + std::to_string(minor(info.st_dev));
+  const bool ours = std::any_of(mounts->begin(), mounts->end(), [&](const MountEntry& mount) {
+    return mount.is_hubvfs() && mount.device == device;
+  });
+  if (!ours) return {};
+  return {ErrorCode::kUnsupported,
+          escape_for_log(dir, 1024) +
+              " lies in a mount of hubvfs: `hubvfs prefetch` brings what is there into the cache"};
+}
+
 // A text file of the folder; kNotFound: there is none.
 Result<std::string> read_file(int folder, const char* name) {
   auto opened = UserFolder::of(folder);
   if (!opened) return opened.error();
-  return opened->read_text(name, kMostSums);
+  return opened->read_text(name, kMostManifest);
 }
 
 Result<void> sign_sums(int folder, const std::string& key, const std::string& hash,
@@ -58,13 +84,15 @@ Result<void> sign_sums(int folder, const std::string& key, const std::string& ha
   auto sums = read_file(folder, kSumsName);
   if (!sums) return sums.error();
   if (sha256_hex(as_bytes(*sums)) != hash) {
-    return {ErrorCode::kCorrupt, std::string(kSumsName) + " has changed just now; it is not signed"};
+    return {ErrorCode::kCorrupt,
+            std::string(kSumsName) + " has changed just now; it is not signed"};
   }
   auto signature = sign(*sums, key);
   if (!signature) return signature.error();
   auto opened = UserFolder::of(folder);
   if (!opened) return opened.error();
-  return opened->replace_file(kSignatureName, *signature, file_mode);
+  auto written = opened->replace_file(kSignatureName, kPartialName, *signature, file_mode);
+  return written ? opened->sync() : written;
 }
 
 std::string shown(const Signer& signer) {
@@ -81,8 +109,8 @@ Result<std::optional<SignedSums>> check_sums(int folder, const std::string& sign
   const bool none = !signature && signature.error().code == ErrorCode::kNotFound;
   if (none && signed_by.empty()) return std::optional<SignedSums>();
   if (none) {
-    return Error{ErrorCode::kNotFound, std::string("the folder is not signed: it has no ") +
-                                           kSignatureName};
+    return Error{ErrorCode::kNotFound,
+                 std::string("the folder is not signed: it has no ") + kSignatureName};
   }
   if (!signature) return signature.error();
   auto sums = read_file(folder, kSumsName);
@@ -128,6 +156,7 @@ int cache_export_command(const ExportCommand& command, const Io& io) {
     };
   }
   const int status = ask_worker(asked, io);
+  if (status != kExitOk) explain_to_root(folder->get(), command.dir, io);
   if (status != kExitOk && made) ::rmdir(command.dir.c_str());  // where nothing was written
   return status;
 }
@@ -148,6 +177,9 @@ int cache_import_command(const ImportCommand& command, const Io& io) {
   }
   auto folder = open_folder(command.dir);
   if (!folder) return fail(io, folder.error());
+  if (auto other = check_is_no_mount_of_ours(folder->get(), command.dir); !other) {
+    return fail(io, other.error());
+  }
   auto sums = check_sums(folder->get(), command.signed_by);
   if (!sums) return fail(io, sums.error());
   if (*sums) {
@@ -161,7 +193,9 @@ int cache_import_command(const ImportCommand& command, const Io& io) {
            << "\n";
   }
   asked.fd = folder->get();
-  return ask_worker(asked, io);
+  const int status = ask_worker(asked, io);
+  if (status != kExitOk) explain_to_root(folder->get(), command.dir, io);
+  return status;
 }
 
 }  // namespace hubvfs::daemon

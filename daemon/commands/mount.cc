@@ -51,13 +51,12 @@ std::string shown(const std::string& path) { return escape_for_log(path, 1024); 
 Result<std::string> wanted_dir(const std::vector<std::string>& where, MountRequest& request) {
   const bool repo_first = where.front().rfind("hf://", 0) == 0;
   if (where.size() == 1 && repo_first) {
-    return {ErrorCode::kInvalidArgument,
-            "mount needs a folder to mount at: hubvfs mount " + escape_for_log(where.front()) +
-                " DIR"};
+    return {ErrorCode::kInvalidArgument, "mount needs a folder to mount at: hubvfs mount " +
+                                             escape_for_log(where.front()) + " DIR"};
   }
   if (where.size() == 2 && !repo_first) {
-    return {ErrorCode::kInvalidArgument, "mount takes one folder; \"" +
-                                             escape_for_log(where.front()) + "\" is no hf:// repo"};
+    return {ErrorCode::kInvalidArgument,
+            "mount takes one folder; \"" + escape_for_log(where.front()) + "\" is no hf:// repo"};
   }
   if (where.size() == 2) request.repo = where.front();
   return where.back();
@@ -111,8 +110,7 @@ Result<void> join(int connection, const Mounting& mounting, const Introduction& 
   auto notes = compare_settings(daemon, Introduction::of(mounting.resolved.worker));
   if (!notes) return notes.error();
   for (const std::string& note : *notes) io.err << "hubvfs: " << note << "\n";
-  const auto patience =
-      seconds(daemon.settings.metadata_deadline_seconds) + kHelloPatience;
+  const auto patience = seconds(daemon.settings.metadata_deadline_seconds) + kHelloPatience;
   return ask_for_mount(connection, mounting.order(), patience);
 }
 
@@ -336,7 +334,7 @@ int mount_command(const MountCommand& command, const Io& io) {
   // Options first: a wrong one must leave no folder behind.
   auto resolved = resolve_options(request, path ? *path : *dir, io.getenv);
   if (!resolved) return fail(io, resolved.error());
-  auto folder = ControlFolder::open(resolved->worker.cache_path);
+  auto folder = ControlFolder::open(resolved->worker.cache_path, resolved->worker.cache_mode);
   if (!folder) return fail(io, folder.error());
   if (auto locked = folder->lock(kLockPatience); !locked) return fail(io, locked.error());
   auto point = prepare_mount_point(*dir);

@@ -46,7 +46,7 @@ TEST(CacheFolder, SaysThatItIsHeldThoughAFullDiskHadNoRoomForThePid) {
   write_file(dir / "cache/owner.lock", "");
   const auto second = CacheFolder::open(dir / "cache", kBlock);
   ASSERT_FALSE(second);
-  EXPECT_NE(second.error().context.find("in use by pid unknown; name another"), std::string::npos)
+  EXPECT_NE(second.error().context.find("in use by pid unknown: wait"), std::string::npos)
       << second.error().context;
 }
 
@@ -114,6 +114,27 @@ TEST(CacheFolder, RefusesAFolderOthersCanWrite) {
     ASSERT_EQ(::chmod(path.c_str(), 0700), 0);  // which is all it takes
     EXPECT_TRUE(CacheFolder::open(path, kBlock));
   }
+}
+
+TEST(CacheFolder, HasTheModeThatWasAskedForAndThenWhomThatLetsWriteMay) {
+  TempDir dir;
+  const std::string path = dir / "cache";
+  const auto mode = [&path] {
+    struct stat info {};
+    EXPECT_EQ(::stat(path.c_str(), &info), 0);
+    return info.st_mode & 07777;
+  };
+  for (const mode_t asked : {0755u, 0770u}) {
+    ASSERT_TRUE(CacheFolder::open(path, kBlock, asked));
+    EXPECT_EQ(mode(), asked);
+  }
+  EXPECT_FALSE(CacheFolder::open(path, kBlock)) << "nobody said that the group may";
+  EXPECT_FALSE(CacheFolder::open(path, kBlock, 0755));
+  ASSERT_EQ(::chmod(path.c_str(), 0777), 0);
+  EXPECT_FALSE(CacheFolder::open(path, kBlock, 0770));
+  ASSERT_EQ(::chmod(path.c_str(), 0750), 0);
+  ASSERT_TRUE(CacheFolder::open(path, kBlock));
+  EXPECT_EQ(mode(), 0750u) << "nothing asked, nothing changed";
 }
 
 TEST(CacheFolder, RefusesAFolderOfSomebodyElse) {

@@ -54,6 +54,25 @@ TEST_F(DiskCacheTest, AVerifiedBlobIsVerifiedAfterARestartWithoutHashingIt) {
   EXPECT_TRUE(blob(source, kOtherEndpoint)->complete());
 }
 
+TEST_F(DiskCacheTest, TheModeIsOfWhatIsEverybodysAndPrivateThingsStayPrivate) {
+  options_.mode = 0755;
+  open();
+  TestBlob own = make_blob(3 * kTestBlock, 8);
+  own.key.space = "u1000";
+  fill(own);
+  fill(make_blob(3 * kTestBlock, 9));
+  const auto mode = [this](const std::string& name) {
+    struct stat info {};
+    EXPECT_EQ(::stat((path_ + name).c_str(), &info), 0) << name;
+    return info.st_mode & 07777;
+  };
+  for (const char* shared : {"", "/blobs", "/blobs/public"})
+    EXPECT_EQ(mode(shared), 0755u) << shared;
+  for (const char* own_folder : {"/index", "/meta", "/blobs/u1000"}) {
+    EXPECT_EQ(mode(own_folder), 0700u) << own_folder;
+  }
+}
+
 TEST_F(DiskCacheTest, AVerifiedFileThatWasTouchedIsHashedAgain) {
   const TestBlob source = make_blob(3 * kTestBlock, 6);
   fill(source);

@@ -14,8 +14,9 @@ namespace {
 const std::string kHash(64, 'a');
 
 TEST(Sums, AreReadBackWhateverTheNames) {
-  const Sums sums = {{"a b", kHash}, {"dir/c", std::string(64, '0')}, {"new\nline", kHash},
-                     {"back\\slash", kHash}, {" lead", kHash}, {"*star", kHash}};
+  const Sums sums = {{"a b", kHash},       {"dir/c", std::string(64, '0')},
+                     {"new\nline", kHash}, {"back\\slash", kHash},
+                     {" lead", kHash},     {"*star", kHash}};
   const auto back = read_sums(write_sums(sums));
   ASSERT_TRUE(back) << back.error().context;
   EXPECT_EQ(*back, sums);
@@ -49,6 +50,14 @@ TEST(Sums, LinesThatAreNoneAreNamed) {
   EXPECT_NE(twice.error().context.find("second"), std::string::npos);
   EXPECT_TRUE(read_sums(kHash + "  no newline at the end"));
   EXPECT_TRUE(read_sums("")->empty());
+}
+
+TEST(Sums, AreOfAMillionFilesAtMost) {
+  std::string text;
+  for (int i = 0; i < 1'000'002; ++i) text += kHash + "  " + std::to_string(i) + "\n";
+  const auto read = read_sums(text);
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.error().context.find("million"), std::string::npos);
 }
 
 class ManifestTest : public testing::Test {
@@ -96,9 +105,10 @@ TEST_F(ManifestTest, IsReadBack) {
 
 TEST_F(ManifestTest, OfAnotherFormIsRefused) {
   for (const std::string& bad :
-       {std::string("{}"), std::string("[]"), std::string(""), with("\"hubvfs_bundle\":1", "\"hubvfs_bundle\":2"),
-        with("\"datasets\"", "\"buckets\""), with("org/name", "../name"), with("cccc", "main"),
-        with("refs/pr/1", "../x"), with("\"manual\"", "\"perhaps\""), with("\"size\":9", "\"size\":-9"),
+       {std::string("{}"), std::string("[]"), std::string(""),
+        with("\"hubvfs_bundle\":1", "\"hubvfs_bundle\":2"), with("\"datasets\"", "\"buckets\""),
+        with("org/name", "../name"), with("cccc", "main"), with("refs/pr/1", "../x"),
+        with("\"manual\"", "\"perhaps\""), with("\"size\":9", "\"size\":-9"),
         with("\"size\":9", "\"size\":\"9\""), with("\"private\":false", "\"private\":0")}) {
     EXPECT_FALSE(Manifest::parse(bad)) << bad;
   }
@@ -106,6 +116,9 @@ TEST_F(ManifestTest, OfAnotherFormIsRefused) {
   const auto masked = Manifest::parse(with("sha256:aa", "sha256:**"));
   ASSERT_TRUE(masked);
   EXPECT_FALSE(masked->files[0].content);
+  // Of a commit of very many files.
+  const std::string much(33u << 20, ' ');
+  EXPECT_TRUE(Manifest::parse(with("\"files\":", "\"files\":" + much)));
   // What a later version adds is nothing to us.
   EXPECT_TRUE(Manifest::parse(with("\"files\":", "\"new\":{\"a\":[1]},\"files\":")));
 }

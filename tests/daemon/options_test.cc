@@ -40,15 +40,17 @@ TEST(Options, DefaultsAreThoseOfTheManual) {
 }
 
 TEST(Options, EachKeyIsTaken) {
-  auto s = resolve(
-      {"cache.path=/c,cache.size=20G", "cache.block_size=4M,metadata.ttl=1h,memory=64M",
-       "metadata.deadline=5s,read.deadline=2m", "cache.policy=ttl,cache.ttl=7d,cache.min_free=12%",
-       "cache.high_watermark=80%,cache.low_watermark=60",
-       "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug"});
+  auto s = resolve({"cache.path=/c,cache.size=20G",
+                    "cache.mode=0770,cache.block_size=4M,metadata.ttl=1h,memory=64M",
+                    "metadata.deadline=5s,read.deadline=2m",
+                    "cache.policy=ttl,cache.ttl=7d,cache.min_free=12%",
+                    "cache.high_watermark=80%,cache.low_watermark=60",
+                    "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug"});
   ASSERT_TRUE(s) << s.error().context;
   EXPECT_EQ(s->worker.cache_path, "/c");
   EXPECT_EQ(s->worker.cache_size, 20ull << 30);
   EXPECT_EQ(s->worker.block_size, 4u << 20);
+  EXPECT_EQ(s->worker.cache_mode, 0770u);
   EXPECT_EQ(s->worker.eviction.policy, cache::EvictionPolicy::kTtl);
   EXPECT_EQ(s->worker.eviction.ttl, std::chrono::hours(7 * 24));
   EXPECT_EQ(s->worker.eviction.min_free.percent, 12u);
@@ -129,6 +131,8 @@ TEST(Options, BadValuesNameTheirPlace) {
   for (const char* bad : {"cache.size=many",
                           "cache.size=1",
                           "cache.block_size=3M",
+                          "cache.mode=0777",
+                          "cache.mode=755x",
                           "cache.block_size=1K",
                           "cache.block_size=32M",
                           "metadata.ttl=soon",
@@ -263,6 +267,7 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   s.cache_path = "/c";
   s.cache_size = 1;
   s.block_size = 2;
+  s.cache_mode = 0750;
   s.eviction.policy = cache::EvictionPolicy::kTtl;
   s.eviction.ttl = std::chrono::hours(5);
   s.eviction.min_free = {7, 8};
@@ -281,6 +286,7 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   ASSERT_TRUE(back) << back.error().context;
   EXPECT_EQ(back->encode(), bytes);
   EXPECT_EQ(back->eviction, s.eviction);
+  EXPECT_EQ(back->cache_mode, 0750u);
   EXPECT_EQ(back->offline_because, "--offline");
   EXPECT_EQ(back->log_level, LogLevel::kError);
   EXPECT_EQ(back->hugging_face_hub_token, "t2");

@@ -49,7 +49,8 @@ TEST_F(UserFolderTest, LinksAreFollowedInsideOnlyAndWhereThatWasSaid) {
     EXPECT_EQ(opened.error().code, ErrorCode::kPermissionDenied) << bad;
     EXPECT_NE(opened.error().context.find("link"), std::string::npos) << opened.error().context;
   }
-  EXPECT_EQ(in.open_file("snapshots/s/dangling", Links::kInside).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(in.open_file("snapshots/s/dangling", Links::kInside).error().code,
+            ErrorCode::kNotFound);
   for (const char* way : {"../outside", "/etc/passwd", "up/outside", "blobs/../../outside"}) {
     EXPECT_FALSE(in.open_file(way, Links::kInside)) << way;
   }
@@ -98,7 +99,7 @@ TEST_F(UserFolderTest, NewFilesHaveTheModeThatWasWantedAndNeverGoThroughALink) {
   EXPECT_EQ(info.st_mode & 0777, 0755u);
   // A link in its place is replaced, not written through.
   link("../outside", "planted");
-  ASSERT_TRUE(in.replace_file("planted", "ours", 0600));
+  ASSERT_TRUE(in.replace_file("planted", "partial", "ours", 0600));
   EXPECT_EQ(read_file(dir_ / "outside"), "secret");
   EXPECT_EQ(read_file(dir_ / "in/planted"), "ours");
   // And one on the way is refused.
@@ -107,6 +108,8 @@ TEST_F(UserFolderTest, NewFilesHaveTheModeThatWasWantedAndNeverGoThroughALink) {
   EXPECT_FALSE(in.make_parents("way/y/z", 0700));
   EXPECT_FALSE(in.rename("planted", "way/planted"));
   EXPECT_FALSE(in.remove_file("way/outside"));
+  EXPECT_FALSE(in.replace_file("way/outside", "partial", "ours", 0600));
+  EXPECT_EQ(read_file(dir_ / "outside"), "secret");
   EXPECT_TRUE(in.remove_file("absent"));
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands on a cache: while a daemon serves mounts of it, and when none runs."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -185,6 +186,31 @@ class Commands(CommandTestCase):
         self.assertIn("offline", self.refused("prefetch", "org/model", "--offline"))
         self.assertEqual(self.told("prefetch", "org/model", "--include", "*.json",
                                    HF_ENDPOINT="")["endpoint"], self.server.url)
+
+    def test_a_limit_that_is_not_the_daemons_is_told_of(self):
+        self.mounted()
+        done = self.hubvfs("prefetch", "org/model", options=",cache.size=1G")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("cache.size stays as the daemon (process ", done.stderr)
+        self.assertEqual(self.hubvfs("prefetch", "org/model").stderr, "")
+
+    def test_ctrl_c_while_another_command_is_at_the_cache(self):
+        self.told("prefetch", "org/model", "--include", "*.json")
+        folder = os.open(self.cache, os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, folder)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        command = self.start("cache", "ls")
+        support.wait_for(lambda: self.folder_is_open_in(command.pid), "the command to be waiting")
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=support.PATIENCE / 2)
+        self.assertNotEqual(command.returncode, 0)
+
+    def folder_is_open_in(self, pid):
+        held = []
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                held.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+        return self.cache in held
 
     def test_a_cache_in_use_is_refused_with_the_process_that_has_it(self):
         proxy = self.proxy()

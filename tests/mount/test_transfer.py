@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`hubvfs cache export` and `import`: bundles, plain folders and caches of huggingface_hub."""
+"""`hubvfs cache export` and `import`: bundles, their signatures, and plain folders."""
 
 import hashlib
 import json
@@ -9,61 +9,13 @@ import signal
 import unittest
 
 import support
-from commands import CommandTestCase
 from support import MIB, all_files, content, run, sha256_of
+from transfer import SIZE, TransferTestCase, snapshot_of
 
-SIZE = 11 * MIB + 5
 OURS = ["SHA256SUMS", ".hubvfs-bundle.json"]
 
 
-def git_sha1(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def snapshot_of(folder: str) -> dict:
-    """Every file and link below it with what a change would change."""
-    found = {}
-    for base, folders, names in os.walk(folder):
-        for name in folders + names:
-            path = os.path.join(base, name)
-            info = os.lstat(path)
-            found[path] = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_mode, info.st_nlink)
-    return found
-
-
-class Transfer(CommandTestCase):
-    REPOS = ("org/model", "org/other")
-
-    @classmethod
-    def make_tree(cls, folder):
-        cls.weights = content("weights", SIZE)
-        support.write_file(folder, "org/model/weights.safetensors", cls.weights)
-        support.write_file(folder, "org/model/config.json", b'{"a": 1}\n')
-        support.write_file(folder, "org/model/sub/dir/tokens.txt", b"tokens\n")
-        support.write_file(folder, "org/model/empty", b"")
-        support.write_file(folder, "org/other/README.md", b"other\n")
-
-    def setUp(self):
-        super().setUp()
-        self.dir = self.place("dir")
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-        self.commit = json.loads(self.server.get("/api/models/org/model")[1])["sha"]
-
-    def other_cache(self):
-        """From now on commands work on another, empty cache: that of the machine far away."""
-        self.cache = self.place("far-cache")
-        self.addCleanup(shutil.rmtree, self.cache, ignore_errors=True)
-
-    def export(self, *arguments, **more):
-        return self.told("cache", "export", "org/model", self.dir, *arguments, **more)
-
-    def assert_read_offline(self, repo="org/model"):
-        mount = self.mounted(arguments=("--offline",))
-        self.assert_reads_as_served(mount / repo)
-        self.assert_reads_as_served(mount / f"{repo}@{self.commit}")
-        self.assertEqual(mount.status()["hub"]["requests"], 0)
-        self.assertEqual(mount.stop(), 0, mount.log())
-
+class Transfer(TransferTestCase):
     # --- bundles
 
     def test_a_bundle_is_plain_files_with_their_sums(self):
@@ -77,7 +29,7 @@ class Transfer(CommandTestCase):
                 self.assertEqual(sha256_of(os.path.join(self.dir, name)),
                                  sha256_of(os.path.join(self.repo(), name)))
             run("sha256sum", "-c", "--strict", "SHA256SUMS", cwd=self.dir)
-            self.assertEqual(len(open(self.dir + "/SHA256SUMS").readlines()), 5)
+            self.assertEqual(len(self.text("SHA256SUMS").splitlines()), 5)
             shutil.rmtree(self.dir)
 
     def test_what_was_exported_is_read_where_there_is_no_hub(self):
@@ -131,7 +83,7 @@ class Transfer(CommandTestCase):
         self.export()
         with open(self.dir + "/sub/dir/tokens.txt", "wb") as file:
             file.write(b"Tokens\n")
-        text = open(self.dir + "/SHA256SUMS").read()
+        text = self.text("SHA256SUMS")
         with open(self.dir + "/SHA256SUMS", "w") as file:
             file.write(text.replace(hashlib.sha256(b"tokens\n").hexdigest(),
                                     hashlib.sha256(b"Tokens\n").hexdigest()))
@@ -187,6 +139,41 @@ class Transfer(CommandTestCase):
         self.assertIn(absent, self.refused("cache", "export", "org/model", absent))
         self.assertIn(absent, self.refused("cache", "import", absent))
 
+    def test_no_file_of_a_repo_is_in_the_way_of_what_is_written_beside(self):
+        os.mkdir(self.dir)
+        support.write_file(self.dir, ".hubvfs-partial", b"cut short at its very beginning")
+        self.told("cache", "export", "org/other", self.dir)
+        self.assertEqual(all_files(self.dir), sorted(["README.md", "SHA256SUMS.new"] + OURS))
+        run("sha256sum", "-c", "--strict", "SHA256SUMS", cwd=self.dir)
+
+    def test_a_bundle_larger_than_the_cache_is_refused_before_it_is_read(self):
+        self.export()
+        os.truncate(self.dir + "/weights.safetensors", 1 << 40)
+        self.other_cache()
+        said = self.refused("cache", "import", self.dir, "--offline", options=",cache.size=16M")
+        self.assertIn("the cache may hold 16.0 MiB", said)
+        self.assertIn("1.0 TiB", said)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root has others' folders")
+    def test_root_is_told_why_it_may_not_read_or_write(self):
+        os.mkdir(self.dir)
+        os.chown(self.dir, 65534, 65534)
+        for mode in (0o700, 0o755):
+            os.chmod(self.dir, mode)
+            said = self.refused("cache", "export", "org/model", self.dir)
+            self.assertIn("Permission denied", said)
+            self.assertIn("belongs to uid 65534", said)
+        os.chmod(self.dir, 0o700)
+        said = self.refused("cache", "import", self.dir)
+        self.assertIn("the folder: Permission denied", said)
+        self.assertIn("belongs to uid 65534", said)
+
+    def test_a_mount_is_no_folder_to_import(self):
+        mount = self.mounted()
+        for folder in (mount.path, mount / "org/model"):
+            said = self.refused("cache", "import", folder, "--repo", "org/model")
+            self.assertIn("hubvfs prefetch", said)
+
     def test_nothing_is_left_of_an_export_that_never_began(self):
         self.assertIn("org/absent", self.refused("cache", "export", "org/absent", self.dir))
         self.assertFalse(os.path.exists(self.dir))
@@ -239,6 +226,20 @@ class Transfer(CommandTestCase):
         self.assertIn("SHA256SUMS.asc", self.refused("cache", "import", self.dir, GNUPGHOME=theirs))
 
     @unittest.skipUnless(shutil.which("gpg"), "needs gpg")
+    def test_one_of_several_signatures_may_be_asked_for(self):
+        ours = self.keyring("ours", "ann@example.org", "ben@example.org", "eve@example.org")
+        self.export()
+        self.gpg(ours, "--armor", "--local-user", "ann@example.org", "--local-user", "ben@example.org",
+                 "--output", self.dir + "/SHA256SUMS.asc", "--detach-sign", self.dir + "/SHA256SUMS")
+        self.other_cache()
+        signed = {self.told("cache", "import", self.dir, "--offline", "--signed-by", by,
+                            GNUPGHOME=ours)["signed_by"] for by in ("ann@example.org", "ben@example.org")}
+        self.assertEqual(len(signed), 2)
+        said = self.refused("cache", "import", self.dir, "--signed-by", "eve@example.org", GNUPGHOME=ours)
+        for part in (*signed, "not by eve@example.org"):
+            self.assertIn(part, said)
+
+    @unittest.skipUnless(shutil.which("gpg"), "needs gpg")
     def test_a_file_that_was_changed_after_the_signature_is_named(self):
         ours = self.keyring("ours", "ann@example.org")
         self.export("--sign", "ann@example.org", GNUPGHOME=ours)
@@ -288,131 +289,6 @@ class Transfer(CommandTestCase):
                             options=",cache.size=16M")
         self.assertIn(f"{17 * MIB} bytes", said)
         self.assertIn(f"{16 * MIB} bytes", said)
-
-    # --- caches of huggingface_hub
-
-    def hf_cache(self, trees=True, shared=False, links=True):
-        """org/model as huggingface_hub keeps it; `shared`: in the store that repos share (2.x)."""
-        hub = self.dir
-        repo = hub + "/models--org--model"
-        listing = {}
-        for path in all_files(self.repo()):
-            with open(os.path.join(self.repo(), path), "rb") as file:
-                data = file.read()
-            lfs = path.endswith(".safetensors")
-            etag = hashlib.sha256(data).hexdigest() if lfs else git_sha1(data)
-            listing[path] = {"size": len(data), "blob_id": git_sha1(data)}
-            if lfs:
-                listing[path] |= {"lfs_sha256": etag, "lfs_size": len(data), "xet_hash": "0" * 64}
-            entry = f"models--org--model/snapshots/{self.commit}/{path}"
-            if not links:
-                support.write_file(hub, entry, data)
-                continue
-            blob = f"models--org--model/blobs/{etag}"
-            if shared and lfs:
-                xet = hashlib.sha256(b"xet" + data).hexdigest()
-                store = f"blobs/{xet[:2]}/{xet}"
-                support.write_file(hub, store, data)
-                os.makedirs(os.path.dirname(os.path.join(hub, blob)), exist_ok=True)
-                os.symlink(f"../../{store}", os.path.join(hub, blob))
-            else:
-                support.write_file(hub, blob, data)
-            os.makedirs(os.path.dirname(os.path.join(hub, entry)), exist_ok=True)
-            up = "../" * (2 + path.count("/"))
-            os.symlink(f"{up}blobs/{etag}", os.path.join(hub, entry))
-        support.write_file(repo, "refs/main", self.commit.encode())
-        support.write_file(hub, f".locks/models--org--model/{'0' * 40}.lock", b"")
-        support.write_file(hub, "CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55\n")
-        if shared:
-            support.write_file(hub, "blobs/.huggingface-shared-blobs", b"1")
-        if trees:
-            support.write_file(repo, f"trees/{self.commit}.json",
-                               json.dumps({"format_version": 1, "files": listing}).encode())
-        return hub
-
-    def test_every_layout_of_a_cache_of_huggingface_hub(self):
-        for layout in ({"trees": True}, {"trees": True, "shared": True},
-                       {"trees": True, "links": False}, {"trees": False}):
-            for mounted in (False, True):
-                with self.subTest(layout, mounted=mounted):
-                    shutil.rmtree(self.dir, ignore_errors=True)
-                    shutil.rmtree(self.cache, ignore_errors=True)
-                    hub = self.hf_cache(**layout)
-                    before = snapshot_of(hub)
-                    mount = self.mounted() if mounted else None
-                    mark = self.server.mark()
-                    told = self.told("cache", "import", hub)
-                    self.assertEqual((told["commits"], told["files"], told["problem_count"]), (1, 4, 0))
-                    self.assertEqual(support.content_bytes(self.server.settled_since(mark)), 0)
-                    self.assertEqual(snapshot_of(hub), before, "the source was touched")
-                    if mount:
-                        self.assert_reads_as_served(mount / "org/model")
-                        self.assertEqual(support.content_bytes(self.server.settled_since(mark)), 0)
-                        self.assertEqual(mount.stop(), 0, mount.log())
-                    else:
-                        self.assert_read_offline()
-
-    def test_a_cache_with_its_listings_is_taken_without_a_hub(self):
-        hub = self.hf_cache(shared=True)
-        told = self.told("cache", "import", hub, "--offline")
-        self.assertEqual((told["files"], told["problem_count"]), (4, 0))
-        self.assert_read_offline()
-
-    def test_an_old_cache_is_read_without_a_hub_and_completed_by_one(self):
-        hub = self.hf_cache(trees=False)
-        os.unlink(f"{hub}/models--org--model/snapshots/{self.commit}/config.json")
-        told = self.told("cache", "import", hub, "--offline")
-        self.assertEqual((told["files"], told["problem_count"]), (3, 0))
-        self.assertTrue(self.told("cache", "ls")["commits"][0]["partial"])
-        mount = self.mounted(arguments=("--offline",))
-        for name in ("org/model", f"org/model@{self.commit}"):
-            there = [n for n in all_files(self.repo()) if n != "config.json"]
-            self.assertEqual(all_files(mount / name), there)
-            for path in there:
-                self.assertEqual(sha256_of(mount / f"{name}/{path}"),
-                                 sha256_of(os.path.join(self.repo(), path)))
-        self.assertEqual(mount.stop(), 0, mount.log())
-        mount = self.mounted()
-        for name in ("org/model", f"org/model@{self.commit}"):
-            support.wait_for(lambda name=name: all_files(mount / name) == all_files(self.repo()),
-                             "the rest of the listing")
-            self.assert_reads_as_served(mount / name)
-
-    def test_what_a_cache_has_wrong_is_named_and_the_rest_is_taken(self):
-        hub = self.hf_cache()
-        snapshot = f"{hub}/models--org--model/snapshots/{self.commit}"
-        with open(snapshot + "/config.json", "r+b") as file:
-            file.write(b"X")
-        os.unlink(snapshot + "/sub/dir/tokens.txt")
-        os.symlink("/etc/hostname", snapshot + "/sub/dir/tokens.txt")
-        done = self.hubvfs("cache", "import", hub, "--json")
-        self.assertEqual(done.returncode, 1, done.stderr)
-        told = json.loads(done.stdout)
-        problems = {os.path.basename(p["file"]): p["problem"] for p in told["problems"]}
-        self.assertEqual(sorted(problems), ["config.json", "tokens.txt"])
-        self.assertIn("leads out of the folder", problems["tokens.txt"])
-        self.assertIn("in the repo's listing", problems["config.json"])
-        self.assertEqual(told["files"], 2)
-        self.assertEqual(self.told("prefetch", "org/model")["bytes_fetched"], 9 + 7)
-
-    def test_one_repo_of_a_cache(self):
-        hub = self.hf_cache()
-        shutil.copytree(hub + "/models--org--model", hub + "/models--org--absent", symlinks=True)
-        self.assertIn("org/nothing", self.refused("cache", "import", hub, "--repo", "org/nothing"))
-        told = self.told("cache", "import", hub, "--repo", "org/model@main")
-        self.assertEqual((told["commits"], told["files"]), (1, 4))
-        self.assertEqual([c["repo"] for c in self.told("cache", "ls")["commits"]], ["org/model"])
-
-    def test_an_import_that_was_stopped_is_gone_on_with(self):
-        hub = self.hf_cache()
-        support.write_file(hub, "models--org--model/blobs/fifo", b"")
-        command = self.start("cache", "import", hub)
-        command.send_signal(signal.SIGINT)
-        command.communicate(timeout=support.PATIENCE)
-        self.assertIn(command.returncode, (0, 1, -signal.SIGINT))
-        support.wait_for(lambda: not self.workers(), "the command's worker to end")
-        self.told("cache", "import", hub)
-        self.assert_read_offline()
 
 
 if __name__ == "__main__":

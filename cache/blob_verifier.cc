@@ -137,6 +137,7 @@ void BlobVerifier::forget_some() {
 
 void BlobVerifier::start_again(Progress& progress, const EntryPtr& entry) {
   let_go(progress);
+  entry->await_none();  // what it waited for was for the progress before
   progress = {entry, Digest::for_content(entry->key().content), 0, entry->generation(), {}};
 }
 
@@ -199,6 +200,7 @@ void BlobVerifier::advance(const EntryPtr& entry, Arrivals arrivals) {
   Progress& progress = progress_of(entry);
   for (Arrival& arrival : arrivals) {
     const bool taken = arrival.generation == progress.generation &&
+                       arrival.block >= progress.next &&
                        progress.arrived.try_emplace(arrival.block, std::move(arrival)).second;
     if (!taken) let_go(arrival);
   }
@@ -219,6 +221,7 @@ void BlobVerifier::advance(const EntryPtr& entry, Arrivals arrivals) {
       return not_judged(entry);
     }
   }
+  let_go(progress);  // what was read back before it was handed over
   Progress whole = std::move(progress);
   progress_.erase(entry.get());
   entry->await_none();

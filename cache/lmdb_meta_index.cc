@@ -158,8 +158,8 @@ Result<void> LmdbMetaIndex::apply(std::span<const IndexChange> changes) {
   return failed(rc);
 }
 
-// After a failed write of its meta page LMDB refuses everything until it is opened again, and after a
-// page of its map that could not be read nobody knows.
+// After a failed write of its meta page LMDB refuses everything until it is opened again, and after
+// a page of its map that could not be read nobody knows.
 Error LmdbMetaIndex::failed(int rc) {
   const Error failure = lmdb_error(rc, index_);
   if (rc == MDB_PANIC || rc == EIO || rc == ENOSPC || rc == EROFS) environment_.reset();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <csetjmp>
 #include <cerrno>
+#include <csetjmp>
 #include <utility>
 
 namespace hubvfs::cache {
@@ -24,9 +24,9 @@ class MapGuard {
   MapGuard* const outer_;
 };
 
-// What `call`, a C function that reads the map, returns; EIO where it came upon such a page. Then it
-// was left in its middle: what it worked on may be in any state. It must make no object that has a
-// destructor. Any thread.
+// What `call`, a C function that reads the map, returns; EIO where it came upon such a page. Then
+// it was left in its middle: what it worked on may be in any state. It must make no object that has
+// a destructor. Any thread.
 template <typename Call>
 int guarded(const Call& call) {
   MapGuard guard;

@@ -29,8 +29,8 @@ inline constexpr std::size_t kMostManifest = 512u << 20;
 // a line whose path has a newline or a backslash begins with a backslash, and these are escaped.
 using Sums = std::map<std::string, std::string>;
 std::string write_sums(const Sums& sums);
-// kBadAnswer: names the line that is none of these, or is the second for its path; or there are more
-// than a million.
+// kBadAnswer: names the line that is none of these, or is the second for its path; or there are
+// more than a million.
 Result<Sums> read_sums(std::string_view text);
 
 // The manifest: a commit with its listing, all of it, whatever part of its files is there.

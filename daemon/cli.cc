@@ -50,10 +50,13 @@ void add_mount(CLI::App& app, MountCommand& args, ChosenCommand& chosen, const I
   mount->add_option("-o", args.request.o, "Set options, k=v, separated by commas")
       ->type_name("K=V,...")
       ->allow_extra_args(false);
-  mount->add_option("--type", args.request.type, "What kind of repos: model (default), dataset or space")
+  mount
+      ->add_option("--type", args.request.type,
+                   "What kind of repos: model (default), dataset or space")
       ->type_name("TYPE");
-  mount->add_option("--config", args.request.config,
-                    "The only configuration file (else /etc/hubvfs/config.yaml, then your own)")
+  mount
+      ->add_option("--config", args.request.config,
+                   "The only configuration file (else /etc/hubvfs/config.yaml, then your own)")
       ->type_name("FILE");
   mount->add_flag("--offline", args.request.offline, "Ask the Hub nothing; serve what is cached");
   mount->footer(option_list() + kHelpFooter);
@@ -93,7 +96,9 @@ void add_serve(CLI::App& app, ServeCommand& args, ChosenCommand& chosen, const I
       ->add_option("--public-url", args.public_url,
                    "The URL that clients know this server by (default: http://ADDR:PORT)")
       ->type_name("URL");
-  serve->add_option("--token-file", args.token_file, "Tokens to accept: lines of TOKEN USER; read again when it changes")
+  serve
+      ->add_option("--token-file", args.token_file,
+                   "Tokens to accept: lines of TOKEN USER; read again when it changes")
       ->type_name("FILE");
   serve->add_option("--url-file", args.url_file, "Write the URL to this file once it answers")
       ->type_name("FILE");

@@ -57,7 +57,8 @@ class Parser {
       if (!item.first.IsScalar()) return wrong(item.first, "an environment has no name");
       const std::string name = item.first.Scalar();
       const auto [at, fresh] = file.environments.try_emplace(name);
-      if (!fresh) return wrong(item.first, "environment \"" + escape_for_log(name) + "\" is there twice");
+      if (!fresh)
+        return wrong(item.first, "environment \"" + escape_for_log(name) + "\" is there twice");
       if (item.second.IsNull()) continue;
       if (!item.second.IsMap()) return wrong(item.second, "is no map of settings (KEY: VALUE)");
       for (const auto& setting : item.second) {
@@ -107,7 +108,8 @@ Result<std::string> read_text(const std::string& path) {
   const std::string shown = escape_for_log(path);
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat info {};
-  if (!fd || ::fstat(fd.get(), &info) != 0) return system_error(errno, "configuration file " + shown);
+  if (!fd || ::fstat(fd.get(), &info) != 0)
+    return system_error(errno, "configuration file " + shown);
   if (!S_ISREG(info.st_mode)) {
     return {ErrorCode::kInvalidArgument, "configuration file " + shown + " is no file"};
   }

@@ -17,7 +17,7 @@ namespace hubvfs::daemon {
 inline constexpr const char* kSystemConfig = "/etc/hubvfs/config.yaml";
 
 struct ConfigSetting {
-  std::string key;    // as written: nobody has looked yet whether there is such a key
+  std::string key;  // as written: nobody has looked yet whether there is such a key
   std::string value;
   std::string where;  // "FILE:LINE", for messages
 };

@@ -78,8 +78,7 @@ Result<void> Keeper::prepare() {
 
 // ---- mounts
 
-Result<void> Keeper::add(const MountOrder& order, int audience_fd,
-                         std::function<void()> on_ready) {
+Result<void> Keeper::add(const MountOrder& order, int audience_fd, std::function<void()> on_ready) {
   auto kernel = KernelMount::mount(order.dir, order.allow_other);
   if (!kernel) return kernel.error();
   // Here, once, so that no worker's death can lose it.
@@ -201,8 +200,9 @@ void Keeper::bury_current() {
       std::any_of(mounts_.begin(), mounts_.end(), [](const Held& held) { return held.ready; });
   if (!ever_ready && !said.empty()) return give_up(said);
   if (supervisor_->hopeless()) {
-    return give_up(why + ", five times in 10 s and before it answered anything; mount again with "
-                         "`hubvfs mount`, and report it with the log if that does not help");
+    return give_up(why +
+                   ", five times in 10 s and before it answered anything; mount again with "
+                   "`hubvfs mount`, and report it with the log if that does not help");
   }
   log_.warning("worker " + std::to_string(death->pid) + ": " + why + ": starting another");
   if (ever_ready) remount_all();

@@ -22,21 +22,21 @@
 namespace hubvfs::daemon {
 
 struct KeeperOptions {
-  Bytes worker_settings;       // WorkerSettings::encode
-  std::string label;           // of the workers, for people who read `ps`
-  ControlSocket control;       // where commands ask for more mounts; none: nobody can
-  Bytes introduction;          // Introduction::encode: what these commands are told
+  Bytes worker_settings;        // WorkerSettings::encode
+  std::string label;            // of the workers, for people who read `ps`
+  ControlSocket control;        // where commands ask for more mounts; none: nobody can
+  Bytes introduction;           // Introduction::encode: what these commands are told
   bool stop_on_hangup = false;  // SIGHUP: true in the foreground, where it means that the terminal
                                 // went away
-  bool may_resend = true;  // false: as on a kernel before 6.9, for tests
+  bool may_resend = true;       // false: as on a kernel before 6.9, for tests
 };
 
 // The process that holds the mounts of a cache and its worker's life (design, sections 1 and 6;
 // threats-and-faults, section 7).
 //
-// It keeps each mount's descriptor and INIT request, hands them to every worker, and unmounts all on
-// SIGTERM and SIGINT. It ends with its last mount. It never parses a byte from outside, but for the
-// orders of its own user's commands, and never touches its own mounts: what becomes of them it
+// It keeps each mount's descriptor and INIT request, hands them to every worker, and unmounts all
+// on SIGTERM and SIGINT. It ends with its last mount. It never parses a byte from outside, but for
+// the orders of its own user's commands, and never touches its own mounts: what becomes of them it
 // learns from their descriptors. One thread.
 class Keeper {
  public:
@@ -61,8 +61,8 @@ class Keeper {
     Bytes init_request;
     int audience_fd = -1;
     std::function<void()> on_ready;
-    bool ready = false;  // was, in some worker's life
-    UniqueFd asker;      // a command that waits for it
+    bool ready = false;              // was, in some worker's life
+    UniqueFd asker;                  // a command that waits for it
     std::vector<UniqueFd> visitors;  // on its own socket, until it ends
   };
   using HeldIt = std::list<Held>::iterator;
@@ -113,7 +113,7 @@ class Keeper {
   std::unique_ptr<Supervisor> supervisor_;
   std::list<Held> mounts_;
   std::uint32_t next_number_ = 1;
-  std::vector<UniqueFd> commands_;  // connected, and have not said what they want
+  std::vector<UniqueFd> commands_;       // connected, and have not said what they want
   std::vector<UniqueFd> last_visitors_;  // of the last mount: they wait for the end of this process
   std::uint64_t remounts_ = 0;
   std::optional<TimePoint> stop_at_;  // stopping: when patience with open files ends

@@ -61,7 +61,8 @@ Result<void> send_message(int sock, MessageKind kind, ByteView body, const std::
   message.msg_iov = parts;
   message.msg_iovlen = body.empty() ? 1 : 2;
   alignas(cmsghdr) char control[kControlSize] = {};
-  if (fds.size() > kMostDescriptors) return {ErrorCode::kInternal, "a message of too many descriptors"};
+  if (fds.size() > kMostDescriptors)
+    return {ErrorCode::kInternal, "a message of too many descriptors"};
   if (!fds.empty()) {
     message.msg_control = control;
     message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));

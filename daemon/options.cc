@@ -256,7 +256,9 @@ Result<void> apply_command_line(ResolvedMount& to, const std::vector<std::string
 }
 
 // A personal daemon's cache is its user's own: the system's file does not say where it lies.
-bool is_for_system_daemon(std::string_view key) { return key == "cache.path" || key == "cache.mode"; }
+bool is_for_system_daemon(std::string_view key) {
+  return key == "cache.path" || key == "cache.mode";
+}
 
 Result<void> apply_config(ResolvedMount& to, const std::vector<ConfigSetting>& settings,
                           bool of_system) {

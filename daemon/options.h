@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `hubvfs mount` was told, from defaults, configuration files, the environment and -o, in rising
-// order.
+// What `hubvfs mount` was told, from defaults, configuration files, the environment and -o, in
+// rising order.
 #pragma once
 
 #include <string>
@@ -29,21 +29,22 @@ std::string environment_name(std::string_view key);
 
 struct MountRequest {          // as the command line has it
   std::vector<std::string> o;  // each "-o" as given: "k=v,k=v"; "\," is a comma within a value
-  std::string config;  // the only configuration file; "": the system's, then the user's
-  std::string type;  // "" where it was not said
-  std::string repo;  // "hf://...", or "" for the whole Hub
+  std::string config;          // the only configuration file; "": the system's, then the user's
+  std::string type;            // "" where it was not said
+  std::string repo;            // "hf://...", or "" for the whole Hub
   bool offline = false;
   bool foreground = false;
 };
 
 struct ResolvedMount {
-  WorkerSettings worker;           // log_file is filled in later
+  WorkerSettings worker;  // log_file is filled in later
   MountSettings mount;
   std::vector<std::string> notes;  // for the user: what was decided that may surprise
 };
 
 // kInvalidArgument: an unknown key or a bad value; the context names it, where it came from and the
-// keys there are. kNotFound: no such configuration file. `mount_point` is where the mount will be (for HF_HUB_OFFLINE, design section 9);
+// keys there are. kNotFound: no such configuration file. `mount_point` is where the mount will be
+// (for HF_HUB_OFFLINE, design section 9);
 // "" for a command that mounts nothing.
 Result<ResolvedMount> resolve_options(const MountRequest& request, const std::string& mount_point,
                                       const GetEnv& getenv,

@@ -165,7 +165,8 @@ bool on_remote_filesystem(const std::string& path) {
     if (errno != ENOENT || at == "/") return false;
     at = parent_of(at);
   }
-  return cache::remote_filesystem(static_cast<unsigned long>(info.f_type) & 0xFFFFFFFFul) != nullptr;
+  return cache::remote_filesystem(static_cast<unsigned long>(info.f_type) & 0xFFFFFFFFul) !=
+         nullptr;
 }
 
 }  // namespace hubvfs::daemon

@@ -12,8 +12,8 @@ namespace hubvfs::daemon {
 
 using GetEnv = std::function<std::string(const char*)>;  // "" for unset
 
-// $XDG_CACHE_HOME, $XDG_STATE_HOME, $XDG_CONFIG_HOME, or what they stand for when unset or not absolute. kNotFound:
-// no home either.
+// $XDG_CACHE_HOME, $XDG_STATE_HOME, $XDG_CONFIG_HOME, or what they stand for when unset or not
+// absolute. kNotFound: no home either.
 Result<std::string> cache_home(const GetEnv& getenv);
 Result<std::string> state_home(const GetEnv& getenv);
 Result<std::string> config_home(const GetEnv& getenv);

@@ -53,8 +53,8 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
     const auto serial = parse_serial(as_bytes(k.substr(prefix.size())));
     const auto record = PlacedRecord::decode(value, options_.type);
     if (!serial || !record || *serial == 0 || *serial > NodeId::kMaxSerial) return;
-    placed.push_back(
-        std::make_shared<Placed>(Placed{*serial, record->place, record->info, record->space, record->partial}));
+    placed.push_back(std::make_shared<Placed>(
+        Placed{*serial, record->place, record->info, record->space, record->partial}));
   });
   if (!read) return read;
   const std::string ref_prefix = key("ref", "");
@@ -133,8 +133,8 @@ PlacedPtr Catalog::known(const Place& place) {
     shown = branch.placed;
     const auto ttl = std::chrono::duration_cast<std::chrono::seconds>(options_.metadata_ttl);
     const UnixSeconds age = clock_.unix_now() - branch.checked;
-    due = (!place.pinned() || shown->partial) && !branch.checking && !options_.offline && !closed_ &&
-          (age >= ttl.count() || age < 0);
+    due = (!place.pinned() || shown->partial) && !branch.checking && !options_.offline &&
+          !closed_ && (age >= ttl.count() || age < 0);
     branch.checking |= due;
   }
   if (due) check(place, shown);

@@ -42,9 +42,9 @@ struct Placed {
   Place place;
   hub::RepoInfo info;      // canonical id, commit, dates, gate
   cache::Namespace space;  // "public", or "u<uid>" for a private or gated repo
-  // Its listing was made from such of its files as somebody had, the Hub being out of reach. As soon as
-  // that answers, the place shows the same commit with its whole listing, and another serial: numbers
-  // of one are not those of the other.
+  // Its listing was made from such of its files as somebody had, the Hub being out of reach. As
+  // soon as that answers, the place shows the same commit with its whole listing, and another
+  // serial: numbers of one are not those of the other.
   bool partial = false;
 };
 using PlacedPtr = std::shared_ptr<const Placed>;
@@ -98,10 +98,10 @@ class Catalog {
   // The same of the newest commit, for which the Hub is asked now: that is at the place from the
   // moment it is settled. What is known, where the Hub cannot be reached.
   void refresh(const Place& place, Done<Resolved> done);
-  // Takes a commit and its listing, or what is known of that, from elsewhere than the Hub. A listing
-  // that is known already stays. The place shows the commit if it showed none or an older one, as soon
-  // as that is settled; with part of a listing only if it showed none. Errors: the metadata cannot be
-  // written.
+  // Takes a commit and its listing, or what is known of that, from elsewhere than the Hub. A
+  // listing that is known already stays. The place shows the commit if it showed none or an older
+  // one, as soon as that is settled; with part of a listing only if it showed none. Errors: the
+  // metadata cannot be written.
   enum class Listing { kWhole, kPartial };
   Result<PlacedPtr> learn(const Place& place, const hub::RepoInfo& info, const Snapshot& listing,
                           Listing kind);

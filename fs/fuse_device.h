@@ -29,8 +29,8 @@ bool offers_resend(ByteView init_request);
 // the process that had taken the requests is dead.
 Result<void> write_resend(int dev_fd);
 
-// Answers EIO to every request that the kernel has or gets within `patience`, unanswered ones of a dead
-// process among them. For a mount that ends with nobody to serve it.
+// Answers EIO to every request that the kernel has or gets within `patience`, unanswered ones of a
+// dead process among them. For a mount that ends with nobody to serve it.
 void refuse_requests(int dev_fd, Duration patience);
 
 // Whether the kernel waits for an answer to requests of this kind.

@@ -116,9 +116,8 @@ void op_getattr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
     operations.getattr(NodeId::from_raw(node), [request](const Result<Entry>& entry) {
       if (!entry) return request->fail(entry.error());
       const struct stat st = to_stat(entry->attributes);
-      request->answer([&](fuse_req_t r) {
-        fuse_reply_attr(r, &st, seconds(entry->attribute_timeout));
-      });
+      request->answer(
+          [&](fuse_req_t r) { fuse_reply_attr(r, &st, seconds(entry->attribute_timeout)); });
     });
   });
 }
@@ -132,7 +131,8 @@ void op_readlink(fuse_req_t req, fuse_ino_t node) {
   });
 }
 
-// What is read the node id says, to the next worker too; the handle is for counting, and for .hubvfs.
+// What is read the node id says, to the next worker too; the handle is for counting, and for
+// .hubvfs.
 void reply_open(const RequestPtr& request, fuse_file_info info, Handle handle,
                 const OpenFlags& flags) {
   info.fh = handle.number;
@@ -168,7 +168,8 @@ void op_release(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   });
 }
 
-void op_read(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info* info) {
+void op_read(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset,
+             fuse_file_info* info) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
     operations.read(NodeId::from_raw(node), {info->fh}, static_cast<std::uint64_t>(offset), size,
                     [request](const Result<ByteView>& bytes) {
@@ -203,11 +204,10 @@ struct DirectoryBuffer {
     const auto cookie = static_cast<off_t>(item.cookie);
     const std::size_t room = bytes.size() - used;
     const fuse_entry_param param = to_param(item.entry);
-    const std::size_t need =
-        plus ? fuse_add_direntry_plus(request->raw(), bytes.data() + used, room, name.c_str(),
-                                      &param, cookie)
-             : fuse_add_direntry(request->raw(), bytes.data() + used, room, name.c_str(),
-                                 &param.attr, cookie);
+    const std::size_t need = plus ? fuse_add_direntry_plus(request->raw(), bytes.data() + used,
+                                                           room, name.c_str(), &param, cookie)
+                                  : fuse_add_direntry(request->raw(), bytes.data() + used, room,
+                                                      name.c_str(), &param.attr, cookie);
     if (need > room) return false;
     used += need;
     return true;
@@ -227,9 +227,8 @@ void read_directory(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t off
         [buffer](const DirectoryItem& item) { return buffer->add(item); },
         [buffer](const Result<void>& done) {
           if (!done) return buffer->request->fail(done.error());
-          buffer->request->answer([&](fuse_req_t r) {
-            fuse_reply_buf(r, buffer->bytes.data(), buffer->used);
-          });
+          buffer->request->answer(
+              [&](fuse_req_t r) { fuse_reply_buf(r, buffer->bytes.data(), buffer->used); });
         });
   });
 }

@@ -12,7 +12,8 @@ constexpr std::uint64_t kSnapshotEntriesInMemory = 2'000'000;
 }  // namespace
 
 std::string Catalog::listing_key(const Placed& placed) const {
-  return key(placed.partial ? "partial" : "tree", commit_rest(placed.info.id.name, placed.info.commit));
+  return key(placed.partial ? "partial" : "tree",
+             commit_rest(placed.info.id.name, placed.info.commit));
 }
 
 void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done) {

@@ -95,9 +95,9 @@ class Operations {
   // be called before the RELEASE is answered, which then comes again if the worker dies. Also for
   // an open that was asked again and ends in an error: the worker before may have had it open.
   virtual void release(NodeId node, Handle handle) = 0;
-  // At most `size` bytes, fewer only at the end of the file; the view is valid during the reply. The
-  // node says what is read, to a later worker too; a text of .hubvfs is as it was when `handle` was
-  // opened by this one.
+  // At most `size` bytes, fewer only at the end of the file; the view is valid during the reply.
+  // The node says what is read, to a later worker too; a text of .hubvfs is as it was when `handle`
+  // was opened by this one.
   virtual void read(NodeId node, Handle handle, std::uint64_t offset, std::size_t size,
                     std::function<void(const Result<ByteView>&)> reply) = 0;
   virtual void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) = 0;

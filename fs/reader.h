@@ -20,11 +20,11 @@ struct ReaderOptions {
 
 struct ReaderStats {
   std::uint64_t reads = 0;
-  std::uint64_t reads_waited = 0;     // of these: had to wait for the Hub
+  std::uint64_t reads_waited = 0;  // of these: had to wait for the Hub
   std::uint64_t waiting_now = 0;
   std::uint64_t blocks_fetched = 0;
-  std::uint64_t buffer_bytes = 0;     // of memory_budget, in use
-  std::uint64_t corrupt_blobs = 0;    // content that did not match its hash
+  std::uint64_t buffer_bytes = 0;   // of memory_budget, in use
+  std::uint64_t corrupt_blobs = 0;  // content that did not match its hash
 };
 
 class OpenBlob;  // one content being read; shared by all who read it

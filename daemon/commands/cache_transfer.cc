@@ -51,9 +51,10 @@ Result<UniqueFd> open_folder(const std::string& dir) {
 void explain_to_root(int folder, const std::string& dir, const Io& io) {
   struct stat info {};
   if (::geteuid() != 0 || ::fstat(folder, &info) != 0 || info.st_uid == 0) return;
-  io.err << "hubvfs: " << escape_for_log(dir, 1024) << " belongs to uid " << info.st_uid
-         << ", and what works there gives up root's special rights: where it may not read or write, "
-            "run the command as that user\n";
+  io.err
+      << "hubvfs: " << escape_for_log(dir, 1024) << " belongs to uid " << info.st_uid
+      << ", and what works there gives up root's special rights: where it may not read or write, "
+         "run the command as that user\n";
 }
 
 // The worker would read from itself, and what it waits for there is not to be interrupted.

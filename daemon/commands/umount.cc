@@ -59,13 +59,12 @@ int umount_command(const UmountCommand& command, const Io& io) {
   if (!gone) return fail(io, gone.error());
   if (!keeper || wait_for_end(*keeper, command.lazy ? kLazyPatience : kEndPatience)) return kExitOk;
   if (command.lazy) {
-    io.out << "detached; process " << keeper->pid
-           << " serves it until the last open file is closed" << std::endl;
+    io.out << "detached; process " << keeper->pid << " serves it until the last open file is closed"
+           << std::endl;
     return kExitOk;
   }
-  return fail(io,
-              {ErrorCode::kTimedOut, "unmounted, but process " + std::to_string(keeper->pid) +
-                                         " has not let go of it yet; see the log"});
+  return fail(io, {ErrorCode::kTimedOut, "unmounted, but process " + std::to_string(keeper->pid) +
+                                             " has not let go of it yet; see the log"});
 }
 
 }  // namespace hubvfs::daemon

@@ -35,7 +35,8 @@ std::string dump(ByteView bytes) {
     const std::array<std::uint8_t, 2> offset = {static_cast<std::uint8_t>(line >> 8),
                                                 static_cast<std::uint8_t>(line)};
     text += to_hex(offset) + ":";
-    for (const std::byte byte : bytes.subspan(line, std::min<std::size_t>(16, bytes.size() - line))) {
+    for (const std::byte byte :
+         bytes.subspan(line, std::min<std::size_t>(16, bytes.size() - line))) {
       const auto value = static_cast<std::uint8_t>(byte);
       text += " " + to_hex({&value, 1});
     }
@@ -110,9 +111,9 @@ TEST(OnDiskFormat, TheIndexsRecordsAreAsDocumented) {
             show(block_index_key("public", 7, 1),
                  encode(BlockRecord{static_cast<std::uint32_t>(last->size()),
                                     block_checksum(blob.key, 1, *last), 41, 1007})));
-  EXPECT_EQ(documented("index-state"),
-            show(state_index_key(),
-                 encode(StateRecord{"1b4e28ba-2fa1-4d2b-9f7c-9a5b1c3d7e10", true})));
+  EXPECT_EQ(
+      documented("index-state"),
+      show(state_index_key(), encode(StateRecord{"1b4e28ba-2fa1-4d2b-9f7c-9a5b1c3d7e10", true})));
 }
 
 TEST(OnDiskFormat, ADataFileIsNamedAsDocumented) {

@@ -184,7 +184,7 @@ TEST_F(StoreUpkeepTest, AFileOpenInPassthroughIsNotPunchedUntilItIsClosed) {
   std::atomic<int> asked{0};
   std::atomic<bool> is_open{true};
   store().set_passthrough_check([&](const BlobKey&) { return asked++ > 0 && is_open; });
-  const auto opened = blob(source);
+  auto opened = blob(source);
   EXPECT_EQ(store().evict(source.key).value_or(99), 0u);
   EXPECT_GE(asked, 2);
   EXPECT_FALSE(opened->complete());  // by this the one who opens sees it
@@ -194,6 +194,7 @@ TEST_F(StoreUpkeepTest, AFileOpenInPassthroughIsNotPunchedUntilItIsClosed) {
   is_open = false;
   clock_.advance(seconds(5));
   until([&] { return store().stats().bytes_used == 0; });
+  opened.reset();
   close();  // it asks what ends here
 }
 

@@ -44,9 +44,11 @@ TEST(ConfigFile, WhatIsWrongIsSaidWithItsLine) {
   EXPECT_EQ(complaint("just words"), "FILE:1 is no map of settings (KEY: VALUE)");
   EXPECT_EQ(complaint("memory: 1G\ncache.path: [a, b]\n"), "FILE:2 \"cache.path\" needs one value");
   EXPECT_EQ(complaint("cache:\n  size:\n"), "FILE:2 \"cache.size\" needs one value");
-  EXPECT_EQ(complaint("cache.size: 1G\ncache:\n  size: 2G\n"), "FILE:3 \"cache.size\" is there twice");
+  EXPECT_EQ(complaint("cache.size: 1G\ncache:\n  size: 2G\n"),
+            "FILE:3 \"cache.size\" is there twice");
   EXPECT_EQ(complaint("[a]: 1\n"), "FILE:1 a key is one word");
-  EXPECT_EQ(complaint("environments:\n  a: {}\n  a: {}\n"), "FILE:3 environment \"a\" is there twice");
+  EXPECT_EQ(complaint("environments:\n  a: {}\n  a: {}\n"),
+            "FILE:3 environment \"a\" is there twice");
   EXPECT_EQ(complaint("environments:\n  a: word\n"), "FILE:2 is no map of settings (KEY: VALUE)");
 }
 
@@ -54,8 +56,8 @@ TEST(ConfigFile, AliasesThatGrowAndDeepNestsAreRefused) {
   std::string bomb = "a0: &a0 {x: 1, y: 2, z: 3}\n";
   for (int i = 1; i < 30; ++i) {
     const std::string below = "*a" + std::to_string(i - 1);
-    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " {x: " + below + ", y: " + below +
-            "}\n";
+    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " {x: " + below +
+            ", y: " + below + "}\n";
   }
   EXPECT_NE(complaint(bomb), "none");
   EXPECT_NE(complaint(std::string(200'000, '[')), "none");
@@ -127,8 +129,9 @@ TEST_F(ConfiguredOptions, AnEnvironmentIsChosenByItsName) {
 }
 
 TEST_F(ConfiguredOptions, APersonalDaemonHasItsOwnPlace) {
-  system("cache.path: /var/cache/hubvfs\ncache.size: 5G\n"
-         "environments: {production: {cache.path: /srv/hubvfs, cache.size: 6G}}\n");
+  system(
+      "cache.path: /var/cache/hubvfs\ncache.size: 5G\n"
+      "environments: {production: {cache.path: /srv/hubvfs, cache.size: 6G}}\n");
   const auto s = resolve({}, {{"HUBVFS_ENV", "production"}});
   ASSERT_TRUE(s) << s.error().context;
   EXPECT_EQ(s->worker.cache_path, "/home/ann/.cache/hubvfs");

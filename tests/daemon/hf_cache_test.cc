@@ -54,8 +54,8 @@ TEST_F(HfCacheTest, ReposAreKnownByTheirFoldersNames) {
   for (const HfRepoFolder& repo : *repos) {
     names.push_back(std::string(hub::route_prefix(repo.repo.type)) + repo.repo.name);
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"datasets/org/data", "gpt2", "org/name",
-                                             "spaces/org/app"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"datasets/org/data", "gpt2", "org/name", "spaces/org/app"}));
 }
 
 TEST_F(HfCacheTest, CommitsHaveTheirFilesTheirNamesAndTheirListing) {

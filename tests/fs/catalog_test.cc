@@ -143,8 +143,8 @@ TEST_F(CatalogTest, ACommitThatABranchShowedIsThereByItsName) {
 }
 
 TEST_F(CatalogTest, WhatWasLearntElsewhereIsShownUntilTheHubKnowsBetter) {
-  const Snapshot listing = Snapshot::build({{hub::TreeEntry::Kind::kFile, "x", 3, false,
-                                             content_id_of("abc", false)}});
+  const Snapshot listing =
+      Snapshot::build({{hub::TreeEntry::Kind::kFile, "x", 3, false, content_id_of("abc", false)}});
   hub::RepoInfo info;
   info.id = repo_;
   info.commit = std::string(40, 'a');
@@ -181,12 +181,12 @@ TEST_F(CatalogTest, APartOfAListingIsShownOnlyUntilTheHubAnswers) {
   info.id = repo_;
   info.commit = first_;
   info.is_private = true;
-  const Snapshot part = Snapshot::build({{hub::TreeEntry::Kind::kFile, "dir/a", 1, false,
-                                          content_id_of("1", false)}});
+  const Snapshot part = Snapshot::build(
+      {{hub::TreeEntry::Kind::kFile, "dir/a", 1, false, content_id_of("1", false)}});
   hub_->set_offline(true);
   for (const std::string& name : {std::string("llm"), "llm@" + first_}) {
-    ASSERT_TRUE(catalog_->learn(*Place::parse("acme", name), info, part,
-                                Catalog::Listing::kPartial));
+    ASSERT_TRUE(
+        catalog_->learn(*Place::parse("acme", name), info, part, Catalog::Listing::kPartial));
   }
   const auto shown = resolve("llm")->placed;
   EXPECT_TRUE(shown->partial);

@@ -115,7 +115,8 @@ class FuseOpsTest : public testing::Test {
     return header;
   }
   void await_answered(std::uint64_t count) {
-    while (journal_->counts().answered < count) std::this_thread::yield();  // the answer is sent first
+    while (journal_->counts().answered < count)
+      std::this_thread::yield();  // the answer is sent first
   }
 
   UniqueFd kernel_;

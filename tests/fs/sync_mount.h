@@ -57,12 +57,13 @@ class SyncMount {
     return answer.get();
   }
   // A read that is not waited for; its bytes are copied.
-  void start_read(NodeId node, std::uint64_t offset, std::size_t size,
-                  Answer<std::string>& answer, Handle handle = {2}) const {
-    fs_->read(node, handle, offset, size, [callback = answer.callback()](const Result<ByteView>& bytes) {
-      if (!bytes) return callback(bytes.error());
-      callback(std::string(as_text(*bytes)));
-    });
+  void start_read(NodeId node, std::uint64_t offset, std::size_t size, Answer<std::string>& answer,
+                  Handle handle = {2}) const {
+    fs_->read(node, handle, offset, size,
+              [callback = answer.callback()](const Result<ByteView>& bytes) {
+                if (!bytes) return callback(bytes.error());
+                callback(std::string(as_text(*bytes)));
+              });
   }
   Result<std::string> read(NodeId node, std::uint64_t offset, std::size_t size,
                            Handle handle = {2}) const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random operations on the filesystem against a plain map of what the Hub holds. HUBVFS_SEED repeats a
-// run; every failure prints the seed.
+// Random operations on the filesystem against a plain map of what the Hub holds. HUBVFS_SEED
+// repeats a run; every failure prints the seed.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -211,8 +211,8 @@ class FsModel {
 
 TEST(FsModel, RandomOperationsAgreeWithAPlainMap) {
   const char* fixed = std::getenv("HUBVFS_SEED");
-  const unsigned first = fixed != nullptr ? static_cast<unsigned>(std::atoi(fixed))
-                                          : std::random_device()();
+  const unsigned first =
+      fixed != nullptr ? static_cast<unsigned>(std::atoi(fixed)) : std::random_device()();
   for (unsigned run = 0; run < (fixed != nullptr ? 1u : 5u); ++run) {
     const unsigned seed = first + run;
     SCOPED_TRACE("HUBVFS_SEED=" + std::to_string(seed));

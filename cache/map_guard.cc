@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/map_guard.h"
 
+#include <ucontext.h>
+
 #include <csignal>
 
 namespace hubvfs::cache {
@@ -9,16 +11,19 @@ namespace {
 thread_local MapGuard* innermost = nullptr;
 
 // The signal is of the access itself, on its own thread: whatever that was doing is in guarded().
-// SA_NODEFER leaves the signal mask alone, so that jumping out of here leaves nothing blocked.
-void on_bus_error(int number) {
-  if (innermost != nullptr) siglongjmp(innermost->place(), 1);
+void on_bus_error(int number, siginfo_t*, void* context) {
+  if (innermost != nullptr) {
+    // As a return from here would leave it. (Sanitizers block every signal in a handler.)
+    ::pthread_sigmask(SIG_SETMASK, &static_cast<ucontext_t*>(context)->uc_sigmask, nullptr);
+    siglongjmp(innermost->place(), 1);
+  }
   ::signal(number, SIG_DFL);  // nobody's: the access is made again, and ends the process
 }
 
 bool install() {
   struct sigaction action {};
-  action.sa_handler = on_bus_error;
-  action.sa_flags = SA_NODEFER;
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO;
   ::sigemptyset(&action.sa_mask);
   return ::sigaction(SIGBUS, &action, nullptr) == 0;
 }

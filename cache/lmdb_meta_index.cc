@@ -12,7 +12,6 @@
 namespace hubvfs::cache {
 namespace {
 
-using lmdb::to_text;
 using lmdb::to_val;
 
 constexpr unsigned kFlags = MDB_NOTLS | MDB_NORDAHEAD | MDB_NOMETASYNC | MDB_NOLOCK;
@@ -161,7 +160,7 @@ Result<void> LmdbMetaIndex::apply(std::span<const IndexChange> changes) {
 // After a failed write of its meta page LMDB refuses everything until it is opened again, and after
 // a page of its map that could not be read nobody knows.
 Error LmdbMetaIndex::failed(int rc) {
-  const Error failure = lmdb_error(rc, index_);
+  Error failure = lmdb_error(rc, index_);
   if (rc == MDB_PANIC || rc == EIO || rc == ENOSPC || rc == EROFS) environment_.reset();
   return failure;
 }

@@ -31,7 +31,7 @@ bool install() {
 }  // namespace
 
 MapGuard::MapGuard() : outer_(innermost) {
-  [[maybe_unused]] static const bool installed = install();
+  [[maybe_unused]] static const bool kInstalled = install();
   innermost = this;
 }
 

@@ -13,8 +13,8 @@ namespace hubvfs::cache {
 namespace {
 
 const Clock& system_clock() {
-  static const SystemClock clock;
-  return clock;
+  static const SystemClock kClock;
+  return kClock;
 }
 
 }  // namespace

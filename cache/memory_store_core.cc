@@ -143,6 +143,7 @@ std::vector<BlobInfo> MemoryStoreCore::blobs() const {
     info.last_used = std::max(info.last_used, used.at);
   }
   std::vector<BlobInfo> all;
+  all.reserve(found.size());
   for (auto& [key, info] : found) all.push_back(std::move(info));
   return all;
 }

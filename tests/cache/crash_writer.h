@@ -25,14 +25,14 @@ inline constexpr std::uint64_t kTight = 20 * kTestBlock;
 inline constexpr std::uint64_t kRoomy = 1u << 30;
 
 inline const TestBlob& blob_of(unsigned number) {
-  static const std::vector<TestBlob> all = [] {
+  static const std::vector<TestBlob> kAll = [] {
     std::vector<TestBlob> made;
     for (unsigned i = 0; i < kBlobs; ++i) {
       made.push_back(make_blob(i % 3 == 0 ? 20000 + i : 4 * kTestBlock + i, 500 + i));
     }
     return made;
   }();
-  return all[number];
+  return kAll[number];
 }
 
 inline std::string key_of(unsigned number) { return "key" + std::to_string(number); }

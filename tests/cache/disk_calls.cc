@@ -31,8 +31,8 @@ Plan current;  // written while nothing is armed
 
 long raw(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
   using Syscall = long (*)(long, ...);
-  static const auto real = reinterpret_cast<Syscall>(::dlsym(RTLD_NEXT, "syscall"));
-  return real(number, a, b, c, d, e, f);
+  static const auto kReal = reinterpret_cast<Syscall>(::dlsym(RTLD_NEXT, "syscall"));
+  return kReal(number, a, b, c, d, e, f);
 }
 
 [[noreturn]] void die() {

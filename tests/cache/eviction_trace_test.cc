@@ -87,8 +87,8 @@ INSTANTIATE_TEST_SUITE_P(
 class RecordedTrace : public testing::TestWithParam<std::uint64_t> {
  protected:
   static const Trace& trace() {
-    static const Trace read = read_trace(HUBVFS_SOURCE_DIR "/tests/cache/traces/week.trace");
-    return read;
+    static const Trace kWeek = read_trace(HUBVFS_SOURCE_DIR "/tests/cache/traces/week.trace");
+    return kWeek;
   }
   void check(EvictionPolicy policy, TraceResult (*run_exact)(const Trace&, const Held&)) {
     EvictionSettings settings;

@@ -31,7 +31,7 @@ class EvictorTest : public testing::Test {
   EntryPtr add(std::uint64_t blocks, char name) {
     const auto id = *ContentId::create(ContentId::Algorithm::kSha256, std::string(64, name),
                                        blocks * kTestBlock);
-    const EntryPtr entry = context_->table.open({"public", id}, hub_);
+    EntryPtr entry = context_->table.open({"public", id}, hub_);
     for (std::uint64_t i = 0; i < blocks; ++i) add_block(entry, i);
     return entry;
   }

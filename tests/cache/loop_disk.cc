@@ -33,7 +33,7 @@ void require(bool done, const std::string& what) {
 
 std::string tool_path(const std::string& type) {
   for (const char* folder : {"/usr/sbin/", "/sbin/", "/usr/bin/"}) {
-    const std::string path = folder + ("mkfs." + type);
+    std::string path = folder + ("mkfs." + type);
     if (::access(path.c_str(), X_OK) == 0) return path;
   }
   return "";
@@ -53,11 +53,11 @@ void make_filesystem(const std::string& type, const std::string& device) {
 
 // Mounts made after this are this process's alone, and end with it.
 void take_own_mount_namespace() {
-  static const bool done = [] {
+  static const bool kDone = [] {
     return ::unshare(CLONE_NEWNS) == 0 &&
            ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
   }();
-  require(done, "a mount namespace");
+  require(kDone, "a mount namespace");
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ void write_counters(JsonWriter& out, const hub::HubStats& hub) {
   number("next_probe", static_cast<std::uint64_t>(hub.health.next_probe));
   number("limited_until", static_cast<std::uint64_t>(hub.health.limited_until));
   out.key("refused_token").string(hub.health.refused_token);
+  out.key("mirror").string(hub.health.mirror);
   out.end_object();
 }
 

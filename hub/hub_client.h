@@ -23,6 +23,7 @@ struct HubHealth {
   UnixSeconds next_probe = 0;     // until then lookups fail unasked
   UnixSeconds limited_until = 0;  // a 429 holds requests back
   std::string refused_token;  // whose token it refused last (never the token); "" once it took one
+  std::string mirror;  // which is asked instead of a first that is down, and why that is; else ""
 };
 
 // Counted since the client was made.
@@ -57,7 +58,7 @@ struct FetchRequest {
 template <typename T>
 using Done = std::function<void(Result<T>)>;
 
-// The Hub as a client sees it: read-only, asynchronous, for one endpoint and one token.
+// The Hub as a client sees it: read-only, asynchronous, for one endpoint (or its mirrors) and one token.
 //
 // Every call returns at once and never blocks; its callback runs exactly once, later, on the
 // client's own thread, with no lock held, and must not block either. Callbacks may call the client.

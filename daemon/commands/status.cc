@@ -98,6 +98,9 @@ void print_trouble(const JsonValues& v, std::ostream& out) {
     out << kIndent << "cannot be reached for " << -seconds("hub.outage_since") << " s: " << outage
         << "\n";
   }
+  if (const std::string mirror = v.text("hub.mirror"); !mirror.empty()) {
+    out << kIndent << "asked is " << mirror << "\n";
+  }
   if (const std::string last = v.text("hub.last_failure"); !last.empty() && last != outage) {
     out << kIndent << "last failure " << -seconds("hub.last_failure_at") << " s ago: " << last
         << "\n";

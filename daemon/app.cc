@@ -29,6 +29,8 @@
 #include "fs/backend.h"
 #include "fs/open_table.h"
 #include "hub/curl_hub_client.h"
+#include "hub/curl_url.h"
+#include "hub/mirrored_client.h"
 #include "hub/token.h"
 
 namespace hubvfs::daemon {
@@ -68,6 +70,12 @@ hub::TokenSource::GetEnv token_environment(const WorkerSettings& settings) {
     const char* value = std::getenv(name);
     return value == nullptr ? "" : value;
   };
+}
+
+bool same_origin(const std::string& one, const std::string& other) {
+  const auto url = hub::parse_url(one);
+  const auto other_url = hub::parse_url(other);
+  return url && other_url && url->same_origin(*other_url);
 }
 
 fs::BackendOptions backend_options(const WorkerSettings& settings) {
@@ -111,6 +119,7 @@ class Worker {
 
  private:
   Result<std::unique_ptr<hub::HubClient>> make_hub(bool with_token);
+  Result<std::unique_ptr<hub::HubClient>> make_client(const std::string& endpoint, bool with_token);
   void serve(Message message);
   void take_away_ended();
   static std::uint32_t number_in(const Message& message) {
@@ -147,17 +156,37 @@ Worker::~Worker() {
   backend_.reset();
 }
 
-Result<std::unique_ptr<hub::HubClient>> Worker::make_hub(bool with_token) {
+Result<std::unique_ptr<hub::HubClient>> Worker::make_client(const std::string& endpoint,
+                                                            bool with_token) {
   hub::HubClientOptions options;
-  options.endpoint = settings_.endpoint;
+  options.endpoint = endpoint;
   options.offline = settings_.offline;
   options.offline_because = settings_.offline_because;
   if (with_token) {
     options.token = [this] { return tokens_.token(); };
     options.token_origin = tokens_.origin();
-    if (auto checked = tokens_.check(); !checked) log_.warning(checked.error().context);
   }
   return hub::make_curl_hub_client(options, log_, clock_);
+}
+
+// The user's token goes to the endpoint's origin, and to no mirror elsewhere: who names a mirror
+// does not thereby trust it with what the token opens.
+Result<std::unique_ptr<hub::HubClient>> Worker::make_hub(bool with_token) {
+  if (with_token) {
+    if (auto checked = tokens_.check(); !checked) log_.warning(checked.error().context);
+  }
+  auto first = make_client(settings_.endpoint, with_token);
+  if (!first || settings_.mirrors.empty()) return first;
+  std::vector<hub::Mirror> mirrors;
+  mirrors.push_back({settings_.endpoint, std::move(*first)});
+  for (const std::string& endpoint : settings_.mirrors) {
+    const bool has_token = with_token && same_origin(endpoint, settings_.endpoint);
+    auto client = make_client(endpoint, has_token);
+    if (!client) return client.error().within(endpoint);
+    mirrors.push_back({endpoint, std::move(*client), has_token == with_token});
+  }
+  return std::unique_ptr<hub::HubClient>(
+      std::make_unique<hub::MirroredClient>(std::move(mirrors), log_, clock_));
 }
 
 Result<void> Worker::open(const std::vector<UniqueFd>& shared_memory) {

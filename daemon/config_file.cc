@@ -21,6 +21,7 @@ constexpr std::size_t kMostBytes = 256u << 10;
 constexpr std::size_t kMostSettings = 1000;
 constexpr int kDeepest = 8;
 constexpr const char* kEnvironments = "environments";
+constexpr const char* kListKey = "endpoints";  // the only key whose value may be a list
 
 class Parser {
  public:
@@ -82,12 +83,23 @@ class Parser {
       }
       return {};
     }
-    if (!value.IsScalar()) {
-      return wrong(item.first, "\"" + escape_for_log(key) + "\" needs one value");
-    }
+    const auto text = text_of(value, key == kListKey);
+    if (!text) return wrong(item.first, "\"" + escape_for_log(key) + "\" needs one value");
     if (++count_ > kMostSettings) return wrong(item.first, "has too many settings");
-    into.push_back({key, value.Scalar(), where(item.first.Mark())});
+    into.push_back({key, *text, where(item.first.Mark())});
     return {};
+  }
+
+  // None: neither a scalar nor, where it may be, a list of some.
+  static std::optional<std::string> text_of(const YAML::Node& value, bool may_be_list) {
+    if (value.IsScalar()) return value.Scalar();
+    if (!may_be_list || !value.IsSequence() || value.size() == 0) return std::nullopt;
+    std::string text;
+    for (const auto& item : value) {
+      if (!item.IsScalar()) return std::nullopt;
+      text += (text.empty() ? "" : " ") + item.Scalar();
+    }
+    return text;
   }
 
   static Result<void> each_once(const std::vector<ConfigSetting>& settings) {

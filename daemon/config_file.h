@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Configuration files (design section 9): YAML whose settings have the keys of -o, written as one
-// ("cache.size: 200G") or as nested maps. "environments" holds settings of the same form by name,
-// which HUBVFS_ENV chooses from.
+// ("cache.size: 200G") or as nested maps; the
+// list of `endpoints` may be one of YAML too.
+// "environments" holds settings of the same form by name, which HUBVFS_ENV chooses from.
 #pragma once
 
 #include <map>
@@ -17,8 +18,8 @@ namespace hubvfs::daemon {
 inline constexpr const char* kSystemConfig = "/etc/hubvfs/config.yaml";
 
 struct ConfigSetting {
-  std::string key;  // as written: nobody has looked yet whether there is such a key
-  std::string value;
+  std::string key;    // as written: nobody has looked yet whether there is such a key
+  std::string value;  // of a list: its items, with blanks between
   std::string where;  // "FILE:LINE", for messages
 };
 

@@ -173,6 +173,7 @@ Result<std::vector<std::string>> compare_settings(const Introduction& running,
                        std::to_string(running.pid) + ") was started with");
   };
   note(same_token(has, asks), "the token");
+  note(has.mirrors == asks.mirrors, "the list of mirrors");
   note(has.cache_size == asks.cache_size, "cache.size");
   note(asks.block_size == 0 || has.block_size == asks.block_size, "cache.block_size");
   note(has.eviction == asks.eviction, "what the cache evicts and when");

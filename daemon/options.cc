@@ -159,7 +159,7 @@ Result<void> check_eviction(const cache::EvictionSettings& eviction) {
   return {};
 }
 
-Result<void> set_endpoint(WorkerSettings& s, const std::string& from, std::string value) {
+Result<std::string> parse_endpoint(const std::string& from, std::string value) {
   while (!value.empty() && value.back() == '/') value.pop_back();
   const bool http = value.rfind("http://", 0) == 0 || value.rfind("https://", 0) == 0;
   const bool plain = std::none_of(value.begin(), value.end(), [](char c) {
@@ -168,9 +168,57 @@ Result<void> set_endpoint(WorkerSettings& s, const std::string& from, std::strin
   if (!http || !plain) {
     return bad_value(from, value, "a URL such as https://huggingface.co, without user or query");
   }
-  s.endpoint = std::move(value);
+  return value;
+}
+
+Result<void> set_endpoint(WorkerSettings& s, const std::string& from, const std::string& value) {
+  auto endpoint = parse_endpoint(from, value);
+  if (!endpoint) return endpoint.error();
+  s.endpoint = std::move(*endpoint);
+  s.mirrors.clear();
   return {};
 }
+
+// The first is the endpoint, the others its mirrors.
+Result<void> set_endpoints(WorkerSettings& s, const std::string& from, const std::string& value) {
+  std::vector<std::string> endpoints;
+  for (std::size_t at = 0; at < value.size();) {
+    const std::size_t begin = value.find_first_not_of(" \t\n", at);
+    if (begin == std::string::npos) break;
+    at = std::min(value.find_first_of(" \t\n", begin), value.size());
+    auto endpoint = parse_endpoint(from, value.substr(begin, at - begin));
+    if (!endpoint) return endpoint.error();
+    if (std::find(endpoints.begin(), endpoints.end(), *endpoint) != endpoints.end()) {
+      return bad_value(from, value, "a list of different URLs: " + *endpoint + " is there twice");
+    }
+    endpoints.push_back(std::move(*endpoint));
+  }
+  if (endpoints.empty() || endpoints.size() > kMostEndpoints) {
+    return bad_value(from, value,
+                     "a list of URLs with blanks between, 1 to " + std::to_string(kMostEndpoints));
+  }
+  s.endpoint = std::move(endpoints.front());
+  endpoints.erase(endpoints.begin());
+  s.mirrors = std::move(endpoints);
+  return {};
+}
+
+// Which of the two keys one source has named.
+class EndpointKeys {
+ public:
+  Result<void> note(const std::string& key, const std::string& from) {
+    (key == "endpoint" ? one_ : many_) |= key == "endpoint" || key == "endpoints";
+    if (!one_ || !many_) return {};
+    return {ErrorCode::kInvalidArgument,
+            from +
+                ": endpoint and endpoints are both given; endpoints has all of them, the first " +
+                "of which is the endpoint"};
+  }
+
+ private:
+  bool one_ = false;
+  bool many_ = false;
+};
 
 // `from` says where the value stands, for messages.
 Result<void> set_one(ResolvedMount& to, const std::string& key, const std::string& value,
@@ -189,6 +237,7 @@ Result<void> set_one(ResolvedMount& to, const std::string& key, const std::strin
   if (auto set = set_eviction(s.eviction, key, value, from)) return *set;
   if (key == "memory") return set_size(s.memory, from, value, kLeastMemory, kAny);
   if (key == "endpoint") return set_endpoint(s, from, value);
+  if (key == "endpoints") return set_endpoints(s, from, value);
   if (key == "metadata.ttl") return set_seconds(s.metadata_ttl_seconds, from, value, 0, kMostTtl);
   if (key == "metadata.deadline") {
     return set_seconds(s.metadata_deadline_seconds, from, value, 1, kMostDeadline);
@@ -238,6 +287,7 @@ std::vector<std::string> split_list(const std::string& list) {
 }
 
 Result<void> apply_command_line(ResolvedMount& to, const std::vector<std::string>& lists) {
+  EndpointKeys endpoints;
   for (const std::string& list : lists) {
     for (const std::string& item : split_list(list)) {
       if (item.empty()) continue;
@@ -250,6 +300,7 @@ Result<void> apply_command_line(ResolvedMount& to, const std::vector<std::string
       }
       const std::string value = equals == std::string::npos ? "1" : item.substr(equals + 1);
       if (auto set = set_one(to, key, value, "-o " + key); !set) return set;
+      if (auto one = endpoints.note(key, "-o " + key); !one) return one;
     }
   }
   return {};
@@ -262,11 +313,13 @@ bool is_for_system_daemon(std::string_view key) {
 
 Result<void> apply_config(ResolvedMount& to, const std::vector<ConfigSetting>& settings,
                           bool of_system) {
+  EndpointKeys endpoints;
   for (const ConfigSetting& setting : settings) {
     if (!is_key(setting.key)) return unknown_key(setting.where, setting.key);
     if (of_system && is_for_system_daemon(setting.key)) continue;
-    auto set = set_one(to, setting.key, setting.value, setting.where + " " + setting.key);
-    if (!set) return set;
+    const std::string from = setting.where + " " + setting.key;
+    if (auto set = set_one(to, setting.key, setting.value, from); !set) return set;
+    if (auto one = endpoints.note(setting.key, from); !one) return one;
   }
   return {};
 }
@@ -314,11 +367,13 @@ Result<void> apply_environment(ResolvedMount& to, const GetEnv& getenv) {
   if (const std::string endpoint = getenv("HF_ENDPOINT"); !endpoint.empty()) {
     if (auto set = set_endpoint(to.worker, "HF_ENDPOINT", endpoint); !set) return set;
   }
+  EndpointKeys endpoints;
   for (const OptionKey& option : option_keys()) {
     const std::string name = environment_name(option.key);
     const std::string value = getenv(name.c_str());
     if (value.empty()) continue;
     if (auto set = set_one(to, option.key, value, name); !set) return set;
+    if (auto one = endpoints.note(option.key, name); !one) return one;
   }
   return {};
 }
@@ -413,6 +468,7 @@ const std::vector<OptionKey>& option_keys() {
       {"metadata.deadline", "TIME", "how long a lookup waits for the Hub (default: 30s)"},
       {"read.deadline", "TIME", "how long a read waits without progress (default: 120s)"},
       {"endpoint", "URL", "the Hub (default: $HF_ENDPOINT, else https://huggingface.co)"},
+      {"endpoints", "URLS", "the Hub and its mirrors, in order, with blanks between"},
       {"memory", "SIZE", "most bytes of fetch buffers (default: 256M)"},
       {"allow_other", "", "everybody on this host may read; then no token is used"},
       {"log.level", "LEVEL", "debug, info, warning or error (default: info)"},

@@ -3,6 +3,7 @@
 // rising order.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 namespace hubvfs::daemon {
 
 inline constexpr const char* kDefaultEndpoint = "https://huggingface.co";
+inline constexpr std::size_t kMostEndpoints = 8;  // each has threads and connections of its own
 
 // One setting. The environment variable is HUBVFS_ and the key in capitals, dots as underscores.
 struct OptionKey {
@@ -42,9 +44,12 @@ struct ResolvedMount {
   std::vector<std::string> notes;  // for the user: what was decided that may surprise
 };
 
-// kInvalidArgument: an unknown key or a bad value; the context names it, where it came from and the
-// keys there are. kNotFound: no such configuration file. `mount_point` is where the mount will be
-// (for HF_HUB_OFFLINE, design section 9);
+// kInvalidArgument: an unknown key or a bad value, or both `endpoint` and `endpoints` from one
+// source (one file or environment overlay, the environment, -o); the context names it, where it
+// came from and the keys there are. From a later source either replaces what an earlier one said of
+// both, and HF_ENDPOINT is one that comes before the other variables. kNotFound: no such
+// configuration file. `mount_point` is where the mount will be (for HF_HUB_OFFLINE, design section
+// 9);
 // "" for a command that mounts nothing.
 Result<ResolvedMount> resolve_options(const MountRequest& request, const std::string& mount_point,
                                       const GetEnv& getenv,

@@ -42,6 +42,8 @@ Bytes WorkerSettings::encode() const {
   ByteWriter out;
   out.string(HUBVFS_VERSION);
   out.string(endpoint);
+  out.integer(static_cast<std::uint32_t>(mirrors.size()));
+  for (const std::string& mirror : mirrors) out.string(mirror);
   out.integer(flag(offline));
   out.string(offline_because);
   out.string(cache_path);
@@ -65,6 +67,9 @@ Result<WorkerSettings> WorkerSettings::decode(ByteView bytes) {
   if (in.string() != HUBVFS_VERSION) return unreadable("the settings of another version");
   WorkerSettings s;
   s.endpoint = in.string();
+  for (auto left = in.integer<std::uint32_t>(); left > 0 && in.ok(); --left) {
+    s.mirrors.emplace_back(in.string());
+  }
   s.offline = in.integer<std::uint8_t>() != 0;
   s.offline_because = in.string();
   s.cache_path = in.string();

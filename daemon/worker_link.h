@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -20,7 +21,8 @@ constexpr const char* kWorkerCommand = "internal-worker";
 // What all mounts of a daemon share. Tokens from the environment travel here, never in an
 // environment or argv that other processes could read.
 struct WorkerSettings {
-  std::string endpoint;
+  std::string endpoint;              // what the cache knows blobs and metadata by
+  std::vector<std::string> mirrors;  // asked after it, in order
   bool offline = false;
   std::string offline_because;  // what said so: "HF_HUB_OFFLINE"
   std::string cache_path;

@@ -39,6 +39,22 @@ TEST(ConfigFile, KeysAreWordsWithDotsOrNestedMaps) {
   EXPECT_TRUE(parse_config("# nothing yet\n", "FILE")->settings.empty());
 }
 
+TEST(ConfigFile, EndpointsMayBeAListOrItsText) {
+  for (const char* text :
+       {"endpoints: [https://a, https://b]\n", "endpoints:\n  - https://a\n  - https://b\n",
+        "endpoints: https://a https://b\n"}) {
+    const auto file = parse_config(text, "FILE");
+    ASSERT_TRUE(file) << file.error().context;
+    ASSERT_EQ(file->settings.size(), 1u);
+    EXPECT_EQ(file->settings[0].key, "endpoints");
+    EXPECT_EQ(file->settings[0].value, "https://a https://b");
+  }
+  for (const char* text : {"endpoints: []\n", "endpoints: [[https://a]]\n",
+                           "endpoints: [https://a, {b: c}]\n", "endpoint: [https://a]\n"}) {
+    EXPECT_NE(complaint(text).find("needs one value"), std::string::npos) << text;
+  }
+}
+
 TEST(ConfigFile, WhatIsWrongIsSaidWithItsLine) {
   EXPECT_EQ(complaint("a: 1\n- b\n").substr(0, 19), "FILE:2 is not YAML:");
   EXPECT_EQ(complaint("just words"), "FILE:1 is no map of settings (KEY: VALUE)");

@@ -70,13 +70,15 @@ TEST(Introduction, WhatStaysAsItWasIsSaid) {
   other.memory = 1u << 30;
   other.metadata_ttl_seconds = 1;
   other.hf_token = "";
+  other.mirrors = {"https://mirror"};
   auto notes = compare_settings(running, Introduction::of(other));
   ASSERT_TRUE(notes) << notes.error().context;
-  ASSERT_EQ(notes->size(), 4u);
+  ASSERT_EQ(notes->size(), 5u);
   EXPECT_NE((*notes)[0].find("token"), std::string::npos);
-  EXPECT_NE((*notes)[1].find("evicts"), std::string::npos);
-  EXPECT_NE((*notes)[2].find("memory"), std::string::npos);
-  EXPECT_NE((*notes)[3].find("metadata.ttl"), std::string::npos);
+  EXPECT_NE((*notes)[1].find("mirrors"), std::string::npos);
+  EXPECT_NE((*notes)[2].find("evicts"), std::string::npos);
+  EXPECT_NE((*notes)[3].find("memory"), std::string::npos);
+  EXPECT_NE((*notes)[4].find("metadata.ttl"), std::string::npos);
 }
 
 TEST(Introduction, ACommandThatAsksTheHubMeansTheDaemonsOrIsRefused) {

@@ -117,6 +117,46 @@ TEST(Options, CommandLineBeatsEnvironmentBeatsDefault) {
   EXPECT_EQ(resolve({}, environment)->worker.endpoint, "https://own.example");
 }
 
+using Mirrors = std::vector<std::string>;
+
+TEST(Options, TheFirstOfSeveralEndpointsIsTheEndpoint) {
+  EXPECT_TRUE(resolve({})->worker.mirrors.empty());
+  const auto s = resolve({"endpoints=https://a/  https://b http://127.0.0.1:1/,memory=64M"});
+  ASSERT_TRUE(s) << s.error().context;
+  EXPECT_EQ(s->worker.endpoint, "https://a");
+  EXPECT_EQ(s->worker.mirrors, (Mirrors{"https://b", "http://127.0.0.1:1"}));
+  EXPECT_EQ(s->worker.memory, 64u << 20);
+  const std::string eight =
+      "endpoints=http://1 http://2 http://3 http://4 http://5 http://6 http://7 http://8";
+  EXPECT_EQ(resolve({eight})->worker.mirrors.size() + 1, kMostEndpoints);
+  EXPECT_FALSE(resolve({eight + " http://9"}));
+  const auto one = resolve({"endpoints=https://a"});
+  EXPECT_EQ(one->worker.endpoint, "https://a");
+  EXPECT_TRUE(one->worker.mirrors.empty());
+}
+
+TEST(Options, EndpointsOfALaterSourceReplaceThoseOfOneBefore) {
+  const Environment environment = {{"HF_ENDPOINT", "https://hf"},
+                                   {"HUBVFS_ENDPOINTS", "https://a https://b"}};
+  EXPECT_EQ(resolve({}, environment)->worker.endpoint, "https://a");
+  EXPECT_EQ(resolve({}, environment)->worker.mirrors, Mirrors{"https://b"});
+  EXPECT_EQ(resolve({"endpoint=https://c"}, environment)->worker.endpoint, "https://c");
+  EXPECT_TRUE(resolve({"endpoint=https://c"}, environment)->worker.mirrors.empty());
+  EXPECT_EQ(resolve({"endpoints=https://c https://d"}, environment)->worker.mirrors,
+            Mirrors{"https://d"});
+}
+
+TEST(Options, OneSourceNamesEndpointOrEndpoints) {
+  for (const auto& s :
+       {resolve({"endpoint=https://a", "endpoints=https://b"}),
+        resolve({"endpoints=https://a,endpoint=https://b"}),
+        resolve({}, {{"HUBVFS_ENDPOINT", "https://a"}, {"HUBVFS_ENDPOINTS", "https://b"}})}) {
+    ASSERT_FALSE(s);
+    EXPECT_EQ(s.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(s.error().context.find("both"), std::string::npos) << s.error().context;
+  }
+}
+
 TEST(Options, AnUnknownKeyNamesTheKnownOnes) {
   auto s = resolve({"cache.sise=1G"});
   ASSERT_FALSE(s);
@@ -146,6 +186,10 @@ TEST(Options, BadValuesNameTheirPlace) {
                           "endpoint=file:///etc",
                           "endpoint=https://a@b",
                           "endpoint=https://a/?q",
+                          "endpoints=",
+                          "endpoints= ",
+                          "endpoints=https://a ftp://b",
+                          "endpoints=https://a https://a/",
                           "allow_other=maybe",
                           "log.level=loud",
                           "cache.path=",
@@ -262,6 +306,7 @@ TEST(MountSettings, SurviveTheirJourneyWithTheirOrder) {
 TEST(WorkerSettings, SurviveTheirJourney) {
   WorkerSettings s;
   s.endpoint = "https://e";
+  s.mirrors = {"https://m", "https://n"};
   s.offline = true;
   s.offline_because = "--offline";
   s.cache_path = "/c";
@@ -285,6 +330,7 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   auto back = WorkerSettings::decode(bytes);
   ASSERT_TRUE(back) << back.error().context;
   EXPECT_EQ(back->encode(), bytes);
+  EXPECT_EQ(back->mirrors, s.mirrors);
   EXPECT_EQ(back->eviction, s.eviction);
   EXPECT_EQ(back->cache_mode, 0750u);
   EXPECT_EQ(back->offline_because, "--offline");

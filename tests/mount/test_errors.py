@@ -305,6 +305,38 @@ class WhatTheHubCannotDo(Errors):
         status = support.run(support.binary(), "status", mount.path).stdout
         self.assertIn("cannot be reached for", status)
 
+    def test_5_the_next_mirror(self):
+        folder = os.path.join(self.work, "first")
+        first = support.Server(self.served, folder, self.tag, *self.SERVE_OPTIONS)
+        self.addCleanup(first.close)
+        first.wait_ready("org/model", "org/more")
+        first.wait_ready("org/secret", token=READER)
+        second = self.broken_way()
+        options = f"endpoints={first.url} {second.url},read.deadline=4s,metadata.deadline=4s"
+        mount = self.mount(options=options, HF_TOKEN=READER)
+        self.assertEqual(read(mount / "org/model/config.json"), self.source("org/model/config.json"))
+        os.listdir(mount / "org/secret")
+        self.assertEqual(second.seen, [], "the first answers")
+        first.close()
+        mark = len(mount.log_lines())
+        self.assertEqual(os.listdir(mount / "org/more"), os.listdir(mount / "org/model"))
+        for name in ("org/model/weights.bin", "org/model/other.json", "org/more/config.json"):
+            self.assertTrue(read(mount / name) == self.source(name), name)
+        told = [line for line in self.lines_since(mount, mark) if "gives no answer" in line]
+        self.assertIn(f"{first.url} gives no answer, {second.url} is asked: ", told[0])
+        self.assertIn(f"cannot connect to {first.url}", told[0])
+        TABLE.append((5, "the first is stopped, the next mirror answers: reads", "-",
+                      shortened(told[0]), "check the network"))
+        status = support.run(support.binary(), "status", mount.path).stdout
+        self.assertIn(f"asked is {second.url} instead of {first.url}", status)
+        # The token is not the mirror's, so what it cannot show is not known to be absent.
+        self.check(mount, 5, "the first is stopped, a private file: read",
+                   lambda: read(mount / "org/secret/other.json"), errno.EIO,
+                   ["read: Input/output error", "no mirror answers", first.url, second.url],
+                   "check the network", times=3)
+        self.assertTrue(second.seen)
+        self.assertFalse(any(with_token for _, with_token in second.seen))
+
     def check_hop(self, situation: str, url: str, says, next_step: str, **environment):
         """Nothing is known of this Hub: a lookup."""
         mount = self.mount(url=url, options=SHORT, **environment)

@@ -214,10 +214,15 @@ void MirroredClient::list_repos(RepoType type, const std::string& owner, const s
 
 // Those that would let a fetch wait for nothing go last.
 void MirroredClient::prefer_healthy(Attempts& attempts) const {
-  std::stable_partition(attempts.order.begin(), attempts.order.end(), [&](std::size_t mirror) {
-    return clock_.now() >= avoided_until_[mirror] &&
-           clients_[mirror]->stats().health.outage.empty();
-  });
+  const TimePoint now = clock_.now();
+  std::vector<std::size_t> healthy;
+  std::vector<std::size_t> others;
+  for (const std::size_t mirror : attempts.order) {
+    const bool is_down = !clients_[mirror]->stats().health.outage.empty();
+    (is_down || now < avoided_until_[mirror] ? others : healthy).push_back(mirror);
+  }
+  healthy.insert(healthy.end(), others.begin(), others.end());
+  attempts.order = std::move(healthy);
 }
 
 FetchId MirroredClient::fetch(FetchRequest request) {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every HubClient promises: the fake that other tests rely on, and the curl client.
+// What every HubClient promises: the fake that other tests rely on, the curl client, and
+// mirrors the first of which is down.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <climits>
 
 #include "hub/curl_hub_client.h"
-#include "tests/support/hub_calls.h"
+#include "hub/mirrored_client.h"
 #include "tests/support/http_fake_hub.h"
+#include "tests/support/hub_calls.h"
 #include "tests/support/temp_dir.h"
 
 namespace hubvfs {
@@ -26,6 +29,8 @@ class Scene {
   virtual hub::HubClient& client() = 0;
   virtual void destroy_client() = 0;
   virtual void go_offline() = 0;
+  // What a file that a commit lacks ends with.
+  virtual ErrorCode absent_of_commit() const { return ErrorCode::kNotFound; }
   FakeHubClient& world() { return *world_; }
 
  protected:
@@ -41,7 +46,10 @@ class FakeScene final : public Scene {
 
 class CurlScene final : public Scene {
  public:
-  CurlScene() : http_(*world_) { make(false); }
+  explicit CurlScene(bool behind_another = false)
+      : behind_another_(behind_another), http_(*world_) {
+    make(false);
+  }
   ~CurlScene() override {
     client_.reset();
     world_->hold_fetches(false);  // or the server's threads wait for ever
@@ -50,6 +58,9 @@ class CurlScene final : public Scene {
   hub::HubClient& client() override { return *client_; }
   void destroy_client() override { client_.reset(); }
   void go_offline() override { make(true); }
+  ErrorCode absent_of_commit() const override {  // a mirror may only be behind
+    return behind_another_ ? ErrorCode::kUnavailable : ErrorCode::kNotFound;
+  }
 
  private:
   void make(bool offline) {
@@ -59,7 +70,18 @@ class CurlScene final : public Scene {
     auto made = hub::make_curl_hub_client(options, log_, clock_);
     ASSERT_TRUE(made);
     client_ = std::move(*made);
+    if (!behind_another_) return;
+    auto down = std::make_unique<FakeHubClient>();
+    const Error error{ErrorCode::kUnavailable, "down"};
+    down->fail_metadata(INT_MAX, error);
+    down->fail_fetches(INT_MAX, error);
+    down->set_offline(offline);
+    std::vector<hub::Mirror> mirrors;
+    mirrors.push_back({"http://down", std::move(down)});
+    mirrors.push_back({options.endpoint, std::move(client_)});
+    client_ = std::make_unique<hub::MirroredClient>(std::move(mirrors), log_, clock_);
   }
+  const bool behind_another_;
   NullLogger log_;
   SystemClock clock_;
   HttpFakeHub http_;
@@ -118,15 +140,16 @@ TEST_P(HubClientContract, WhatDoesNotExistIsNotFound) {
   EXPECT_EQ(info_of(client(), {RepoType::kDataset, kRepo.name}, "").error().code,
             ErrorCode::kNotFound);
   EXPECT_EQ(tree_of(client(), kRepo, commit_, "no/dir", false).more.error().code,
-            ErrorCode::kNotFound);
+            scene_->absent_of_commit());
   FileRef absent = file("config.json");
   absent.path = "absent.json";
   Fetching fetching(client(), absent, {0, 3});
-  EXPECT_EQ(fetching.wait().error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(fetching.wait().error().code, scene_->absent_of_commit());
 }
 
 TEST_P(HubClientContract, BadNamesAreRefusedUnsent) {
-  for (const char* name : {"", "a/b/c", "../x", "a--b/c", "acme/x?y", "acme/ x", "-a/b", "a/b.git"}) {
+  for (const char* name :
+       {"", "a/b/c", "../x", "a--b/c", "acme/x?y", "acme/ x", "-a/b", "a/b.git"}) {
     EXPECT_EQ(info_of(client(), {RepoType::kModel, name}, "").error().code,
               ErrorCode::kInvalidArgument)
         << name;
@@ -204,8 +227,7 @@ TEST_P(HubClientContract, ATreeComesPageByPage) {
   EXPECT_FALSE(*all.more);
   EXPECT_EQ(all.pages, 3u);
   EXPECT_EQ(all.entries.size(), 8u);
-  const Listed some =
-      tree_of(client(), kRepo, commit_, "", true, std::chrono::seconds(10), 2);
+  const Listed some = tree_of(client(), kRepo, commit_, "", true, std::chrono::seconds(10), 2);
   ASSERT_TRUE(some.more);
   EXPECT_TRUE(*some.more);
   EXPECT_EQ(some.pages, 2u);
@@ -261,7 +283,8 @@ TEST_P(HubClientContract, AnEmptyFileIsFetched) {
 TEST_P(HubClientContract, DatasetsAndSpacesHaveFilesToo) {
   for (const RepoType type : {RepoType::kDataset, RepoType::kSpace}) {
     const RepoId repo{type, "acme/set"};
-    const std::string commit = world().commit(repo, {{"a.txt", {"hello"}}, {"b.bin", {"LFS", true}}});
+    const std::string commit =
+        world().commit(repo, {{"a.txt", {"hello"}}, {"b.bin", {"LFS", true}}});
     EXPECT_EQ(info_of(client(), repo, "")->commit, commit);
     for (const char* path : {"a.txt", "b.bin"}) {
       const FileRef ref = world().file(repo, commit, path);
@@ -323,11 +346,10 @@ TEST_P(HubClientContract, ACancelledFetchEndsOnceAsCancelled) {
 
 TEST_P(HubClientContract, CallbacksMayCallTheClient) {
   Answer<hub::RepoInfo> inner;
-  client().repo_info(kRepo, "", deadline_in(std::chrono::seconds(10)),
-                     [&](const Result<hub::RepoInfo>&) {
-                       client().repo_info(kRepo, "", deadline_in(std::chrono::seconds(10)),
-                                          inner.callback());
-                     });
+  client().repo_info(
+      kRepo, "", deadline_in(std::chrono::seconds(10)), [&](const Result<hub::RepoInfo>&) {
+        client().repo_info(kRepo, "", deadline_in(std::chrono::seconds(10)), inner.callback());
+      });
   EXPECT_TRUE(inner.wait());
 }
 
@@ -368,8 +390,11 @@ INSTANTIATE_TEST_SUITE_P(
     All, HubClientContract,
     ::testing::Values(
         MakeScene{[]() -> std::unique_ptr<Scene> { return std::make_unique<FakeScene>(); }},
-        MakeScene{[]() -> std::unique_ptr<Scene> { return std::make_unique<CurlScene>(); }}),
-    [](const auto& each) { return each.index == 0 ? "Fake" : "Curl"; });
+        MakeScene{[]() -> std::unique_ptr<Scene> { return std::make_unique<CurlScene>(); }},
+        MakeScene{[]() -> std::unique_ptr<Scene> { return std::make_unique<CurlScene>(true); }}),
+    [](const auto& each) {
+      return each.index == 0 ? "Fake" : each.index == 1 ? "Curl" : "Mirrored";
+    });
 
 }  // namespace
 }  // namespace hubvfs

@@ -166,6 +166,18 @@ TEST_F(ConfiguredOptions, OneThatIsNamedTakesThePlaceOfBoth) {
   EXPECT_FALSE(resolve({}, {}, dir_ / "absent.yaml"));
 }
 
+TEST_F(ConfiguredOptions, AFileNamesEndpointOrEndpoints) {
+  system("endpoint: https://a\n");
+  own("endpoints: [https://b, https://c]\nenvironments:\n  x:\n    endpoint: https://d\n");
+  EXPECT_EQ(resolve()->worker.endpoint, "https://b");
+  EXPECT_EQ(resolve()->worker.mirrors, std::vector<std::string>{"https://c"});
+  EXPECT_EQ(resolve({}, {{"HUBVFS_ENV", "x"}})->worker.endpoint, "https://d");
+  EXPECT_TRUE(resolve({}, {{"HF_ENDPOINT", "https://e"}})->worker.mirrors.empty());
+  own("endpoint: https://b\nendpoints: [https://b, https://c]\n");
+  EXPECT_NE(complaint_of(resolve()).find("config.yaml:2 endpoints: "), std::string::npos)
+      << complaint_of(resolve());
+}
+
 TEST_F(ConfiguredOptions, AWrongSettingNamesFileAndLine) {
   own("memory: 64M\n\ncache.sise: 1G\n");
   EXPECT_NE(complaint_of(resolve()).find("config.yaml:3: there is no option \"cache.sise\""),

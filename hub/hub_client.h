@@ -58,7 +58,8 @@ struct FetchRequest {
 template <typename T>
 using Done = std::function<void(Result<T>)>;
 
-// The Hub as a client sees it: read-only, asynchronous, for one endpoint (or its mirrors) and one token.
+// The Hub as a client sees it: read-only, asynchronous, for one endpoint (or several that mirror
+// it) and one token.
 //
 // Every call returns at once and never blocks; its callback runs exactly once, later, on the
 // client's own thread, with no lock held, and must not block either. Callbacks may call the client.

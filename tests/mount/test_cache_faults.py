@@ -245,7 +245,8 @@ class CacheDisk(CacheFaults):
         for _ in range(3):
             self.assertTrue(readers.passed(len(self.FILES)), readers.wrong)
             most = max(most, self.anonymous_memory(mount))
-        self.assertLess(most, self.MEMORY + 96 * MIB)
+        if not os.environ.get("HUBVFS_SANITIZED"):  # a sanitizer keeps what was freed
+            self.assertLess(most, self.MEMORY + 96 * MIB)
 
     def assert_recovers(self, mount, readers):
         """By itself, and then what is read is stored."""

@@ -230,6 +230,7 @@ void Keeper::remount_all() {
 Result<void> Keeper::remount(Held& held) const {
   if (!held.kernel.attached()) return {ErrorCode::kNotFound, "it was unmounted by somebody else"};
   held.kernel = KernelMount();  // aborts the connection: what waited for an answer fails
+  held.presence = Presence();   // the next one may have the same device number, and so this name
   auto kernel = KernelMount::mount(held.order.dir, held.order.allow_other);
   if (!kernel) return kernel.error();
   auto init = fs::read_init_request(kernel->dev_fd(), kInitTimeout);

@@ -254,7 +254,8 @@ TEST_F(KeeperTest, WithoutResendTheMountIsMadeAnew) {
     return read_through(mount / "numbers") == tiny::numbers(0, tiny::kNumbersSize);
   })) << mount.log();
   EXPECT_NE(mount.worker(), worker);
-  EXPECT_NE(mount_status(mount.dir()).find("\"remounts\":1"), std::string::npos);
+  const std::string status = mount_status(mount.dir());
+  EXPECT_NE(status.find("\"remounts\":1"), std::string::npos) << status;
   mount.signal(SIGTERM);
   EXPECT_EQ(mount.wait_end(), 0) << mount.log();
   EXPECT_FALSE(mount.mounted());

@@ -144,6 +144,32 @@ TEST_F(IntegrityTest, ABlockThatWasReplacedBeforeItWasHashedIsHashedAsItIs) {
   EXPECT_EQ(brief(read_text(*opened)), brief(source.content));
 }
 
+// What the kernel does where it cannot write a page: it forgets it, and tells nobody who reads.
+TEST_F(IntegrityTest, APageThatWasLostBeforeItsSyncIsNotReadAsZeros) {
+  const TestBlob source = make_blob(3 * kTestBlock, 6);
+  const auto opened = blob(source);
+  put_all(*opened, source);
+  wait_until_written();
+  EXPECT_EQ(brief(read_text(*opened)), brief(source.content));  // every block is checked now
+  const UniqueFd fd(::open(data_file(source).c_str(), O_WRONLY | O_CLOEXEC));
+  const std::string zeros(4096, '\0');
+  const off_t at = kTestBlock + 8192;
+  ASSERT_EQ(::pwrite(fd.get(), zeros.data(), zeros.size(), at), 4096);
+  EXPECT_EQ(read_text(*opened, static_cast<std::uint64_t>(at) + 4000, 200), "<NotFound>");
+  EXPECT_EQ(brief(read_text(*opened, 0, kTestBlock)), brief(source.content.substr(0, kTestBlock)));
+}
+
+TEST_F(IntegrityTest, ABlockThatWasCheckedBeforeItsSyncIsCheckedOnceMoreAfterIt) {
+  const TestBlob source = make_blob(3 * kTestBlock, 7);
+  const auto opened = blob(source);
+  put_all(*opened, source);
+  wait_until_written();
+  EXPECT_EQ(brief(read_text(*opened)), brief(source.content));
+  flush();
+  flip_byte(data_file(source), 2 * kTestBlock + 5);
+  EXPECT_EQ(read_text(*opened, 2 * kTestBlock, 100), "<NotFound>");
+}
+
 TEST_F(IntegrityTest, GitBlobsAreHashedAsGitDoes) {
   const std::string content = random_bytes(2 * kTestBlock + 5, 5);
   Digest digest = Digest::sha1();

@@ -245,8 +245,8 @@ void IndexCommitter::requeue(Batch&& batch) {
 }
 
 Result<void> IndexCommitter::apply(const std::vector<IndexChange>& changes) {
-  // The index is mapped, and a page of it that cannot be read ends the process: while the disk
-  // fails it is left alone.
+  // The index is mapped, and a page of it that cannot be read costs the environment (map_guard.h):
+  // while the disk fails it is left alone.
   if (auto disk = context_.disk.status(); !disk && disk.error().code == ErrorCode::kIo) return disk;
   if (!unerased_.empty()) {
     if (auto applied = index_.apply(unerased_); !applied) return applied;

@@ -94,6 +94,29 @@ bool BlobEntry::verified() const {
   return verified_ && !stamp_unchecked_ && total_bytes() == size();
 }
 
+std::optional<FileStamp> BlobEntry::seal() const {
+  MutexLock lock(mutex_);
+  const bool sealed = verified_ && !stamp_unchecked_ && total_bytes() == size();
+  return sealed ? stamp_ : std::nullopt;
+}
+
+bool BlobEntry::break_seal(const FileStamp& seal) {
+  MutexLock lock(mutex_);
+  if (!verified_ || stamp_ != seal) return false;
+  verified_ = false;
+  verdict_due_ = true;
+  stamp_.reset();
+  doubt_all();
+  return true;
+}
+
+void BlobEntry::use_all() {
+  MutexLock lock(mutex_);
+  blocks_.for_each([this](std::uint64_t, BlockSlot& slot) {
+    if (slot.present()) use(slot);
+  });
+}
+
 BlobEntry::Found BlobEntry::find(std::uint64_t block, const EndpointId* viewer) {
   MutexLock lock(mutex_);
   Found found;
@@ -175,6 +198,10 @@ void BlobEntry::mark_unchecked(const Found& found) {
 
 void BlobEntry::mark_all_unchecked() {
   MutexLock lock(mutex_);
+  doubt_all();
+}
+
+void BlobEntry::doubt_all() {
   blocks_.for_each([](std::uint64_t, BlockSlot& slot) { slot.checked = false; });
   ++doubts_;
   change_generation();
@@ -501,9 +528,12 @@ bool BlobEntry::stampable() const {
   return verified_ && !stamp_ && pending_.empty() && written_ == 0 && total_bytes() == size();
 }
 
-void BlobEntry::stamp(const FileStamp& stamp, std::uint64_t generation) {
+bool BlobEntry::stamp(const FileStamp& stamp, std::uint64_t generation) {
   MutexLock lock(mutex_);
-  if (generation_.load() == generation && verified_) stamp_ = stamp;
+  if (generation_.load() != generation || !verified_) return false;
+  stamp_ = stamp;
+  was_sealed_ = true;
+  return true;
 }
 
 BlobRecord BlobEntry::record() const {
@@ -549,6 +579,7 @@ void BlobEntry::load(const BlobRecord& record) {
   trusted_fill_ = record.trusted_fill;
   stamp_ = record.verified;
   verified_ = stamp_unchecked_ = stamp_.has_value();
+  was_sealed_ = verified_;
 }
 
 void BlobEntry::load_verified() {

@@ -22,9 +22,6 @@
 
 namespace hubvfs::cache {
 
-// Blobs of fewer bytes live in records, not in files of their own.
-inline constexpr std::uint64_t kSmallBlob = 64u << 10;
-
 // What is known of one blob: which of its blocks are where, and whom they may be shown to.
 //
 // State only: it does no I/O and waits for nothing, so every thread may ask it. A block goes from
@@ -64,6 +61,14 @@ class BlobEntry {
   std::uint64_t cached_bytes(const EndpointId& viewer) const EXCLUDES(mutex_);
   bool complete(const EndpointId& viewer) const EXCLUDES(mutex_);
   bool verified() const EXCLUDES(mutex_);
+  // Of its file, if it is sealed (Blob::sealed).
+  std::optional<FileStamp> seal() const EXCLUDES(mutex_);
+  // Whether it ever was: its file may be open or mapped though it is not any more.
+  bool was_sealed() const { return was_sealed_.load(); }
+  // Its file does not look so any more: it is to be judged again. False: it had no such seal.
+  bool break_seal(const FileStamp& seal) EXCLUDES(mutex_);
+  // Every block was used just now.
+  void use_all() EXCLUDES(mutex_);
 
   struct Found {
     enum Where { kAbsent, kMemory, kDisk } where = kAbsent;
@@ -163,8 +168,8 @@ class BlobEntry {
   void indexed(std::span<const std::uint64_t> blocks) EXCLUDES(mutex_);
   // Verified, and every block is indexed.
   bool stampable() const EXCLUDES(mutex_);
-  // Records what the verified file looks like; unless a block went away meanwhile.
-  void stamp(const FileStamp& stamp, std::uint64_t generation) EXCLUDES(mutex_);
+  // Records what the verified file looks like: it is sealed. False: a block went away meanwhile.
+  bool stamp(const FileStamp& stamp, std::uint64_t generation) EXCLUDES(mutex_);
   BlobRecord record() const EXCLUDES(mutex_);
   std::optional<BlockRecord> block_record(std::uint64_t block) const EXCLUDES(mutex_);
   bool has_blocks() const EXCLUDES(mutex_);
@@ -213,6 +218,7 @@ class BlobEntry {
   Found found_on_disk(std::uint64_t block, const BlockSlot& slot) const REQUIRES(mutex_);
   BlockSlot* same_slot(const Found& found) REQUIRES(mutex_);
   void change_generation() REQUIRES(mutex_);
+  void doubt_all() REQUIRES(mutex_);
   void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);
   void drop_pending(std::map<std::uint64_t, Pending>::iterator at) REQUIRES(mutex_);
   std::vector<std::uint64_t> drop_where(bool owned_only) REQUIRES(mutex_);
@@ -226,6 +232,7 @@ class BlobEntry {
 
   std::atomic<std::uint64_t> generation_{1};
   std::atomic<bool> on_disk_{false};
+  std::atomic<bool> was_sealed_{false};
   std::atomic<bool> pinned_{false};  // changed under the lock, for the count's sake
 
   mutable Mutex mutex_;  // Lock rank: leaf.

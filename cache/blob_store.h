@@ -25,6 +25,9 @@ struct BlobKey {
   auto operator<=>(const BlobKey&) const = default;
 };
 
+// Blobs of fewer bytes live in records, not in files of their own.
+inline constexpr std::uint64_t kSmallBlob = 64u << 10;
+
 struct StoreStats {
   std::uint64_t size_limit = 0;  // bytes of blocks the cache may hold
   std::uint64_t bytes_used = 0;  // bytes of blocks it holds or has reserved
@@ -89,6 +92,14 @@ class Blob {
   // Complete, and its SHA-256 or git SHA-1 was found right.
   virtual bool verified() const = 0;
 
+  // Verified, and all of it lies synced in a file of its own, which the kernel may read instead of
+  // asking here. A small blob never is.
+  virtual bool sealed() const = 0;
+  // Name of that file beneath the folder of the blobs, which was just found to look as it did when
+  // it was sealed; counts as a use of all blocks. To be asked once the opener is counted, see
+  // set_passthrough_check. kNotFound: it is not sealed (any more). Reads the disk, never waits.
+  virtual Result<std::string> sealed_file() = 0;
+
   // Copies [offset, offset + out.size()), which must lie within the blob. kNotFound: some block of
   // it is not here (or was dropped just now because its checksum was wrong): fetch it. kIo: the
   // disk failed; also treat as absent. Reads the disk, never waits for fsync, for a write or for
@@ -127,6 +138,9 @@ class BlobStore {
   virtual Result<std::shared_ptr<Blob>> open(const BlobKey& key, const std::string& endpoint) = 0;
 
   virtual void on_verdict(OnVerdict callback) = 0;
+  // A blob is sealed from now on. Called on the store's thread, with no lock held.
+  using OnSealed = std::function<void(const BlobKey&)>;
+  virtual void on_sealed(OnSealed callback) = 0;
   // Waits until everything handed in so far is on disk and indexed (fsync included), or cannot be.
   // Blocks; never on a FUSE thread.
   virtual Result<void> flush() = 0;
@@ -145,8 +159,10 @@ class BlobStore {
 
   // Tells blobs whose file the kernel reads by itself, open in passthrough: they are not evicted
   // and their file is not touched. `check` is called on the store's threads with no lock held and
-  // must not wait. Who opens a file in passthrough counts it first and then asks Blob::verified():
-  // so either he sees that the blob is being evicted, or the store sees him.
+  // must not wait. Who opens a file in passthrough counts it first and then asks
+  // Blob::sealed_file(): so either he sees that the blob is being evicted, or the store sees him.
+  // Nor is a file touched that anybody else has open or mapped, by a mount that is gone too: that
+  // the store finds out by itself.
   using InPassthrough = std::function<bool(const BlobKey&)>;
   virtual void set_passthrough_check(InPassthrough check) = 0;
 

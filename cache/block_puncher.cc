@@ -15,9 +15,7 @@
 namespace hubvfs::cache {
 
 void BlockPuncher::put_off(Drops& drops) {
-  const auto is_open = [&](const auto& drop) {
-    return !drop.first->small() && context_.in_passthrough(drop.first->key());
-  };
+  const auto is_open = [&](const auto& drop) { return context_.in_use(*drop.first); };
   const auto open = std::stable_partition(drops.begin(), drops.end(),
                                           [&](const auto& drop) { return !is_open(drop); });
   open_.insert(open_.end(), std::make_move_iterator(open), std::make_move_iterator(drops.end()));

@@ -14,9 +14,9 @@ namespace hubvfs::cache {
 // Gives the disk the room of dropped blocks back. Only the writer's thread uses it.
 //
 // Index record first, then sidecar and hole. Where the disk cannot punch holes a file goes with the
-// last of its blocks. A file that is open in passthrough is not touched: its blocks, which nobody
-// is given any more, are punched when it is closed. One whose passthrough was asked for a moment
-// too late is seen here, since the blocks were dropped before this looks.
+// last of its blocks. A file that is in use (StoreContext::in_use) is not touched: its blocks,
+// which nobody is given any more, are punched when it is closed. One whose passthrough was asked
+// for a moment too late is seen here, since the blocks were dropped before this looks.
 class BlockPuncher {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;
@@ -28,7 +28,7 @@ class BlockPuncher {
 
   // Those of `drops` that are still dropped. Returns the bytes that it gave back.
   std::uint64_t punch(Drops drops);
-  // What was open in passthrough and is so no more.
+  // What was in use and is so no more.
   std::uint64_t punch_closed();
   // A block that was dropped while it was written.
   void punch_unindexed(const EntryPtr& entry, std::uint64_t block);
@@ -43,7 +43,7 @@ class BlockPuncher {
 
   StoreContext& context_;
   IndexCommitter& committer_;
-  Drops open_;  // in passthrough
+  Drops open_;  // in use
 };
 
 // Whether holes can be punched in files of this directory, found by trying. True where that cannot

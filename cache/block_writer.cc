@@ -185,7 +185,12 @@ Result<void> BlockWriter::store(const EntryPtr& entry, std::uint64_t block, std:
   if (entry->small()) {
     written = context_.small.put(entry->key(), bytes);
   } else if (auto file = data_file(entry); file) {
-    written = write_fully((*file)->get(), bytes, block * context_.block_size);
+    // Whoever has it open or mapped was given content that is right, and is given no other.
+    if (entry->was_sealed() && context_.in_use(*entry)) {
+      written = Error{ErrorCode::kBusy, "its file is in use"};
+    } else {
+      written = write_fully((*file)->get(), bytes, block * context_.block_size);
+    }
   } else {
     written = file.error();
   }

@@ -40,6 +40,8 @@ class DiskBlobStore::Handle final : public Blob {
   std::uint64_t cached_bytes() const override { return entry_->cached_bytes(endpoint_); }
   bool complete() const override { return entry_->complete(endpoint_); }
   bool verified() const override { return entry_->verified(); }
+  bool sealed() const override { return entry_->seal().has_value(); }
+  Result<std::string> sealed_file() override { return store_.sealed_file(entry_); }
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {
     return store_.read(entry_, endpoint_, offset, out);
   }
@@ -179,6 +181,24 @@ void DiskBlobStore::check_stamp(const EntryPtr& entry) {
   entry->stamp_checked(same);
 }
 
+// Each time it is to be passed through: what others did to the file meanwhile shows in its stamp.
+Result<std::string> DiskBlobStore::sealed_file(const EntryPtr& entry) {
+  const std::string name = blob_file_name(entry->key());
+  const auto seal = entry->seal();
+  if (!seal) return {ErrorCode::kNotFound, name + " is not complete and verified"};
+  const auto file = context_.files.open(entry->number(), name);
+  const auto stamp = file ? stamp_of((*file)->get()) : Result<FileStamp>(file.error());
+  if (stamp && *stamp == *seal) {
+    entry->use_all();
+    return name;
+  }
+  if (entry->break_seal(*seal)) {
+    context_.log.warning("cache: " + name + " was changed by others: its hash is checked again");
+    verifier_.look(entry);
+  }
+  return {ErrorCode::kNotFound, name + " was changed by others"};
+}
+
 Result<void> DiskBlobStore::read(const EntryPtr& entry, const EndpointId& viewer,
                                  std::uint64_t offset, std::span<std::byte> out) {
   if (!lies_within(offset, out.size(), entry->size())) {
@@ -233,6 +253,8 @@ void DiskBlobStore::close(const EntryPtr& entry, const EndpointId& endpoint) {
 }
 
 void DiskBlobStore::on_verdict(OnVerdict callback) { verifier_.on_verdict(std::move(callback)); }
+
+void DiskBlobStore::on_sealed(OnSealed callback) { context_.on_sealed.set(std::move(callback)); }
 
 Result<void> DiskBlobStore::flush() {
   assert_may_block("the cache's flush");
@@ -295,10 +317,10 @@ Result<std::uint64_t> DiskBlobStore::evict(const BlobKey& key) {
   if (context_.table.is_pinned(key)) {
     return {ErrorCode::kBusy, key.content.to_string() + " is pinned; unpin it first"};
   }
-  if (context_.in_passthrough(key)) {
+  const EntryPtr entry = context_.table.find(key);
+  if (entry != nullptr && context_.in_use(*entry)) {
     return {ErrorCode::kBusy, key.content.to_string() + " is open; close it first"};
   }
-  const EntryPtr entry = context_.table.find(key);
   return entry == nullptr ? 0 : writer_.evict(entry);
 }
 

@@ -48,6 +48,7 @@ class DiskBlobStore final : public BlobStore {
   std::uint64_t block_size() const override;
   Result<std::shared_ptr<Blob>> open(const BlobKey& key, const std::string& endpoint) override;
   void on_verdict(OnVerdict callback) override;
+  void on_sealed(OnSealed callback) override;
   // Verdicts on everything handed in so far have been given, too.
   Result<void> flush() override;
   StoreStats stats() const override;
@@ -67,6 +68,7 @@ class DiskBlobStore final : public BlobStore {
   Result<void> load();
   void start(bool sweep);
   void check_stamp(const EntryPtr& entry);
+  Result<std::string> sealed_file(const EntryPtr& entry);
   Result<void> read(const EntryPtr& entry, const EndpointId& viewer, std::uint64_t offset,
                     std::span<std::byte> out);
   bool put(const EntryPtr& entry, const EndpointId& endpoint, std::uint64_t block,

@@ -106,7 +106,7 @@ Evictor::Drops Evictor::drop_next(std::size_t most) {
   Drops drops;
   for (auto& [index, uses] : taken) {
     const EntryPtr& entry = entries_[index];
-    if (!may_go(*entry)) continue;  // pinned or opened since
+    if (entry->pinned() || context_.in_use(*entry)) continue;  // perhaps only since the plan
     std::sort(uses.begin(), uses.end());
     auto dropped = entry->drop_unused(uses, context_.whole_blobs);
     if (dropped.empty()) continue;

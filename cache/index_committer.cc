@@ -360,38 +360,43 @@ Result<void> IndexCommitter::commit_fills(Batch& batch) {
   return {};
 }
 
-// Notes how the file of a verified blob looks, so that the next start need not hash it again.
-Result<void> IndexCommitter::stamp(const EntryPtr& entry) const {
+// Notes how the file of a verified blob looks, so that the next start need not hash it again. True:
+// it is sealed.
+Result<bool> IndexCommitter::stamp(const EntryPtr& entry) const {
   const std::uint64_t generation = entry->generation();
-  if (auto synced = sync_file(entry); !synced) return synced;
+  if (auto synced = sync_file(entry); !synced) return synced.error();
   auto file = context_.files.open(entry->number(), blob_file_name(entry->key()));
   if (!file) return file.error();
   auto stamp = stamp_of((*file)->get());
   if (!stamp) return stamp.error();
   // Not synced: all it says more is that the blocks are everybody's.
   if (auto written = write_sidecar_of(entry, entry->blocks_on_disk(), Sync::kNo); !written) {
-    return written;
+    return written.error();
   }
-  entry->stamp(*stamp, generation);
-  return {};
+  return entry->stamp(*stamp, generation);
 }
 
 Result<void> IndexCommitter::commit_verified(Batch& batch, std::vector<EntryPtr>& later) {
   std::vector<IndexChange> changes;
+  std::vector<BlobKey> sealed;
   for (const EntryPtr& entry : batch.verified) {
     if (entry->small()) continue;
     if (!entry->stampable()) {
       if (entry->verified() && !entry->record().verified) later.push_back(entry);
       continue;
     }
-    if (auto stamped = stamp(entry); !stamped) {
+    const auto stamped = stamp(entry);
+    if (!stamped) {
       context_.disk.failed(stamped.error());
       if (stamped.error().code != ErrorCode::kNotFound) later.push_back(entry);
       continue;
     }
+    if (*stamped) sealed.push_back(entry->key());
     changes.push_back({blob_index_key(entry->key()), encode(entry->record())});
   }
-  return apply(changes);
+  auto applied = apply(changes);
+  for (const BlobKey& key : sealed) context_.on_sealed(key);
+  return applied;
 }
 
 Result<void> IndexCommitter::commit_erases(const std::vector<Erase*>& erases) {

@@ -90,7 +90,7 @@ class IndexCommitter {
   Result<void> sync_file(const EntryPtr& entry) const;
   enum class Sync { kNo, kYes };
   Result<void> write_sidecar_of(const EntryPtr& entry, const Blocks& blocks, Sync sync) const;
-  Result<void> stamp(const EntryPtr& entry) const;
+  Result<bool> stamp(const EntryPtr& entry) const;
 
   StoreContext& context_;
   MetaIndex& index_;

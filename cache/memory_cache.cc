@@ -29,6 +29,8 @@ class MemoryBlobStore::Handle final : public Blob {
   std::uint64_t cached_bytes() const override { return core_->cached_bytes(key_, endpoint_); }
   bool complete() const override { return core_->complete(key_, endpoint_); }
   bool verified() const override { return core_->verified(key_); }
+  bool sealed() const override { return false; }
+  Result<std::string> sealed_file() override { return {ErrorCode::kNotFound, "no file"}; }
   void drop() override { core_->drop(key_, endpoint_); }
 
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {

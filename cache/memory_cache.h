@@ -30,6 +30,7 @@ class MemoryBlobStore final : public BlobStore {
   std::uint64_t block_size() const override;
   Result<std::shared_ptr<Blob>> open(const BlobKey& key, const std::string& endpoint) override;
   void on_verdict(OnVerdict callback) override;
+  void on_sealed(OnSealed) override {}  // there are no files
   // Verdicts on everything handed in so far have been given when it returns.
   Result<void> flush() override;
   StoreStats stats() const override;

@@ -95,6 +95,7 @@ void OrphanSweep::sweep_blob(const Directory& directory, const BlobKey& key,
 }
 
 void OrphanSweep::punch_unknown(const BlobEntry& known) {
+  if (context_.in_use(known)) return;  // passed through when we died: left as it is
   auto file = context_.files.open_to_write(known.number(), blob_file_name(known.key()));
   if (!file) return;
   std::uint64_t from = 0;

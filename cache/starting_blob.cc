@@ -90,6 +90,16 @@ bool StartingBlob::verified() const {
   return blob != nullptr && blob->verified();
 }
 
+bool StartingBlob::sealed() const {
+  const Blob* blob = real();
+  return blob != nullptr && blob->sealed();
+}
+
+Result<std::string> StartingBlob::sealed_file() {
+  if (Blob* blob = real()) return blob->sealed_file();
+  return {ErrorCode::kNotFound, "the index is still being read"};
+}
+
 Result<void> StartingBlob::read(std::uint64_t offset, std::span<std::byte> out) {
   if (Blob* blob = real()) return blob->read(offset, out);
   if (!lies_within(offset, out.size(), key_.content.size())) {

@@ -47,6 +47,8 @@ class StartingBlob final : public Blob {
   std::uint64_t cached_bytes() const override EXCLUDES(mutex_);
   bool complete() const override;
   bool verified() const override;
+  bool sealed() const override;
+  Result<std::string> sealed_file() override;
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) override EXCLUDES(mutex_);
   bool put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) override EXCLUDES(mutex_);
   void drop() override EXCLUDES(mutex_);

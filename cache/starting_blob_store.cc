@@ -51,6 +51,7 @@ void StartingBlobStore::take_over(std::unique_ptr<BlobStore> store) {
     // Under the lock, so that none of these settings is overtaken by a later one.
     MutexLock lock(mutex_);
     owned_->on_verdict(std::move(on_verdict_));
+    owned_->on_sealed(std::move(on_sealed_));
     if (pinned_) owned_->set_pinned(*pinned_);
     owned_->set_passthrough_check(std::move(in_passthrough_));
     real_ = owned_.get();
@@ -115,6 +116,12 @@ void StartingBlobStore::on_verdict(OnVerdict callback) {
   MutexLock lock(mutex_);
   if (BlobStore* store = real()) return store->on_verdict(std::move(callback));
   on_verdict_ = std::move(callback);
+}
+
+void StartingBlobStore::on_sealed(OnSealed callback) {
+  MutexLock lock(mutex_);
+  if (BlobStore* store = real()) return store->on_sealed(std::move(callback));
+  on_sealed_ = std::move(callback);
 }
 
 void StartingBlobStore::set_pinned(const std::vector<BlobKey>& keys) {

@@ -48,6 +48,7 @@ class StartingBlobStore final : public BlobStore {
   Result<std::shared_ptr<Blob>> open(const BlobKey& key, const std::string& endpoint) override
       EXCLUDES(mutex_);
   void on_verdict(OnVerdict callback) override EXCLUDES(mutex_);
+  void on_sealed(OnSealed callback) override EXCLUDES(mutex_);
   Result<void> flush() override;
   StoreStats stats() const override EXCLUDES(mutex_);
   void for_each_blob(const std::function<void(const BlobInfo&)>& visit) const override;
@@ -78,6 +79,7 @@ class StartingBlobStore final : public BlobStore {
   mutable CondVar changed_;
   std::map<std::pair<BlobKey, std::string>, StartingPtr> starting_ GUARDED_BY(mutex_);
   OnVerdict on_verdict_ GUARDED_BY(mutex_);
+  OnSealed on_sealed_ GUARDED_BY(mutex_);
   std::optional<std::vector<BlobKey>> pinned_ GUARDED_BY(mutex_);
   InPassthrough in_passthrough_ GUARDED_BY(mutex_);
   std::optional<Error> failure_ GUARDED_BY(mutex_);

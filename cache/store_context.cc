@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/store_context.h"
 
+#include "cache/file_stamp.h"
+#include "cache/index_records.h"
+
 namespace hubvfs::cache {
 
 bool Health::may_try() const {
@@ -53,6 +56,31 @@ void PassthroughCheck::set(BlobStore::InPassthrough check) {
   auto shared = std::make_shared<const BlobStore::InPassthrough>(std::move(check));
   MutexLock lock(mutex_);
   check_ = std::move(shared);
+}
+
+void SealedCallback::set(BlobStore::OnSealed callback) {
+  auto shared = std::make_shared<const BlobStore::OnSealed>(std::move(callback));
+  MutexLock lock(mutex_);
+  callback_ = std::move(shared);
+}
+
+void SealedCallback::operator()(const BlobKey& key) const {
+  std::shared_ptr<const BlobStore::OnSealed> callback;
+  {
+    MutexLock lock(mutex_);
+    callback = callback_;
+  }
+  if (callback != nullptr && *callback) (*callback)(key);
+}
+
+// A mapping outlives its descriptor, its mount and every process of ours, and no request tells of
+// it: the kernel alone knows.
+bool StoreContext::in_use(const BlobEntry& entry) {
+  if (entry.small()) return false;
+  if (in_passthrough(entry.key())) return true;
+  if (!entry.on_disk()) return false;
+  const auto file = files.open(entry.number(), blob_file_name(entry.key()));
+  return file && open_elsewhere((*file)->get());
 }
 
 bool PassthroughCheck::operator()(const BlobKey& key) const {

@@ -66,6 +66,17 @@ class PassthroughCheck {
   std::shared_ptr<const BlobStore::InPassthrough> check_ GUARDED_BY(mutex_);
 };
 
+// Who wants to know of sealed blobs. Thread-safe.
+class SealedCallback {
+ public:
+  void set(BlobStore::OnSealed callback) EXCLUDES(mutex_);
+  void operator()(const BlobKey& key) const EXCLUDES(mutex_);
+
+ private:
+  mutable Mutex mutex_;  // Lock rank: leaf; not held while `callback_` runs.
+  std::shared_ptr<const BlobStore::OnSealed> callback_ GUARDED_BY(mutex_);
+};
+
 // What the disk store's parts share. The directory and the small blobs outlive it.
 struct StoreContext {
   StoreContext(const Directory& blobs_directory, SmallBlobs& small_blobs, std::uint64_t block_bytes,
@@ -95,8 +106,13 @@ struct StoreContext {
   Health disk;
   Health index;
   PassthroughCheck in_passthrough;
+  SealedCallback on_sealed;
   // Nothing on the disk is unknown: the index was left in order, or compared with the sidecars.
   std::atomic<bool> swept{true};
+
+  // Whether the blob's file must stay as it is: in passthrough, or open or mapped anywhere else.
+  // Looks at the file, so not for every block.
+  bool in_use(const BlobEntry& entry);
 };
 
 }  // namespace hubvfs::cache

@@ -20,6 +20,7 @@
 #include "base/mutex.h"
 #include "base/unique_fd.h"
 #include "cache/disk_cache.h"
+#include "daemon/backing_requests.h"
 #include "daemon/command_threads.h"
 #include "daemon/messages.h"
 #include "daemon/privileges.h"
@@ -38,6 +39,7 @@ namespace {
 
 // A mount answers within a second, however large the cache is.
 constexpr std::chrono::milliseconds kCachePatience{300};
+constexpr int kTickMs = 1000;
 
 void prepare_process() {
   seal_process();
@@ -122,6 +124,7 @@ class Worker {
   Result<std::unique_ptr<hub::HubClient>> make_client(const std::string& endpoint, bool with_token);
   void serve(Message message);
   void take_away_ended();
+  static void set_passthrough(ServedMount& mount, const Message& message);
   static std::uint32_t number_in(const Message& message) {
     return ByteReader(message.body).integer<std::uint32_t>();
   }
@@ -134,6 +137,7 @@ class Worker {
   std::unique_ptr<fs::RequestJournal> journal_;
   std::unique_ptr<fs::OpenTable> open_table_;
   std::unique_ptr<cache::DiskCache> cache_;
+  BackingRequests backing_{kWorkerLinkFd, clock_};
   std::unique_ptr<hub::HubClient> own_hub_;
   std::unique_ptr<hub::HubClient> anonymous_hub_;
   std::unique_ptr<fs::Backend> backend_;
@@ -211,6 +215,7 @@ Result<void> Worker::open(const std::vector<UniqueFd>& shared_memory) {
   anonymous_hub_ = std::move(*anonymous);
   fs::BackendOptions options = backend_options(settings_);
   options.open_table = open_table_.get();
+  options.backing_files = &backing_;
   auto backend = fs::Backend::create(options, {*own_hub_, *anonymous_hub_}, cache_->blobs(),
                                      cache_->meta(), log_, clock_);
   if (!backend) return backend.error();
@@ -230,7 +235,10 @@ Result<void> Worker::open(const std::vector<UniqueFd>& shared_memory) {
 Result<void> Worker::run() {
   for (;;) {
     pollfd events[2] = {{kWorkerLinkFd, POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-    if (::poll(events, 2, -1) < 0 && errno != EINTR) return system_error(errno, "poll");
+    const int ready = ::poll(events, 2, kTickMs);
+    if (ready < 0 && errno != EINTR) return system_error(errno, "poll");
+    if (ready == 0) backing_.expire();
+    if (ready <= 0) continue;
     if (events[1].revents != 0) take_away_ended();
     if (events[0].revents == 0) continue;
     auto message = receive_message(kWorkerLinkFd);
@@ -241,6 +249,10 @@ Result<void> Worker::run() {
       serve(std::move(*message));
       continue;
     }
+    if (message->kind == MessageKind::kBacking) {
+      backing_.take_answer(message->body);
+      continue;
+    }
     if (message->kind == MessageKind::kCommand) {
       command_threads_->start(std::move(*message));
       continue;
@@ -248,6 +260,7 @@ Result<void> Worker::run() {
     const auto mount = mounts_.find(number_in(*message));
     if (mount == mounts_.end()) continue;
     if (message->kind == MessageKind::kStopMount) mount->second->stop();
+    if (message->kind == MessageKind::kPassthrough) set_passthrough(*mount->second, *message);
     if (message->kind == MessageKind::kReport && !message->fds.empty()) {
       static_cast<void>(send_message(message->fds[0].get(), MessageKind::kDone,
                                      as_bytes(mount->second->status_json()))
@@ -278,6 +291,13 @@ void Worker::serve(Message message) {
                                   std::move(events));
   if (!mount) return tell_keeper(MessageKind::kFailed, number, mount.error().context, log_);
   mounts_[number] = std::move(*mount);
+}
+
+void Worker::set_passthrough(ServedMount& mount, const Message& message) {
+  ByteReader in(message.body);
+  in.integer<std::uint32_t>();
+  const bool on = in.integer<std::uint8_t>() != 0;
+  mount.set_passthrough(on, std::string(in.string()));
 }
 
 void Worker::take_away_ended() {

@@ -137,6 +137,7 @@ Bytes MountOrder::encode() const {
   out.string(dir);
   out.integer(static_cast<std::uint8_t>(allow_other ? 1 : 0));
   out.string(as_text(settings));
+  out.integer(static_cast<std::uint8_t>(passthrough ? 1 : 0));
   return out.take();
 }
 
@@ -146,6 +147,7 @@ Result<MountOrder> MountOrder::decode(ByteView bytes) {
   order.dir = in.string();
   order.allow_other = in.integer<std::uint8_t>() != 0;
   const ByteView settings = as_bytes(in.string());
+  order.passthrough = in.integer<std::uint8_t>() != 0;
   order.settings.assign(settings.begin(), settings.end());
   if (!in.ok() || !in.at_end() || order.dir.empty() || order.dir.front() != '/') {
     return {ErrorCode::kBadAnswer, "no mount order of this version of hubvfs"};

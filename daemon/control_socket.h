@@ -33,7 +33,8 @@ struct Introduction {
 struct MountOrder {
   std::string dir;  // canonical, checked (mount_point.h)
   bool allow_other = false;
-  Bytes settings;  // MountSettings::encode
+  Bytes settings;           // MountSettings::encode
+  bool passthrough = true;  // where it can be
 
   Bytes encode() const;
   static Result<MountOrder> decode(ByteView bytes);

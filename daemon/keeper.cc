@@ -47,6 +47,10 @@ std::pair<std::uint32_t, std::string> numbered(const Message& message) {
   return {number, escape_for_log(rest, 2048)};
 }
 
+MountPassthrough new_passthrough(const MountOrder& order, ByteView init_request) {
+  return MountPassthrough(order.passthrough, init_request);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Keeper>> Keeper::create(KeeperOptions options, Logger& log,
@@ -62,7 +66,7 @@ Result<std::unique_ptr<Keeper>> Keeper::create(KeeperOptions options, Logger& lo
 }
 
 Keeper::Keeper(KeeperOptions options, Logger& log, const Clock& clock)
-    : options_(std::move(options)), log_(log), clock_(clock) {}
+    : options_(std::move(options)), log_(log), clock_(clock), blobs_(options_.cache_path) {}
 
 Keeper::~Keeper() { wind_up(); }
 
@@ -90,6 +94,7 @@ Result<void> Keeper::add(const MountOrder& order, int audience_fd, std::function
   held.presence = Presence(kernel->device());
   held.kernel = std::move(*kernel);
   held.init_request = std::move(*init);
+  held.passthrough = new_passthrough(held.order, held.init_request);
   held.audience_fd = audience_fd;
   held.on_ready = std::move(on_ready);
   if (supervisor_->running()) serve(held);
@@ -102,6 +107,7 @@ Keeper::HeldIt Keeper::find(std::uint32_t number) {
 }
 
 void Keeper::note_ready(Held& held) {
+  settle_passthrough(held);
   if (held.ready) return;
   held.ready = true;
   held.kernel.raise_read_ahead();
@@ -147,6 +153,8 @@ void Keeper::serve(Held& held) {
   ServeOrder order;
   order.number = held.number;
   order.again = held.ready;
+  order.passthrough = held.passthrough.state() != MountPassthrough::State::kOff;
+  order.no_passthrough_because = held.passthrough.why_not();
   order.settings = held.order.settings;
   order.init_request = held.init_request;
   // A worker that cannot be told anything is dying, and its death is noticed.
@@ -168,6 +176,8 @@ void Keeper::hear_worker() {
 }
 
 void Keeper::take(const Message& message) {
+  if (message.kind == MessageKind::kOpenBacking) return open_backing(message.body);
+  if (message.kind == MessageKind::kClosedBacking) return let_go_of_backing();
   const auto [number, text] = numbered(message);
   if (message.kind == MessageKind::kFailed && number == kWholeWorker) {
     worker_said_ = text;
@@ -238,6 +248,7 @@ Result<void> Keeper::remount(Held& held) const {
   held.kernel = std::move(*kernel);
   held.presence = Presence(held.kernel.device());
   held.init_request = std::move(*init);
+  held.passthrough = new_passthrough(held.order, held.init_request);
   return {};
 }
 
@@ -309,7 +320,9 @@ std::vector<Keeper::Watch> Keeper::watches() {
 
 int Keeper::poll_timeout_ms() const {
   std::optional<TimePoint> next = supervisor_->next_start();
-  if (stop_at_ && (!next || *stop_at_ < *next)) next = stop_at_;
+  for (const auto& other : {stop_at_, look_at_backing_}) {
+    if (other && (!next || *other < *next)) next = other;
+  }
   if (!next) return -1;
   const auto left = std::chrono::ceil<milliseconds>(*next - clock_.now()).count();
   return static_cast<int>(std::clamp<decltype(left)>(left, 0, 60'000));
@@ -336,12 +349,16 @@ void Keeper::wait_for_events() {
     if (auto sent = fs::write_resend(held.kernel.dev_fd()); !sent) log_.error(sent.error().context);
   }
   if (!done_) bury_current();
+  if (look_at_backing_ && clock_.now() >= *look_at_backing_) let_go_of_backing();
   if (stop_at_ && clock_.now() >= *stop_at_) done_ = true;
 }
 
 Result<void> Keeper::run() {
   while (!done_) {
-    if (supervisor_->start_if_due()) serve_all();
+    if (supervisor_->start_if_due()) {
+      blobs_.forget();
+      serve_all();
+    }
     if (supervisor_->hopeless()) give_up(supervisor_->counts().last_death);
     if (!done_) wait_for_events();
   }

@@ -13,9 +13,11 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/blob_folder.h"
 #include "daemon/control_socket.h"
 #include "daemon/kernel_mount.h"
 #include "daemon/messages.h"
+#include "daemon/mount_passthrough.h"
 #include "daemon/presence.h"
 #include "daemon/supervisor.h"
 
@@ -24,6 +26,7 @@ namespace hubvfs::daemon {
 struct KeeperOptions {
   Bytes worker_settings;        // WorkerSettings::encode
   std::string label;            // of the workers, for people who read `ps`
+  std::string cache_path;       // whose files may be passed through; "": none
   ControlSocket control;        // where commands ask for more mounts; none: nobody can
   Bytes introduction;           // Introduction::encode: what these commands are told
   bool stop_on_hangup = false;  // SIGHUP: true in the foreground, where it means that the terminal
@@ -59,6 +62,7 @@ class Keeper {
     KernelMount kernel;
     Presence presence;
     Bytes init_request;
+    MountPassthrough passthrough{false, {}};
     int audience_fd = -1;
     std::function<void()> on_ready;
     bool ready = false;              // was, in some worker's life
@@ -85,6 +89,11 @@ class Keeper {
   void remount_all();
   Result<void> remount(Held& held) const;
   void give_up(const std::string& why);
+
+  // Passthrough: keeper_passthrough.cc.
+  void settle_passthrough(Held& held);
+  void open_backing(ByteView body);
+  void let_go_of_backing();
   std::string restart_way() const;
 
   // Mounts.
@@ -116,7 +125,9 @@ class Keeper {
   std::vector<UniqueFd> commands_;       // connected, and have not said what they want
   std::vector<UniqueFd> last_visitors_;  // of the last mount: they wait for the end of this process
   std::uint64_t remounts_ = 0;
-  std::optional<TimePoint> stop_at_;  // stopping: when patience with open files ends
+  BlobFolder blobs_;
+  std::optional<TimePoint> look_at_backing_;  // next; none: no file is registered
+  std::optional<TimePoint> stop_at_;          // stopping: when patience with open files ends
   bool done_ = false;
   std::string worker_said_;  // its last kFailed of itself
   std::optional<Error> failure_;

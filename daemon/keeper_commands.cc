@@ -112,6 +112,12 @@ std::string Keeper::facts(const Held& held) const {
   json.key("worker_pid").number(static_cast<std::uint64_t>(supervisor_->current().pid));
   json.key("ready").boolean(held.ready);
   json.key("mounts").number(static_cast<std::uint64_t>(mounts_.size()));
+  const bool passthrough = held.passthrough.state() == MountPassthrough::State::kOn;
+  json.key("passthrough").begin_object();
+  json.key("in_force").boolean(passthrough);
+  json.key("why_not").string(held.passthrough.why_not());
+  json.key("files").number(static_cast<std::uint64_t>(held.passthrough.files()));
+  json.end_object();
   json.key("after_worker_death").string(restart_way());
   json.key("workers_started").number(counts.started);
   json.key("workers_died").number(counts.died);

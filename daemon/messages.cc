@@ -21,6 +21,10 @@ bool is_known(std::uint8_t kind) {
     case MessageKind::kStopMount:
     case MessageKind::kStop:
     case MessageKind::kReport:
+    case MessageKind::kBacking:
+    case MessageKind::kPassthrough:
+    case MessageKind::kOpenBacking:
+    case MessageKind::kClosedBacking:
     case MessageKind::kReady:
     case MessageKind::kFailed:
     case MessageKind::kHello:

@@ -17,10 +17,17 @@ enum class MessageKind : std::uint8_t {
   kServe = 2,      // ServeOrder (worker_link.h); descriptor: the mount's /dev/fuse
   kStopMount = 3,  // u32 number: answer what it parked, end it
   kStop = 4,       // the same for all, write what is in memory, end
-  kReport = 5,  // u32 number; descriptor: who asked, and is answered kDone with the mount's status
+  kReport = 5,   // u32 number; descriptor: who asked, and is answered kDone with the mount's status
+  kBacking = 6,  // answers kOpenBacking: its u64; u32 backing id, 0: refused, and string why
+  kPassthrough = 7,  // u32 number, u8 whether the mount has passthrough, string why not
   // Worker to keeper.
   kReady = 16,   // u32 number: INIT is answered, the mount can be used
   kFailed = 17,  // u32 number (kWholeWorker: all of them) and, for people, why it cannot be served
+  // For an OPEN to be passed through, once its handle is in the open table: u32 number of the
+  // mount,
+  // u64 node id, u64 to be answered with, string name of the blob's file.
+  kOpenBacking = 18,
+  kClosedBacking = 19,  // some node has no handle any more
   // Command to keeper.
   kHello = 32,   // answered kDone with the daemon's Introduction (control_socket.h)
   kMount = 33,   // MountOrder; answered when the mount can be used, or why it cannot

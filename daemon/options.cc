@@ -251,6 +251,11 @@ Result<void> set_one(ResolvedMount& to, const std::string& key, const std::strin
     to.mount.allow_other = *on;
     return {};
   }
+  if (key == "passthrough") {
+    if (value != "auto" && value != "off") return bad_value(from, value, "auto or off");
+    to.passthrough = value == "auto";
+    return {};
+  }
   const auto level = parse_level(value);  // log.level, the last one
   if (!level) return bad_value(from, value, "a level: debug, info, warning or error");
   s.log_level = *level;
@@ -471,6 +476,8 @@ const std::vector<OptionKey>& option_keys() {
       {"endpoints", "URLS", "the Hub and its mirrors, in order, with blanks between"},
       {"memory", "SIZE", "most bytes of fetch buffers (default: 256M)"},
       {"allow_other", "", "everybody on this host may read; then no token is used"},
+      {"passthrough", "auto|off",
+       "have the kernel read complete files by itself, where it can (default: auto)"},
       {"log.level", "LEVEL", "debug, info, warning or error (default: info)"},
   };
   return kKeys;

@@ -41,6 +41,7 @@ struct MountRequest {          // as the command line has it
 struct ResolvedMount {
   WorkerSettings worker;  // log_file is filled in later
   MountSettings mount;
+  bool passthrough = true;         // of the mount, where it can be
   std::vector<std::string> notes;  // for the user: what was decided that may surprise
 };
 

@@ -17,19 +17,31 @@ namespace hubvfs::daemon {
 namespace {
 
 constexpr std::array kPassed = {
-    std::string_view("HOME"),           std::string_view("PATH"),
-    std::string_view("USER"),           std::string_view("LOGNAME"),
-    std::string_view("LANG"),           std::string_view("TZ"),
-    std::string_view("TMPDIR"),         std::string_view("XDG_CACHE_HOME"),
-    std::string_view("XDG_STATE_HOME"), std::string_view("XDG_CONFIG_HOME"),
-    std::string_view("HF_HOME"),        std::string_view("HF_TOKEN_PATH"),
+    std::string_view("HOME"),
+    std::string_view("PATH"),
+    std::string_view("USER"),
+    std::string_view("LOGNAME"),
+    std::string_view("LANG"),
+    std::string_view("TZ"),
+    std::string_view("TMPDIR"),
+    std::string_view("XDG_CACHE_HOME"),
+    std::string_view("XDG_STATE_HOME"),
+    std::string_view("XDG_CONFIG_HOME"),
+    std::string_view("HF_HOME"),
+    std::string_view("HF_TOKEN_PATH"),
     std::string_view("HF_HUB_DISABLE_IMPLICIT_TOKEN"),
-    std::string_view("http_proxy"),     std::string_view("https_proxy"),
-    std::string_view("HTTPS_PROXY"),    std::string_view("all_proxy"),
-    std::string_view("ALL_PROXY"),      std::string_view("no_proxy"),
-    std::string_view("NO_PROXY"),       std::string_view("SSL_CERT_FILE"),
-    std::string_view("SSL_CERT_DIR"),   std::string_view("ASAN_OPTIONS"),
-    std::string_view("UBSAN_OPTIONS"),  std::string_view("TSAN_OPTIONS"),
+    std::string_view("http_proxy"),
+    std::string_view("https_proxy"),
+    std::string_view("HTTPS_PROXY"),
+    std::string_view("all_proxy"),
+    std::string_view("ALL_PROXY"),
+    std::string_view("no_proxy"),
+    std::string_view("NO_PROXY"),
+    std::string_view("SSL_CERT_FILE"),
+    std::string_view("SSL_CERT_DIR"),
+    std::string_view("ASAN_OPTIONS"),
+    std::string_view("UBSAN_OPTIONS"),
+    std::string_view("TSAN_OPTIONS"),
 };
 
 using CapabilityWords = std::array<__user_cap_data_struct, 2>;
@@ -61,6 +73,23 @@ bool drop_privileges() {
   const CapabilityWords none{};
   // With no_new_privs no later exec, not even root's, gives back what is missing here.
   return ::syscall(SYS_capset, &header, none.data()) == 0 && done;
+}
+
+WorkersRights::WorkersRights() {
+  auto header = capability_header();
+  CapabilityWords words{};
+  if (::syscall(SYS_capget, &header, words.data()) != 0) return;
+  for (auto& word : words) word.effective = 0;
+  changed_ = ::syscall(SYS_capset, &header, words.data()) == 0;
+}
+
+WorkersRights::~WorkersRights() {
+  if (!changed_) return;
+  auto header = capability_header();
+  CapabilityWords words{};
+  if (::syscall(SYS_capget, &header, words.data()) != 0) return;
+  for (auto& word : words) word.effective = word.permitted;
+  ::syscall(SYS_capset, &header, words.data());
 }
 
 Result<void> check_unprivileged() {

@@ -17,6 +17,19 @@ void seal_process();
 // it failed.
 bool drop_privileges();
 
+// While it lives this thread may do to files what a worker may: that has our uid and gid, and no
+// capability, root's neither. System calls only; one at a time.
+class WorkersRights {
+ public:
+  WorkersRights();
+  ~WorkersRights();
+  WorkersRights(const WorkersRights&) = delete;
+  WorkersRights& operator=(const WorkersRights&) = delete;
+
+ private:
+  bool changed_ = false;
+};
+
 // kPermissionDenied when this process still has a capability or may gain one.
 Result<void> check_unprivileged();
 

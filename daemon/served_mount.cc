@@ -13,6 +13,8 @@ Result<fs::MountOptions> mount_options(const ServeOrder& order) {
   options.number = order.number;
   options.type = settings->type;
   options.shared = settings->allow_other;
+  options.passthrough = order.passthrough;
+  options.no_passthrough_because = order.no_passthrough_because;
   if (!settings->repo.empty()) {
     auto scope = fs::RepoScope::parse(settings->repo);
     if (!scope) return scope.error();
@@ -36,6 +38,7 @@ Result<std::unique_ptr<ServedMount>> ServedMount::start(const ServeOrder& order,
   session_options.number = order.number;
   session_options.journal = &journal;
   session_options.init_request = order.init_request;
+  session_options.passthrough = order.passthrough;
   // A mount that was in use goes on as it is; a new one first shows that there is something in it.
   session_options.on_ready = [self, again = order.again] {
     if (again) return self->events_.on_ready();

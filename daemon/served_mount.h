@@ -21,10 +21,10 @@ namespace hubvfs::daemon {
 // runs it. Thread-safe.
 class ServedMount {
  public:
-  struct Events {  // called on other threads
-    std::function<void()> on_ready;                    // it can be used
-    std::function<void(const Error&)> on_failed;       // it cannot be, and the mount should end
-    std::function<void()> on_ended;                    // unmounted or stopped: destroy this
+  struct Events {                                 // called on other threads
+    std::function<void()> on_ready;               // it can be used
+    std::function<void(const Error&)> on_failed;  // it cannot be, and the mount should end
+    std::function<void()> on_ended;               // unmounted or stopped: destroy this
   };
   // Starts to serve. `backend` and `journal` outlive this.
   static Result<std::unique_ptr<ServedMount>> start(const ServeOrder& order, UniqueFd device,
@@ -37,6 +37,9 @@ class ServedMount {
 
   void stop() { session_->stop(); }
   std::string status_json() const { return operations_->status_json(); }
+  void set_passthrough(bool on, const std::string& why_not) {
+    operations_->set_passthrough(on, why_not);
+  }
 
  private:
   ServedMount(UniqueFd device, Events events)

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/bytes.h"
@@ -41,7 +42,7 @@ class Supervisor {
 
   struct Death {
     pid_t pid = 0;
-    std::string how;          // "was killed by signal 9"
+    std::string how;  // "was killed by signal 9"
     bool was_ready = false;
     std::vector<Message> said;  // what still lay in its socket
   };
@@ -55,6 +56,10 @@ class Supervisor {
   // For poll: become readable when a fenced worker dies.
   std::vector<int> fenced_fds() const;
 
+  // As OpenTable::open_nodes.
+  std::optional<std::unordered_set<std::uint64_t>> open_nodes(std::uint32_t number) const {
+    return open_table_->open_nodes(number);
+  }
   // The mount's connection is gone: nothing of it is open any more.
   void forget_mount(std::uint32_t number) { open_table_->forget_mount(number); }
 

@@ -116,6 +116,8 @@ Bytes ServeOrder::encode() const {
   ByteWriter out;
   out.integer(number);
   out.integer(flag(again));
+  out.integer(flag(passthrough));
+  out.string(no_passthrough_because);
   out.string(as_text(settings));
   out.string(as_text(init_request));
   return out.take();
@@ -126,6 +128,8 @@ Result<ServeOrder> ServeOrder::decode(ByteView bytes) {
   ServeOrder order;
   order.number = in.integer<std::uint32_t>();
   order.again = in.integer<std::uint8_t>() != 0;
+  order.passthrough = in.integer<std::uint8_t>() != 0;
+  order.no_passthrough_because = in.string();
   order.settings = copy(as_bytes(in.string()));
   order.init_request = copy(as_bytes(in.string()));
   if (!in.ok() || !in.at_end()) return unreadable("the keeper's order");

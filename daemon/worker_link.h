@@ -58,7 +58,9 @@ struct MountSettings {
 struct ServeOrder {
   std::uint32_t number = 0;  // the keeper's name for it, the same for every worker
   bool again = false;        // another worker served it before
-  Bytes settings;            // MountSettings::encode: the keeper does not read it
+  bool passthrough = false;  // negotiate it, and pass files through until told otherwise
+  std::string no_passthrough_because;
+  Bytes settings;  // MountSettings::encode: the keeper does not read it
   Bytes init_request;
 
   Bytes encode() const;

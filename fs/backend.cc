@@ -12,6 +12,25 @@ constexpr Duration kTick = std::chrono::seconds(1);
 
 }  // namespace
 
+struct Backend::Mounts {
+  void add(const std::shared_ptr<HubFilesystem>& mount) EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    std::erase_if(all, [](const auto& known) { return known.expired(); });
+    all.push_back(mount);
+  }
+  std::vector<std::shared_ptr<HubFilesystem>> live() EXCLUDES(mutex) {
+    std::vector<std::shared_ptr<HubFilesystem>> mounts;
+    MutexLock lock(mutex);
+    for (const auto& weak : all) {
+      if (auto mount = weak.lock()) mounts.push_back(std::move(mount));
+    }
+    return mounts;
+  }
+
+  Mutex mutex;  // leaf
+  std::vector<std::weak_ptr<HubFilesystem>> all GUARDED_BY(mutex);
+};
+
 Backend::Backend(const BackendOptions& options, BackendHubs hubs, cache::BlobStore& store,
                  cache::MetaStore& meta, Logger& log, const Clock& clock)
     : options_(options),
@@ -23,19 +42,29 @@ Backend::Backend(const BackendOptions& options, BackendHubs hubs, cache::BlobSto
       failures_(std::make_shared<FailureLog>(log, clock)),
       reader_(std::make_shared<Reader>(
           ReaderOptions{options.endpoint, options.read_deadline, options.memory_budget}, store,
-          failures_, clock)) {}
+          failures_, clock)),
+      live_(std::make_shared<Mounts>()) {}
 
 Result<std::unique_ptr<Backend>> Backend::create(const BackendOptions& options, BackendHubs hubs,
                                                  cache::BlobStore& store, cache::MetaStore& meta,
                                                  Logger& log, const Clock& clock) {
   std::unique_ptr<Backend> backend(new Backend(options, hubs, store, meta, log, clock));
-  backend->table_ = options.open_table;
-  if (backend->table_ == nullptr) {
+  if (options.open_table != nullptr) {
+    backend->table_ = {std::shared_ptr<void>(), options.open_table};  // owns nothing
+  } else {
     auto table = OpenTable::make_private(log);
     if (!table) return table.error();
-    backend->own_table_ = std::move(*table);
-    backend->table_ = backend->own_table_.get();
+    backend->table_ = std::move(*table);
   }
+  backend->passed_ = std::make_shared<PassedFiles>(backend->table_);
+  store.set_passthrough_check([passed = backend->passed_](const cache::BlobKey& content) {
+    return passed->is_open(content);
+  });
+  store.on_sealed([weak = std::weak_ptr(backend->live_)](const cache::BlobKey& content) {
+    const auto mounts = weak.lock();
+    if (!mounts) return;
+    for (const auto& mount : mounts->live()) mount->content_sealed(content);
+  });
   hubs.own.on_token_change([raw = backend.get()] { raw->forget_denials(); });
   backend->housekeeper_ = std::thread([raw = backend.get()] { raw->housekeeping(); });
   return backend;
@@ -66,14 +95,16 @@ Result<std::shared_ptr<Operations>> Backend::mount(const MountOptions& options,
   if (closed_) return {ErrorCode::kCancelled, "the daemon is stopping"};
   const auto catalog = catalog_of(options.repo ? options.repo->type : options.type, options.shared);
   if (!catalog) return catalog.error();
+  auto passthrough =
+      std::make_shared<Passthrough>(options.number, passed_, options_.backing_files, clock_);
+  passthrough->set(options.passthrough, options.no_passthrough_because);
   const MountParts parts{*catalog, reader_,   options.shared ? hubs_.anonymous : hubs_.own,
-                         store_,   *table_,   own_table_,
+                         store_,   table_,    std::move(passthrough),
                          log_,     failures_, clock_};
-  std::shared_ptr<Operations> made = HubFilesystem::create(options_, options, parts, notifier);
+  const auto made = HubFilesystem::create(options_, options, parts, notifier);
   reader_->forget_wrong();  // as the log advises
-  std::erase_if(mounts_, [](const auto& known) { return known.expired(); });
-  mounts_.push_back(made);
-  return made;
+  live_->add(made);
+  return std::shared_ptr<Operations>(made);
 }
 
 Result<std::shared_ptr<Catalog>> Backend::catalog(hub::RepoType type) {
@@ -83,15 +114,11 @@ Result<std::shared_ptr<Catalog>> Backend::catalog(hub::RepoType type) {
 }
 
 void Backend::close() {
-  std::vector<std::shared_ptr<Operations>> mounts;
   std::vector<std::shared_ptr<Catalog>> catalogs;
   {
     MutexLock lock(mutex_);
     if (!closed_) hubs_.own.on_token_change({});  // else the hubs may be gone
     closed_ = true;
-    for (const auto& weak : mounts_) {
-      if (auto mount = weak.lock()) mounts.push_back(std::move(mount));
-    }
     for (const auto& [key, catalog] : catalogs_) {
       if (catalog) catalogs.push_back(catalog);
     }
@@ -102,7 +129,8 @@ void Backend::close() {
     tick_cv_.notify_all();
   }
   if (housekeeper_.joinable()) housekeeper_.join();
-  for (const auto& mount : mounts) mount->close();
+  for (const auto& mount : live_->live()) mount->close();
+  store_.set_passthrough_check({});
   for (const auto& catalog : catalogs) catalog->close();
   reader_->close();
 }

@@ -19,15 +19,19 @@
 #include "base/result.h"
 #include "cache/blob_store.h"
 #include "cache/meta_store.h"
+#include "fs/backing_files.h"
 #include "fs/catalog.h"
 #include "fs/kernel_notifier.h"
 #include "fs/open_table.h"
 #include "fs/operations.h"
+#include "fs/passed_files.h"
 #include "fs/reader.h"
 #include "fs/repo_scope.h"
 #include "hub/hub_client.h"
 
 namespace hubvfs::fs {
+
+class HubFilesystem;
 
 struct BackendOptions {  // the same for all mounts of a worker
   std::string endpoint;  // as configured, without trailing '/': part of every metadata key
@@ -38,7 +42,8 @@ struct BackendOptions {  // the same for all mounts of a worker
   Duration metadata_deadline = std::chrono::seconds(30);
   Duration read_deadline = std::chrono::seconds(120);  // without progress
   std::uint64_t memory_budget = 256u << 20;            // bytes of fetch buffers, of all mounts
-  OpenTable* open_table = nullptr;  // the keeper's; borrowed. Null: one of this process alone
+  OpenTable* open_table = nullptr;        // the keeper's; borrowed. Null: one of this process alone
+  BackingFiles* backing_files = nullptr;  // the keeper; borrowed. Null: no passthrough
 };
 
 struct MountOptions {
@@ -47,6 +52,8 @@ struct MountOptions {
   bool shared = false;
   std::optional<RepoScope> repo;  // none: a whole tree
   std::uint32_t number = 0;       // the keeper's, in the open table; not that of another mount
+  bool passthrough = false;       // until Operations::set_passthrough says otherwise
+  std::string no_passthrough_because = "this process has no keeper that could do it";
 };
 
 // May be the same client, where no token is set.
@@ -98,13 +105,14 @@ class Backend {
   const Clock& clock_;
   const std::shared_ptr<FailureLog> failures_;
   const std::shared_ptr<Reader> reader_;
-  std::shared_ptr<OpenTable> own_table_;  // where none was given
-  OpenTable* table_ = nullptr;
+  std::shared_ptr<OpenTable> table_;  // borrowed, or of this process alone
+  std::shared_ptr<PassedFiles> passed_;
+  struct Mounts;
+  const std::shared_ptr<Mounts> live_;  // for what the store tells, perhaps as this ends
 
   // Rank 0. Only mount() and close() wait for it: it is held while a catalog is read from the disk.
   Mutex mutex_;
   std::map<std::pair<hub::RepoType, bool>, std::shared_ptr<Catalog>> catalogs_ GUARDED_BY(mutex_);
-  std::vector<std::weak_ptr<Operations>> mounts_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;
 
   Mutex tick_mutex_;  // leaf

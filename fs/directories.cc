@@ -71,7 +71,7 @@ void HubFilesystem::fill_snapshot(NodeId node, const Located& at, std::uint64_t 
   for (std::uint64_t number = from; number < end; ++number) {
     const Located child{at.placed, at.snapshot, static_cast<std::uint32_t>(number)};
     Entry entry = snapshot_entry(child);
-    entry.entry_timeout = kept;
+    entry.entry_timeout = std::min(entry.entry_timeout, kept);
     if (!fill({child.entry().name, base + number + 3, entry})) return;
   }
 }

@@ -135,9 +135,14 @@ std::string HubFilesystem::status_json() const {
   out.key("repo");
   mount_.repo ? out.string(mount_.repo->url()) : out.null();
   out.key("offline").boolean(options_.offline);
-  out.key("passthrough").string("no: every read goes through the daemon in this version");
+  const std::string why_not = parts_.passthrough->why_not();
+  out.key("passthrough").begin_object();
+  out.key("in_force").boolean(parts_.passthrough->on());
+  out.key("why_not").string(why_not);
+  number("opens", parts_.passthrough->opens());
+  out.end_object();
   number("started", static_cast<std::uint64_t>(started_));
-  number("open_files", parts_.table.total(mount_.number));
+  number("open_files", parts_.table->total(mount_.number));
   number("mount_reads", reads_);
   out.key("hub");
   write_counters(out, hub);

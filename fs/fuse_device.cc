@@ -4,6 +4,7 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,7 +15,15 @@ namespace {
 
 // Newer than Debian 12's linux/fuse.h.
 constexpr std::int32_t kNotifyResend = 7;
-constexpr std::uint32_t kHasResend2 = 1u << 7;  // bit 39 of the INIT flags
+constexpr std::uint32_t kHasResend2 = 1u << 7;    // bit 39 of the INIT flags
+constexpr std::uint32_t kPassthrough2 = 1u << 5;  // bit 37
+struct BackingMap {
+  std::int32_t fd;
+  std::uint32_t flags;
+  std::uint64_t padding;
+};
+constexpr unsigned long kBackingOpen = _IOW(229, 1, BackingMap);
+constexpr unsigned long kBackingClose = _IOW(229, 2, std::uint32_t);
 
 constexpr std::size_t kLargestRequest = 64u << 10;
 
@@ -26,6 +35,13 @@ T copy_out(ByteView bytes, std::size_t offset) {
     std::memcpy(&value, bytes.data() + offset, have);
   }
   return value;
+}
+
+// The flags of an INIT from bit 32 on.
+std::uint32_t flags2_of(ByteView init_request) {
+  if (!is_init_request(init_request)) return 0;
+  const auto init = copy_out<fuse_init_in>(init_request, sizeof(fuse_in_header));
+  return (init.flags & FUSE_INIT_EXT) != 0 ? init.flags2 : 0;
 }
 
 }  // namespace
@@ -54,10 +70,24 @@ bool is_init_request(ByteView request) {
   return header.opcode == FUSE_INIT && header.len == request.size();
 }
 
-bool offers_resend(ByteView init_request) {
-  if (!is_init_request(init_request)) return false;
-  const auto init = copy_out<fuse_init_in>(init_request, sizeof(fuse_in_header));
-  return (init.flags & FUSE_INIT_EXT) != 0 && (init.flags2 & kHasResend2) != 0;
+bool offers_resend(ByteView init_request) { return (flags2_of(init_request) & kHasResend2) != 0; }
+
+bool offers_passthrough(ByteView init_request) {
+  return (flags2_of(init_request) & kPassthrough2) != 0;
+}
+
+Result<std::int32_t> register_backing(int dev_fd, int fd) {
+  const BackingMap map{fd, 0, 0};
+  const int id = ::ioctl(dev_fd, kBackingOpen, &map);
+  if (id > 0) return id;
+  Error failed = system_error(errno, "the kernel does not pass this file through");
+  if (errno == ELOOP) failed.code = ErrorCode::kUnsupported;
+  return failed;
+}
+
+void unregister_backing(int dev_fd, std::int32_t id) {
+  const auto number = static_cast<std::uint32_t>(id);
+  ::ioctl(dev_fd, kBackingClose, &number);
 }
 
 Result<void> write_resend(int dev_fd) {

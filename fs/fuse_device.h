@@ -25,6 +25,16 @@ bool is_init_request(ByteView request);
 // Whether the kernel of this INIT sends unanswered requests again when asked (Linux 6.9).
 bool offers_resend(ByteView init_request);
 
+// Whether the kernel of this INIT can read another file in the place of asking (Linux 6.9).
+bool offers_passthrough(ByteView init_request);
+
+// Makes `fd`, open to read, a file that the kernel may read by itself on this connection, whose
+// INIT was answered so. Returns its id there, good until unregister_backing() and for what is open
+// then. kPermissionDenied: this process has no CAP_SYS_ADMIN; kUnsupported: the file lies on a file
+// system that is itself stacked on another; kIo and others.
+Result<std::int32_t> register_backing(int dev_fd, int fd);
+void unregister_backing(int dev_fd, std::int32_t id);
+
 // Asks for every unanswered request again (FUSE_NOTIFY_RESEND). Only after INIT was answered and
 // the process that had taken the requests is dead.
 Result<void> write_resend(int dev_fd);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -52,25 +53,42 @@ void negotiate(void*, fuse_conn_info* conn) {
   conn->congestion_threshold = kCongestion;
 }
 
+// In the words of the wire, which libfuse before 3.17 does not know. One file system may lie
+// beneath ours: a second would keep overlayfs from being put on top of it.
+void negotiate_passthrough(fuse_init_out& init) {
+  constexpr std::uint32_t kPassthrough2 = 1u << 5;  // bit 37
+  constexpr std::uint32_t kMaxStackDepth = 1;
+  constexpr std::size_t kMaxStackDepthAt = offsetof(fuse_init_out, flags2) + sizeof init.flags2;
+  static_assert(sizeof init == 64);
+  init.flags |= FUSE_INIT_EXT;
+  init.flags2 |= kPassthrough2;
+  std::memcpy(reinterpret_cast<char*>(&init) + kMaxStackDepthAt, &kMaxStackDepth,
+              sizeof kMaxStackDepth);
+}
+
 }  // namespace
 
 // The reply to INIT, on its way through the write hook.
 struct FuseLoop::InitReply {
-  bool sent = false;  // this worker is the first
-  bool late = false;  // INIT was answered before: this is a restart
-  int refused = 0;    // errno libfuse answered with
-  int failed = 0;     // errno of the write
+  bool passthrough = false;  // to be negotiated
+  bool sent = false;         // this worker is the first
+  bool late = false;         // INIT was answered before: this is a restart
+  int refused = 0;           // errno libfuse answered with
+  int failed = 0;            // errno of the write
 
   ssize_t send(int fd, iovec* parts, int count) {
     auto* header = static_cast<fuse_out_header*>(parts[0].iov_base);
     refused = -header->error;
+    const ssize_t asked = header->len;
     fuse_init_out init{};
     if (count == 2) {
       std::memcpy(&init, parts[1].iov_base, std::min(parts[1].iov_len, sizeof init));
       // libfuse derives max_pages from its max_write; the kernel derives from max_write how large
       // every receive buffer has to be.
       init.max_write = kMaxWrite;
-      parts[1].iov_base = &init;
+      if (passthrough) negotiate_passthrough(init);
+      parts[1] = {&init, sizeof init};
+      header->len = sizeof *header + sizeof init;
     }
     if (::writev(fd, parts, count) >= 0) {
       sent = true;
@@ -79,7 +97,7 @@ struct FuseLoop::InitReply {
     } else {
       failed = errno;
     }
-    return static_cast<ssize_t>(header->len);
+    return asked;
   }
 };
 
@@ -167,6 +185,7 @@ Result<void> FuseLoop::open_session(const fuse_lowlevel_ops& ops, void* userdata
 
 Result<void> FuseLoop::answer_init() {
   InitReply reply;
+  reply.passthrough = options_.passthrough && offers_passthrough(options_.init_request);
   fuse_buf request{};
   request.mem = options_.init_request.data();
   request.size = options_.init_request.size();

@@ -20,6 +20,7 @@ struct FuseSessionOptions {
   std::uint32_t number = 0;           // the mount's, in the journal
   RequestJournal* journal = nullptr;  // the worker's; borrowed
   Bytes init_request;                 // the INIT request the keeper read from it
+  bool passthrough = false;           // negotiate it, where the kernel offers it
   unsigned threads = 8;               // that read requests
   // Called by run(), on its thread, once INIT is answered and before any request is taken.
   std::function<void()> on_ready;
@@ -34,8 +35,8 @@ class FuseSession {
                                                      Logger& log);
   virtual ~FuseSession() = default;
   // Serves until the mount is gone (success) or the descriptor fails. Blocks.
-  // `operations` must outlive the call; requests parked in it may be answered later, harmlessly, for
-  // as long as the session lives: Operations::close() ends that.
+  // `operations` must outlive the call; requests parked in it may be answered later, harmlessly,
+  // for as long as the session lives: Operations::close() ends that.
   virtual Result<void> run(Operations& operations) = 0;
   // Makes run() return soon. Thread-safe, not for signal handlers.
   virtual void stop() = 0;

@@ -182,7 +182,12 @@ Entry HubFilesystem::snapshot_entry(const Located& at) const {
   std::uint64_t cached = 0;
   if (file.content) {
     const auto blob = parts_.store.open({at.placed->space, *file.content}, options_.endpoint);
-    if (blob) cached = (*blob)->cached_bytes();
+    if (blob) {
+      cached = (*blob)->cached_bytes();
+      const auto mode = parts_.passthrough->mode_of(node.ino(), **blob);
+      entry.attributes.node.passthrough = mode == Passthrough::Mode::kPassed;
+      if (mode == Passthrough::Mode::kReadForNow) entry.entry_timeout = kWhileChanging;
+    }
   }
   if (cached == file.size && file.content) entry.attribute_timeout = kForever;
   // Some archivers take a non-empty file of no blocks for a hole.
@@ -215,7 +220,7 @@ void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> 
     const Duration kept = self->name_timeout(parent, at->placed);
     if (!child) return reply(self->absent(kept == kForever ? kForever : Duration::zero()));
     Entry entry = self->snapshot_entry({at->placed, at->snapshot, *child});
-    entry.entry_timeout = kept;
+    entry.entry_timeout = std::min(entry.entry_timeout, kept);
     reply(entry);
   });
 }

@@ -13,6 +13,7 @@
 #include "fs/catalog.h"
 #include "fs/open_table.h"
 #include "fs/operations.h"
+#include "fs/passthrough.h"
 #include "fs/pending_replies.h"
 #include "fs/reader.h"
 
@@ -27,8 +28,8 @@ struct MountParts {
   std::shared_ptr<Reader> reader;
   hub::HubClient& hub;  // the catalog's too: the user's, or anonymous
   cache::BlobStore& store;
-  OpenTable& table;
-  std::shared_ptr<OpenTable> keeps_table;  // null where the keeper's is borrowed
+  std::shared_ptr<OpenTable> table;
+  std::shared_ptr<Passthrough> passthrough;
   Logger& log;
   std::shared_ptr<FailureLog> failures;
   const Clock& clock;
@@ -62,9 +63,14 @@ class HubFilesystem final : public Operations,
   void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) override;
   void listxattr(NodeId node, Reply<std::vector<std::string>> reply) override;
   FilesystemSpace space() const override;
+  void set_passthrough(bool on, const std::string& why_not) override {
+    parts_.passthrough->set(on, why_not);
+  }
   std::string status_json() const override;
 
   void place_changed(const Place& place, const PlacedPtr& before) override;
+  // Whoever opens a file of this content from now on is to get the node of passthrough.
+  void content_sealed(const cache::BlobKey& content);
 
  private:
   // An entry of a snapshot, with what it belongs to.
@@ -152,6 +158,8 @@ class HubFilesystem final : public Operations,
 
   void open_located(NodeId node, Handle handle, const Located& at, bool asked_again,
                     const OpenReply& reply);
+  void open_passed(NodeId node, Handle handle, const Located& at, const OpenReply& reply);
+  void forget_name_of(NodeId node);
   Result<std::shared_ptr<OpenBlob>> open_blob(const Located& at);
   // `opened`: none where a read finds its file again.
   void keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, std::optional<Handle> opened);

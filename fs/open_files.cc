@@ -25,7 +25,6 @@ void HubFilesystem::open(NodeId node, Handle handle, Reply<OpenFlags> reply) {
   const OpenReply owed =
       pending_.owe<OpenFlags>(telling<OpenFlags>("open", node, std::move(reply)));
   if (!owed) return;
-  if (node.passthrough) return owed->give(stale());  // looked up again, as the node that is read
   if (auto text = control_text(node)) {
     {
       MutexLock lock(mutex_);
@@ -40,6 +39,7 @@ void HubFilesystem::open(NodeId node, Handle handle, Reply<OpenFlags> reply) {
   locate(node, [self = shared_from_this(), node, handle, owed](const Result<Located>& at) {
     if (!at) return owed->give(at.error());
     if (at->entry().is_directory) return owed->give(Error{ErrorCode::kIsDirectory, "a directory"});
+    if (node.passthrough) return self->open_passed(node, handle, *at, owed);
     self->open_located(node, handle, *at, false, owed);
   });
 }
@@ -77,6 +77,48 @@ void HubFilesystem::open_located(NodeId node, Handle handle, const Located& at, 
   parts_.reader->read(*blob, {0, 1}, opened);
 }
 
+// As what the node is, or not at all: the kernel then looks the name up again.
+void HubFilesystem::open_passed(NodeId node, Handle handle, const Located& at,
+                                const OpenReply& reply) {
+  if (!at.entry().content) return reply->give(stale());
+  const auto blob = parts_.store.open({at.placed->space, *at.entry().content}, options_.endpoint);
+  if (!blob) return reply->give(stale());
+  parts_.catalog->note_open(*at.placed);
+  parts_.passthrough->open(node, handle, *blob, [reply](const Result<std::int32_t>& id) {
+    if (!id) return reply->give(id.error());
+    OpenFlags flags;
+    flags.backing_id = *id;
+    reply->give(flags);
+  });
+}
+
+// Where it was opened to be read: other names the kernel keeps for a moment only.
+void HubFilesystem::content_sealed(const cache::BlobKey& content) {
+  if (!parts_.passthrough->on()) return;
+  std::vector<NodeId> nodes;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [raw, file] : open_files_) {
+      if (Reader::stored(*file.blob).key() == content) nodes.push_back(NodeId::from_raw(raw));
+    }
+  }
+  for (const NodeId node : nodes) forget_name_of(node);
+}
+
+void HubFilesystem::forget_name_of(NodeId node) {
+  const PlacedPtr placed = parts_.catalog->placed(node.serial);
+  const SnapshotPtr snapshot = placed ? parts_.catalog->stored_snapshot(placed) : nullptr;
+  if (!snapshot || node.entry >= snapshot->size()) return;
+  const Snapshot::Entry& file = snapshot->entry(node.entry);
+  NodeId parent{false, node.serial, file.parent};
+  if (mount_.repo) {
+    const auto folder = find_folder(placed, snapshot);
+    if (folder && folder->number == file.parent) parent = {false, 0, kRootEntry};
+  }
+  MutexLock lock(notifier_mutex_);
+  if (notifier_ != nullptr) notifier_->invalidate_entry(parent.raw(), std::string(file.name));
+}
+
 Result<std::shared_ptr<OpenBlob>> HubFilesystem::open_blob(const Located& at) {
   const Snapshot::Entry& entry = at.entry();
   if (!entry.content) return gated(at);
@@ -89,8 +131,8 @@ Result<std::shared_ptr<OpenBlob>> HubFilesystem::open_blob(const Located& at) {
 void HubFilesystem::keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob,
                               std::optional<Handle> opened) {
   MutexLock lock(mutex_);
-  if (opened) parts_.table.open(mount_.number, node.raw(), *opened);
-  const bool counted = opened || parts_.table.count(mount_.number, node.raw()) > 0;
+  if (opened) parts_.table->open(mount_.number, node.raw(), *opened);
+  const bool counted = opened || parts_.table->count(mount_.number, node.raw()) > 0;
   if (!counted && open_files_.size() > kUncountedOpenFiles) {
     std::erase_if(open_files_, [](const auto& item) { return !item.second.counted; });
   }
@@ -112,13 +154,14 @@ bool HubFilesystem::pages_are_good(NodeId node, const OpenBlob& blob) {
 }
 
 void HubFilesystem::release(NodeId node, Handle handle) {
+  if (node.passthrough) return parts_.passthrough->release(node, handle);
   OpenFile last;  // let go after the lock
   MutexLock lock(mutex_);
   if (node.serial == 0) {  // of .hubvfs, not counted
     control_texts_.erase(handle.number);
     return;
   }
-  if (parts_.table.close(mount_.number, node.raw(), handle) > 0) return;
+  if (parts_.table->close(mount_.number, node.raw(), handle) > 0) return;
   const auto it = open_files_.find(node.raw());
   if (it == open_files_.end()) return;
   last = std::move(it->second);

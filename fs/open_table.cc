@@ -14,7 +14,7 @@ namespace hubvfs::fs {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31'4e'45'50'4f'46'56'48;  // "HVFOPEN1" in memory
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 // Of handles that found no entry: more than are ever closed.
 constexpr std::uint64_t kUnknown = std::uint64_t{1} << 63;
 
@@ -34,7 +34,8 @@ struct OpenTable::Header {
   std::atomic<std::uint64_t> unrecorded;  // handles that found no entry, not yet closed
   std::atomic<std::uint32_t> used;        // slots from here on were never taken
   std::atomic<std::uint32_t> forgotten;   // how many mounts were
-  std::array<std::uint32_t, 6> reserved;
+  std::atomic<std::uint32_t> opened;      // changes after each handle that was noted
+  std::array<std::uint32_t, 5> reserved;
 };
 
 // Mount and use are one word, so that a mount is forgotten without touching an entry that has
@@ -127,6 +128,7 @@ std::uint32_t OpenTable::used() const {
 }
 
 void OpenTable::read_slots() {
+  ++region_->header.opened;  // a worker before this may have died on the way to it
   slot_of_.clear();
   counts_.clear();
   free_.clear();
@@ -180,6 +182,7 @@ void OpenTable::open(std::uint32_t mount, std::uint64_t node, Handle handle) {
   slot->node = node;
   slot->handle = handle.number;
   slot->owner = open_in(mount);  // last: until then the slot is free
+  ++region_->header.opened;      // before one that was open meanwhile can be closed
   slot_of_.emplace(key, static_cast<std::uint32_t>(slot - region_->slots.data()));
   ++counts_[key.node];
 }
@@ -212,6 +215,23 @@ std::uint64_t OpenTable::total(std::uint32_t mount) const {
     if (region_->slots[i].owner == open_in(mount)) ++sum;
   }
   return sum;
+}
+
+// A handle that was noted below where this is looking, before another above is ended, would be
+// missed with it: then it is looked again.
+std::optional<std::unordered_set<std::uint64_t>> OpenTable::open_nodes(std::uint32_t mount) const {
+  constexpr int kAttempts = 4;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const std::uint32_t before = region_->header.opened;
+    std::unordered_set<std::uint64_t> nodes;
+    for (std::uint32_t i = 0, end = used(); i < end; ++i) {
+      const Slot& slot = region_->slots[i];
+      if (slot.owner == open_in(mount)) nodes.insert(slot.node);
+    }
+    if (overflowed()) return std::nullopt;
+    if (region_->header.opened == before) return nodes;
+  }
+  return std::nullopt;
 }
 
 void OpenTable::forget_mount(std::uint32_t mount) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -60,6 +61,9 @@ class OpenTable {
 
   // Handles of one mount. Looks at the whole memory.
   std::uint64_t total(std::uint32_t mount) const;
+  // Nodes of one mount that have handles. A node that had one all the time, be it one after the
+  // other, is among them. None: that cannot be told now. Looks at the whole memory.
+  std::optional<std::unordered_set<std::uint64_t>> open_nodes(std::uint32_t mount) const;
   // The mount's connection is gone: nothing of it is open any more.
   void forget_mount(std::uint32_t mount) EXCLUDES(mutex_);
   // Some handles found no entry and are not closed yet: everything has to be taken for open.

@@ -3,7 +3,9 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,6 +48,8 @@ struct OpenFlags {
   bool keep_cache = false;  // the kernel's pages stay valid: the content never changes
   bool direct_io = false;   // made when read
   bool cache_listing = false;
+  // The kernel reads the file registered as this by itself; goes with none of the above.
+  std::optional<std::int32_t> backing_id;
 };
 
 struct FilesystemSpace {
@@ -103,6 +107,8 @@ class Operations {
   virtual void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) = 0;
   virtual void listxattr(NodeId node, Reply<std::vector<std::string>> reply) = 0;
   virtual FilesystemSpace space() const = 0;
+  // Whether complete files are passed through to the kernel; where not, why, for people.
+  virtual void set_passthrough(bool on, const std::string& why_not) = 0;
   // The text of .hubvfs/status.json.
   virtual std::string status_json() const = 0;
 };

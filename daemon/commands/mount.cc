@@ -41,7 +41,7 @@ struct Mounting {
   ResolvedMount resolved;
 
   MountOrder order() const {
-    return {point.path, resolved.mount.allow_other, resolved.mount.encode()};
+    return {point.path, resolved.mount.allow_other, resolved.mount.encode(), resolved.passthrough};
   }
 };
 
@@ -87,6 +87,7 @@ KeeperOptions keeper_options(const Mounting& mounting, ControlSocket control) {
   KeeperOptions options;
   options.worker_settings = worker.encode();
   options.label = worker.cache_path;
+  options.cache_path = worker.cache_path;
   options.control = std::move(control);
   options.introduction = Introduction::of(worker).encode();
   return options;

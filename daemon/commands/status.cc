@@ -141,8 +141,14 @@ void print_values(const JsonValues& v, std::ostream& out) {
   }
 }
 
-// What the keeper went through, where that is worth a line.
+// Whether it passes files through, and what it went through, where that is worth a line.
 void print_facts(const JsonValues& v, std::ostream& out) {
+  if (v.flag("passthrough.in_force")) {
+    out << "  passthrough: the kernel reads complete files by itself; open so are "
+        << counted(v.number("passthrough.files"), "file", "files") << "\n";
+  } else if (!v.text("passthrough.why_not").empty()) {
+    out << "  passthrough: no: " << v.text("passthrough.why_not") << "\n";
+  }
   if (v.text("after_worker_death") == "remount") {
     out << "  keeper this kernel cannot send requests again (Linux 6.9 can): when the worker dies, "
            "open files fail and the mount is made anew; so far "

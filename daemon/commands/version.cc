@@ -18,7 +18,7 @@ int version_command(const Io& io) {
          << "libfuse: " << fs::libfuse_version() << "\n"
          << "libcurl: " << hub::libcurl_version() << "\n"
          << "cache format: " << cache::cache_format() << "\n"
-         << "passthrough: no: not built yet\n";
+         << "passthrough: for root, on Linux 6.9 or newer; see hubvfs status\n";
   return kExitOk;
 }
 

@@ -110,7 +110,7 @@ TEST(Introduction, ACommandThatAsksTheHubMeansTheDaemonsOrIsRefused) {
 }
 
 TEST(MountOrder, SurvivesItsJourneyAndATornOneIsRefused) {
-  const MountOrder order{"/mnt/a b", true, {std::byte{1}, std::byte{0}}};
+  const MountOrder order{"/mnt/a b", true, {std::byte{1}, std::byte{0}}, false};
   const Bytes bytes = order.encode();
   auto back = MountOrder::decode(bytes);
   ASSERT_TRUE(back);

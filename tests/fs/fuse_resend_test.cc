@@ -56,6 +56,7 @@ class ParkedOpens final : public Operations {
   void getxattr(NodeId, const std::string&, Reply<std::string> reply) override { reply(refused()); }
   void listxattr(NodeId, Reply<std::vector<std::string>> reply) override { reply(refused()); }
   FilesystemSpace space() const override { return {}; }
+  void set_passthrough(bool, const std::string&) override {}
   std::string status_json() const override { return "{}"; }
 
   std::size_t parked() const {

@@ -71,7 +71,12 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, SmallBlobs& small, MetaInde
                  }),
       writer_(context_, committer_),
       verifier_(context_, reader_, writer_, committer_),
-      housekeeper_(clock, {[this] { writer_.keep_house(); }, [this] { committer_.write_uses(); }}) {
+      scrubber_(context_, clock,
+                [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
+                  writer_.drop(entry, std::move(blocks));
+                }),
+      housekeeper_(clock, {[this] { writer_.keep_house(); }, [this] { committer_.write_uses(); },
+                           [this] { scrubber_.step(); }}) {
   context_.disk.on_failure([this] { committer_.disk_failed(); });
   context_.index.on_failure([this] { committer_.disk_failed(); });
 }

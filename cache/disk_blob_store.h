@@ -16,6 +16,7 @@
 #include "cache/housekeeper.h"
 #include "cache/index_committer.h"
 #include "cache/meta_index.h"
+#include "cache/scrubber.h"
 #include "cache/store_context.h"
 
 namespace hubvfs::cache {
@@ -85,6 +86,7 @@ class DiskBlobStore final : public BlobStore {
   IndexCommitter committer_;
   BlockWriter writer_;
   BlobVerifier verifier_;
+  Scrubber scrubber_;  // the housekeeper's
   Housekeeper housekeeper_;
 };
 

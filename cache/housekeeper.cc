@@ -30,16 +30,14 @@ void Housekeeper::run() {
     const TimePoint now = clock_.now();
     const bool house_due = now >= house_at_;
     const bool uses_due = now >= uses_at_;
-    if (!house_due && !uses_due) {
-      changed_.wait_for(mutex_, kLookEvery);
-      continue;
-    }
     mutex_.unlock();
     if (uses_due) orders_.write_uses();
     if (house_due) orders_.keep_house();
+    orders_.scrub();
     mutex_.lock();
     if (uses_due) uses_at_ = now + kUsesEvery;
     if (house_due) house_at_ = now + kHouseEvery;
+    if (!stopping_) changed_.wait_for(mutex_, kLookEvery);
   }
 }
 

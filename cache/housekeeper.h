@@ -11,12 +11,14 @@ namespace hubvfs::cache {
 
 // The thread that looks after a store nobody uses: by the clock, it has the ttl, the watermarks and
 // the disk's free space applied every few seconds, and the uses of blocks written down every ten
-// minutes. It only gives the orders. Thread-safe.
+// minutes; each time it looks at the clock, about twice a second, files are scrubbed. It only gives
+// the orders. Thread-safe.
 class Housekeeper {
  public:
   struct Orders {
     std::function<void()> keep_house;
     std::function<void()> write_uses;
+    std::function<void()> scrub;
   };
   static constexpr std::chrono::seconds kHouseEvery{5};
   static constexpr std::chrono::minutes kUsesEvery{10};

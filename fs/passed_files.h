@@ -19,7 +19,7 @@ namespace hubvfs::fs {
 // evict. The handles themselves are in the open table; this knows which nodes show a content.
 //
 // A handle of an earlier worker counts from when its node is opened again; until then the cache
-// finds its file in use by itself. Thread-safe. Lock rank: before the open table's.
+// finds its file in use by itself. Thread-safe. Lock rank 8.
 class PassedFiles {
  public:
   // Keeps `table` in use, or borrows it.

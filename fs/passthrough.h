@@ -21,7 +21,7 @@ namespace hubvfs::fs {
 //
 // The mode of a file is part of its node id (threats-and-faults, 7.7): mode_of() says which node a
 // lookup gives, open() whether a node of passthrough can be opened as what it is. Thread-safe; no
-// call blocks. Lock rank 2.
+// call blocks. Lock rank 7.
 class Passthrough : public std::enable_shared_from_this<Passthrough> {
  public:
   // `backing`, borrowed: null where nothing is ever passed through.

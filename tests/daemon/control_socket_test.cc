@@ -117,6 +117,7 @@ TEST(MountOrder, SurvivesItsJourneyAndATornOneIsRefused) {
   EXPECT_EQ(back->dir, order.dir);
   EXPECT_TRUE(back->allow_other);
   EXPECT_EQ(back->settings, order.settings);
+  EXPECT_FALSE(back->passthrough);
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_FALSE(MountOrder::decode(ByteView(bytes).first(size))) << size;
   }

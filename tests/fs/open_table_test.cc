@@ -13,6 +13,8 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace hubvfs::fs {
@@ -43,6 +45,48 @@ class OpenTableTest : public testing::Test {
   CountingLogger log_;
   UniqueFd memory_ = std::move(*OpenTable::create_memfd());
 };
+
+TEST_F(OpenTableTest, TellsTheNodesOfAMountThatHaveHandles) {
+  const auto table = map();
+  const auto keepers = map();
+  using Nodes = std::unordered_set<std::uint64_t>;
+  EXPECT_EQ(*keepers->open_nodes(1), Nodes());
+  table->open(1, kNode, {2});
+  table->open(1, kNode, {4});
+  table->open(1, kNode + 1, {6});
+  table->open(2, kNode + 2, {8});
+  EXPECT_EQ(*keepers->open_nodes(1), (Nodes{kNode, kNode + 1}));
+  table->close(1, kNode, {2});
+  table->close(1, kNode + 1, {6});
+  EXPECT_EQ(*keepers->open_nodes(1), Nodes{kNode});
+  EXPECT_EQ(*keepers->open_nodes(2), Nodes{kNode + 2});
+}
+
+TEST_F(OpenTableTest, ANodeThatHasAHandleAllTheTimeIsNeverMissed) {
+  const auto table = map();
+  const auto keepers = map();
+  // So that each new handle lies below the one before, whose place is looked at later.
+  for (std::uint64_t i = 0; i < 2000; ++i) table->open(1, 1, {2 * i});
+  for (std::uint64_t i = 0; i < 2000; ++i) table->close(1, 1, {2 * i});
+  table->open(1, kNode, {9});
+  std::atomic<bool> stop{false};
+  std::thread worker([&] {
+    std::uint64_t handle = 10'001;
+    std::uint64_t before = 9;
+    while (!stop) {
+      table->open(1, kNode, {handle});
+      table->close(1, kNode, {before});
+      before = std::exchange(handle, handle + 2);
+    }
+  });
+  for (int i = 0; i < 20'000; ++i) {
+    const auto nodes = keepers->open_nodes(1);
+    if (nodes) EXPECT_TRUE(nodes->contains(kNode)) << i;
+  }
+  stop = true;
+  worker.join();
+  EXPECT_EQ(*keepers->open_nodes(1), std::unordered_set<std::uint64_t>{kNode});
+}
 
 TEST_F(OpenTableTest, CountsHandlesByMountAndNode) {
   const auto table = map();

@@ -227,17 +227,6 @@ class HowAFileBecomesSo(PassthroughTestCase):
             self.assertEqual(os.fstat(file.fileno()).st_mode & 0o777, 0o400)
         self.assertRaises(OSError, os.open, self.path(), os.O_RDWR)
 
-    def test_it_can_be_turned_off(self):
-        off = self.mount(options="passthrough=off")
-        for _ in range(3):
-            self.assertEqual(self.read(mount=off), self.plain())
-            time.sleep(0.7)
-        self.assertEqual(self.passed_opens(off), 0)
-        facts = self.status(off)["keeper"]["passthrough"]
-        self.assertEqual((facts["in_force"], facts["why_not"]),
-                         (False, "turned off (passthrough=off)"))
-        self.assertIn("turned off", run(binary(), "status", off.path).stdout)
-
 
 class WhatMustNotBePulledAway(PassthroughTestCase):
     def setUp(self):
@@ -315,6 +304,106 @@ class WhatMustNotBePulledAway(PassthroughTestCase):
         self.assert_evicted_when_closed()
 
 
+class UnderLoad(PassthroughTestCase):
+    """Readers of every kind, each byte compared, while something else goes on."""
+
+    LIMIT = 600
+
+    def start_readers(self) -> list:
+        readers = [subprocess.Popen(
+            [sys.executable, "-B", os.path.abspath(__file__), "--read", how, self.path(name),
+             os.path.join(self.repo(), name)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+            for how, name in (("sequential", "big.bin"), ("mapped", "big.bin"),
+                              ("scattered", "other.bin"), ("mapped", "other.bin"))]
+        for reader in readers:
+            self.addCleanup(reader.wait)
+            self.addCleanup(reader.kill)
+        return readers
+
+    def assert_all_right(self, readers: list) -> None:
+        for reader in readers:
+            done = json.loads(reader.communicate("", timeout=120)[0])
+            print("  ", done)
+            self.assertEqual((done["errors"], done["wrong"]), ([], 0))
+            self.assertGreater(done["passes"], 0)
+
+    def test_workers_are_killed(self):
+        self.complete("big.bin", "other.bin")
+        readers = self.start_readers()
+        kills = 60 if support.FULL else 15
+        for _ in range(kills):
+            time.sleep(0.3)
+            self.kill_worker()
+        self.assert_all_right(readers)
+        self.assertEqual(self.status()["keeper"]["workers_died"], kills)
+        self.assertGreater(self.passed_opens(), 0)
+        wait_for(lambda: self.status()["status"]["open_files"] == 0, "every file to be closed")
+        wait_for(lambda: self.registered() == 0, "the keeper to let go of every file")
+
+    def test_everything_is_evicted_over_and_over(self):
+        self.complete("big.bin", "other.bin")
+        readers = self.start_readers()
+        before = self.server.mark()
+        for _ in range(60 if support.FULL else 15):
+            self.command("evict", "org/model", check=False)
+            self.command("cache", "prune", "--to", "0", check=False)
+            self.command("prefetch", "org/model")
+        self.assert_all_right(readers)
+        self.assertGreater(support.content_bytes(self.server.since(before)), BIG,
+                           "nothing was ever evicted: the test is of nothing")
+
+
+class FallsBack(MountTestCase):
+    """Where files cannot be passed through they are read, and the status says why."""
+
+    @classmethod
+    def make_tree(cls, folder):
+        support.write_file(folder, "org/model/big.bin", content("big.bin", BIG))
+
+    def assert_read(self, mount, why: str) -> None:
+        for _ in range(3):
+            with open(mount / "org/model/big.bin", "rb") as file:
+                self.assertEqual(file.read(), content("big.bin", BIG))
+            time.sleep(0.6)  # complete by now, and its name looked up again
+        status = json.loads(run(binary(), "status", mount.path, "--json").stdout)
+        for told in (status["keeper"]["passthrough"], status["status"]["passthrough"]):
+            self.assertFalse(told["in_force"])
+            self.assertIn(why, told["why_not"])
+        self.assertEqual(status["status"]["passthrough"]["opens"], 0)
+        self.assertIn(why, run(binary(), "status", mount.path).stdout)
+
+    def test_for_an_ordinary_user(self):
+        if os.geteuid() == 0:
+            self.skipTest("this is root; see mount.as_user.passthrough")
+        self.assert_read(self.mount(), "root")
+
+    def test_with_the_cache_on_overlayfs(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root to mount an overlayfs")
+        base = os.path.join(self.work, "overlay")
+        os.makedirs(base)
+        run("mount", "-t", "tmpfs", "tmpfs", base)
+        self.addCleanup(run, "umount", "-l", base)
+        for name in ("lower", "upper", "working", "merged"):
+            os.makedirs(os.path.join(base, name))
+        merged = os.path.join(base, "merged")
+        run("mount", "-t", "overlay", "overlay", "-o",
+            f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/working", merged)
+        self.addCleanup(run, "umount", "-l", merged)
+        mount = self.mount(cache="overlay/merged/cache")
+        self.assert_read(mount, "overlayfs")
+
+    def test_turned_off(self):
+        self.assert_read(self.mount(options="passthrough=off"), "turned off")
+
+    def test_another_word_than_auto_and_off_is_refused(self):
+        done = run(binary(), "mount", os.path.join(self.work, "none"), "-o", "passthrough=maybe",
+                   check=False, env=clean_environment(self.work, self.tag))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("auto or off", done.stderr)
+
+
 class Mapping:
     """A file mapped, and its descriptor closed: as most loaders do, but not Python's own mmap."""
 
@@ -337,5 +426,53 @@ class Mapping:
         self.libc.munmap(self.at, self.size)
 
 
+class Reader:
+    """A process of its own that reads one file until its standard input is closed."""
+
+    def __init__(self, mounted: str, plain: str):
+        with open(plain, "rb") as file:
+            self.plain = file.read()
+        self.mounted = mounted
+        self.done = {"passes": 0, "errors": [], "wrong": 0}
+
+    def check(self, got: bytes, offset: int, size: int) -> None:
+        self.done["wrong"] += got != self.plain[offset:offset + size]
+
+    def sequential(self) -> None:
+        with open(self.mounted, "rb", buffering=0) as file:
+            for offset in range(0, len(self.plain), MIB):
+                self.check(file.read(MIB), offset, MIB)
+
+    def scattered(self) -> None:
+        for i in range(20):
+            fd = os.open(self.mounted, os.O_RDONLY)
+            offset = (self.done["passes"] * 20 + i) * 104729 % (len(self.plain) - PAGE)
+            self.check(os.pread(fd, PAGE, offset), offset, PAGE)
+            os.close(fd)
+
+    def mapped(self) -> None:
+        view = Mapping(self.mounted, len(self.plain))
+        self.check(view.bytes(), 0, len(self.plain))
+        view.close()
+
+    def work(self, how: str) -> None:
+        os.set_blocking(0, False)
+        while True:
+            try:
+                getattr(self, how)()
+                self.done["passes"] += 1
+            except OSError as error:
+                self.done["errors"].append(str(error))
+            try:
+                if os.read(0, 1) == b"":
+                    break
+            except BlockingIOError:
+                pass
+        print(json.dumps(self.done))
+
+
 if __name__ == "__main__":
-    support.main()
+    if sys.argv[1:2] == ["--read"]:
+        Reader(*sys.argv[3:]).work(sys.argv[2])
+    else:
+        support.main()

@@ -262,6 +262,8 @@ class KilledWorkers(MountTestCase):
             self.assertGreater(done["passes"], 0, name)
         self.assertEqual(facts["workers_died"], KILLS)
         self.assertGreater(facts["requests_resent"], 0)
+        if facts["passthrough"]["in_force"]:  # the warm ones went in and out of it
+            self.assertGreater(self.status()["status"]["passthrough"]["opens"], 0)
         self.assertEqual(facts["requests_refused"], 0)
         self.assert_nothing_leaked(numbers, keeper_had, worker_had)
 

@@ -90,6 +90,7 @@ class CurlHubClient final : public HubClient {
   void cancel(FetchId id) override;
   void raise_priority(FetchId id, Priority priority) override;
   void on_token_change(std::function<void()> changed) override;
+  FetchAdvice advice() const override { return {}; }
   HubStats stats() const override { return counters_.snapshot(); }
 
  private:

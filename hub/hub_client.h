@@ -26,6 +26,15 @@ struct HubHealth {
   std::string mirror;  // which is asked instead of a first that is down, and why that is; else ""
 };
 
+// How content is best asked for as the link is now. It changes by the second: ask again each time.
+struct FetchAdvice {
+  // Of one request for what nobody waits for yet: so much that the wait for its first byte costs
+  // little. 1 to 16 MiB. A demand should ask for what it needs and no more.
+  std::uint64_t part_bytes = 8u << 20;
+  // Such requests to have under way or waiting, so that no connection is ever idle. From 2.
+  int parallel = 8;
+};
+
 // Counted since the client was made.
 struct HubStats {
   std::uint64_t requests = 0;           // HTTP requests sent, redirect hops and retries included
@@ -106,6 +115,9 @@ class HubClient {
   // second after a login or a logout at the latest. It takes the place of the one before; {} ends
   // that.
   virtual void on_token_change(std::function<void()> changed) = 0;
+
+  // Cheap: may be asked for each read. Of several mirrors, that of the one asked first now.
+  virtual FetchAdvice advice() const = 0;
 
   virtual HubStats stats() const = 0;
 };

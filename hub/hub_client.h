@@ -35,6 +35,20 @@ struct FetchAdvice {
   int parallel = 8;
 };
 
+// What the link is taken for, and what was done about it since the client was made.
+struct LinkState {
+  int connections = 0;   // transfers of content at a time
+  int running = 0;       // those under way
+  std::uint64_t part_bytes = 0;
+  Duration round_trip{};  // to a first byte at best; 0: nothing came yet
+  std::uint64_t rate = 0;  // bytes a second, of all together; 0: not measured yet
+  std::uint64_t hedged = 0;     // requests sent twice, since the answer was far past its time
+  std::uint64_t hedges_won = 0;  // of these: the second was answered first
+  std::uint64_t stalled = 0;    // transfers that were begun anew, on a new connection
+  std::uint64_t preempted = 0;  // that made room for a demand
+  friend bool operator==(const LinkState&, const LinkState&) = default;
+};
+
 // Counted since the client was made.
 struct HubStats {
   std::uint64_t requests = 0;           // HTTP requests sent, redirect hops and retries included
@@ -46,6 +60,7 @@ struct HubStats {
   std::string last_failure;    // "" when none
   UnixSeconds last_failure_at = 0;
   HubHealth health;
+  LinkState link;
 };
 
 using FetchId = std::uint64_t;

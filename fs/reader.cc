@@ -9,7 +9,7 @@
 namespace hubvfs::fs {
 namespace {
 
-constexpr std::uint64_t kMaxPart = 8u << 20;  // bytes of one read-ahead request
+constexpr std::uint64_t kMaxPart = 8u << 20;  // bytes of one request that somebody waits for
 constexpr Duration kExpiryGrace = std::chrono::seconds(2);
 
 }  // namespace
@@ -180,9 +180,11 @@ BlockFetchPtr ReaderCore::add_block(const std::shared_ptr<OpenBlob>& blob, std::
                                     hub::Priority priority,
                                     Parts& parts) NO_THREAD_SAFETY_ANALYSIS {
   const std::uint64_t length = blob->block_length(block);
+  const std::uint64_t most =
+      priority == hub::Priority::kDemand ? kMaxPart : blob->hub.advice().part_bytes;
   PartPtr part;
   if (!parts.empty() && parts.back()->blocks.back()->block + 1 == block &&
-      parts.back()->bytes + length <= kMaxPart) {
+      parts.back()->bytes + length <= most) {
     part = parts.back();
   } else {
     part = parts.emplace_back(std::make_shared<Part>());

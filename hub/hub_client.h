@@ -26,6 +26,29 @@ struct HubHealth {
   std::string mirror;  // which is asked instead of a first that is down, and why that is; else ""
 };
 
+// How content is best asked for as the link is now. It changes by the second: ask again each time.
+struct FetchAdvice {
+  // Of one request for what nobody waits for yet: so much that the wait for its first byte costs
+  // little. 1 to 16 MiB. A demand should ask for what it needs and no more.
+  std::uint64_t part_bytes = 8u << 20;
+  // Such requests to have under way or waiting, so that no connection is ever idle. From 2.
+  int parallel = 8;
+};
+
+// What the link is taken for, and what was done about it since the client was made.
+struct LinkState {
+  int connections = 0;   // transfers of content at a time
+  int running = 0;       // those under way
+  std::uint64_t part_bytes = 0;
+  Duration round_trip{};  // to a first byte at best; 0: nothing came yet
+  std::uint64_t rate = 0;  // bytes a second, of all together; 0: not measured yet
+  std::uint64_t hedged = 0;     // requests sent twice, since the answer was far past its time
+  std::uint64_t hedges_won = 0;  // of these: the second was answered first
+  std::uint64_t stalled = 0;    // transfers that were begun anew, on a new connection
+  std::uint64_t preempted = 0;  // that made room for a demand
+  friend bool operator==(const LinkState&, const LinkState&) = default;
+};
+
 // Counted since the client was made.
 struct HubStats {
   std::uint64_t requests = 0;           // HTTP requests sent, redirect hops and retries included
@@ -37,6 +60,7 @@ struct HubStats {
   std::string last_failure;    // "" when none
   UnixSeconds last_failure_at = 0;
   HubHealth health;
+  LinkState link;
 };
 
 using FetchId = std::uint64_t;
@@ -106,6 +130,9 @@ class HubClient {
   // second after a login or a logout at the latest. It takes the place of the one before; {} ends
   // that.
   virtual void on_token_change(std::function<void()> changed) = 0;
+
+  // Cheap: may be asked for each read. Of several mirrors, that of the one asked first now.
+  virtual FetchAdvice advice() const = 0;
 
   virtual HubStats stats() const = 0;
 };

@@ -301,6 +301,13 @@ void MirroredClient::on_token_change(std::function<void()> changed) {
   clients_.front()->on_token_change(std::move(changed));
 }
 
+FetchAdvice MirroredClient::advice() const {
+  for (const HubClient* client : clients_) {
+    if (client->stats().health.outage.empty()) return client->advice();
+  }
+  return clients_.front()->advice();
+}
+
 HubStats MirroredClient::stats() const {
   HubStats sum = clients_.front()->stats();
   const bool first_is_down = !sum.health.outage.empty();

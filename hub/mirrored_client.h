@@ -71,6 +71,7 @@ class MirroredClient final : public HubClient {
   void cancel(FetchId id) override EXCLUDES(mutex_);
   void raise_priority(FetchId id, Priority priority) override EXCLUDES(mutex_);
   void on_token_change(std::function<void()> changed) override;
+  FetchAdvice advice() const override;
   HubStats stats() const override;
 
  private:

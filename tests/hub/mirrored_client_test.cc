@@ -330,6 +330,7 @@ class HandedClient final : public hub::HubClient {
   hub::Done<bool> tree;
   hub::FetchRequest request;
   hub::HubStats counted;
+  hub::FetchAdvice advised;
 
   void repo_info(const hub::RepoId&, const std::string&, TimePoint deadline,
                  hub::Done<hub::RepoInfo> done) override {
@@ -353,6 +354,7 @@ class HandedClient final : public hub::HubClient {
   void cancel(hub::FetchId) override {}
   void raise_priority(hub::FetchId, hub::Priority) override {}
   void on_token_change(std::function<void()>) override {}
+  hub::FetchAdvice advice() const override { return advised; }
   hub::HubStats stats() const override { return counted; }
 
  private:
@@ -474,6 +476,16 @@ TEST_F(MirrorsInHand, AFetchBeginsWithAMirrorThatIsNotDown) {
   ASSERT_TRUE(hands_[1]->request.on_done);
   hands_[1]->request.on_done({});
   EXPECT_TRUE(fetched_.wait());
+}
+
+TEST_F(MirrorsInHand, AdviceIsOfTheFirstThatIsNotDown) {
+  hands_[0]->advised = {1u << 20, 3};
+  hands_[1]->advised = {2u << 20, 5};
+  EXPECT_EQ(client_->advice().parallel, 3);
+  hands_[0]->counted.health.outage = "down";
+  EXPECT_EQ(client_->advice().part_bytes, 2u << 20);
+  for (HandedClient* hand : hands_) hand->counted.health.outage = "down";
+  EXPECT_EQ(client_->advice().parallel, 3);
 }
 
 TEST_F(MirrorsInHand, CountersAreSumsAndHealthIsOfWhoAnswers) {

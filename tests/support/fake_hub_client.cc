@@ -501,6 +501,16 @@ void FakeHubClient::change_token() {
   changed_.notify_all();
 }
 
+void FakeHubClient::set_advice(const hub::FetchAdvice& advice) {
+  MutexLock lock(mutex_);
+  advice_ = advice;
+}
+
+hub::FetchAdvice FakeHubClient::advice() const {
+  MutexLock lock(mutex_);
+  return advice_;
+}
+
 hub::HubStats FakeHubClient::stats() const {
   MutexLock lock(mutex_);
   hub::HubStats stats;

@@ -86,6 +86,8 @@ class FakeHubClient final : public hub::HubClient {
   // The next `count` fetches of this path give bytes of which the first is wrong.
   void corrupt_fetches(const std::string& path, int count) EXCLUDES(mutex_);
 
+  void set_advice(const hub::FetchAdvice& advice) EXCLUDES(mutex_);
+
   // As a login does: whoever asked to be told is told.
   void change_token() EXCLUDES(mutex_);
 
@@ -111,6 +113,7 @@ class FakeHubClient final : public hub::HubClient {
   void cancel(hub::FetchId id) override;
   void raise_priority(hub::FetchId id, hub::Priority priority) override;
   void on_token_change(std::function<void()> changed) override EXCLUDES(mutex_);
+  hub::FetchAdvice advice() const override EXCLUDES(mutex_);
   hub::HubStats stats() const override;
 
  private:
@@ -171,6 +174,7 @@ class FakeHubClient final : public hub::HubClient {
   FakeCounts counts_ GUARDED_BY(mutex_);
   std::size_t page_size_ GUARDED_BY(mutex_) = 1000;
   std::size_t piece_size_ GUARDED_BY(mutex_) = 64 << 10;
+  hub::FetchAdvice advice_ GUARDED_BY(mutex_);
   bool offline_ GUARDED_BY(mutex_) = false;
   bool hold_fetches_ GUARDED_BY(mutex_) = false;
   bool hold_metadata_ GUARDED_BY(mutex_) = false;

@@ -469,7 +469,8 @@ const std::vector<OptionKey>& option_keys() {
       {"read.deadline", "TIME", "how long a read waits without progress (default: 120s)"},
       {"endpoint", "URL", "the Hub (default: $HF_ENDPOINT, else https://huggingface.co)"},
       {"endpoints", "URLS", "the Hub and its mirrors, in order, with blanks between"},
-      {"memory", "SIZE", "most bytes of fetch buffers (default: 256M)"},
+      {"memory", "SIZE",
+       "most bytes of fetch buffers (default: 256M; a quarter of the control group's limit at most)"},
       {"allow_other", "", "everybody on this host may read; then no token is used"},
       {"log.level", "LEVEL", "debug, info, warning or error (default: info)"},
   };

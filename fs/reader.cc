@@ -279,7 +279,7 @@ void ReaderCore::close() {
 
 ReaderStats ReaderCore::stats() const {
   MutexLock lock(mutex_);
-  return {reads_, waited_, waiting_, fetched_, reserved_, corrupt_};
+  return {reads_, waited_, waiting_, fetched_, reserved_, options_.memory_budget, corrupt_};
 }
 
 Reader::Reader(const ReaderOptions& options, cache::BlobStore& store,

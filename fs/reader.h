@@ -25,6 +25,7 @@ struct ReaderStats {
   std::uint64_t waiting_now = 0;
   std::uint64_t blocks_fetched = 0;
   std::uint64_t buffer_bytes = 0;   // of memory_budget, in use
+  std::uint64_t buffer_limit = 0;   // memory_budget
   std::uint64_t corrupt_blobs = 0;  // content that did not match its hash
 };
 

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory_limit.h"
 #include "base/mutex.h"
 #include "base/unique_fd.h"
 #include "cache/disk_cache.h"
@@ -40,6 +41,7 @@ namespace {
 // A mount answers within a second, however large the cache is.
 constexpr std::chrono::milliseconds kCachePatience{300};
 constexpr int kTickMs = 1000;
+constexpr std::uint64_t kLeastMemory = 16u << 20;  // what the largest blocks need
 
 void prepare_process() {
   seal_process();
@@ -80,6 +82,10 @@ bool same_origin(const std::string& one, const std::string& other) {
   return url && other_url && url->same_origin(*other_url);
 }
 
+std::uint64_t memory_budget(const WorkerSettings& settings) {
+  return memory_share(settings.memory, kLeastMemory, cgroup_memory_limit());
+}
+
 fs::BackendOptions backend_options(const WorkerSettings& settings) {
   fs::BackendOptions options;
   options.endpoint = settings.endpoint;
@@ -89,7 +95,7 @@ fs::BackendOptions backend_options(const WorkerSettings& settings) {
   options.metadata_ttl = std::chrono::seconds(settings.metadata_ttl_seconds);
   options.metadata_deadline = std::chrono::seconds(settings.metadata_deadline_seconds);
   options.read_deadline = std::chrono::seconds(settings.read_deadline_seconds);
-  options.memory_budget = settings.memory;
+  options.memory_budget = memory_budget(settings);
   return options;
 }
 
@@ -102,7 +108,7 @@ Result<std::unique_ptr<cache::DiskCache>> open_cache(const WorkerSettings& setti
   options.start_patience = kCachePatience;
   options.mode = settings.cache_mode;
   if (settings.block_size != 0) options.block_size = settings.block_size;
-  options.pending_limit = settings.memory;  // the reader hands in no more than that
+  options.pending_limit = memory_budget(settings);  // the reader hands in no more than that
   return cache::DiskCache::open(options, log, clock);
 }
 

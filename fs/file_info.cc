@@ -152,6 +152,7 @@ std::string HubFilesystem::status_json() const {
   number("waiting_now", reads.waiting_now);
   number("blocks_fetched", reads.blocks_fetched);
   number("buffer_bytes", reads.buffer_bytes);
+  number("buffer_limit", reads.buffer_limit);
   number("corrupt_blobs", reads.corrupt_blobs);
   out.end_object();
   out.key("cache");

@@ -185,8 +185,9 @@ void op_release(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
 void op_read(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset,
              fuse_file_info* info) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
+    const auto thread = static_cast<std::uint32_t>(fuse_req_ctx(req)->pid);
     operations.read(NodeId::from_raw(node), {info->fh}, static_cast<std::uint64_t>(offset), size,
-                    [request](const Result<ByteView>& bytes) {
+                    thread, [request](const Result<ByteView>& bytes) {
                       if (!bytes) return request->fail(bytes.error());
                       request->answer([&](fuse_req_t r) {
                         fuse_reply_buf(r, reinterpret_cast<const char*>(bytes->data()),

@@ -59,7 +59,7 @@ class HubFilesystem final : public Operations,
   void open(NodeId node, Handle handle, Reply<OpenFlags> reply) override;
   void release(NodeId node, Handle handle) override;
   void read(NodeId node, Handle handle, std::uint64_t offset, std::size_t size,
-            std::function<void(const Result<ByteView>&)> reply) override;
+            std::uint32_t thread, std::function<void(const Result<ByteView>&)> reply) override;
   void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) override;
   void listxattr(NodeId node, Reply<std::vector<std::string>> reply) override;
   FilesystemSpace space() const override;

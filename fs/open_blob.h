@@ -83,14 +83,14 @@ struct Failure {
 class OpenBlob {
  public:
   OpenBlob(std::shared_ptr<cache::Blob> stored_blob, hub::FileRef file_ref,
-           hub::HubClient& fetched_by, std::uint64_t block, std::uint64_t ahead_budget,
-           TimePoint now)
+           hub::HubClient& fetched_by, std::uint64_t block, TimePoint now)
       : stored(std::move(stored_blob)),
         file(std::move(file_ref)),
         hub(fetched_by),
         size(file.content.size()),
         block_size(block),
-        read_ahead(size, block, ahead_budget),
+        format(TensorLayout::format_of(file.path)),
+        read_ahead(size, block),
         judging_since(now) {
     if (!one_block() && stored->complete() && !stored->verified()) await_verdict(size / block, now);
   }
@@ -121,12 +121,19 @@ class OpenBlob {
   hub::HubClient& hub;
   const std::uint64_t size;
   const std::uint64_t block_size;
+  const std::optional<TensorLayout::Format> format;
+
+  // Bytes of its beginning that have to be in the store before more is known of its layout; 0: all
+  // is known.
+  std::atomic<std::uint64_t> layout_needs{format ? 1u : 0u};
+  std::atomic<bool> learning_layout{false};
 
   Mutex mutex;  // rank 3
   std::map<std::uint64_t, BlockFetchPtr> fetching GUARDED_BY(mutex);
   std::map<std::uint64_t, Failure> failed GUARDED_BY(mutex);
   std::optional<Error> refused GUARDED_BY(mutex);  // its content proved wrong; `doubtful` is set
   ReadAhead read_ahead GUARDED_BY(mutex);
+  std::optional<hub::FileRef> next GUARDED_BY(mutex);  // is read after it; none once that is begun
   // Set while the store's verdict is due. Nobody had the last bytes of this block before all others
   // had come, so nobody gets the whole content unjudged.
   std::optional<std::uint64_t> judged_block GUARDED_BY(mutex);

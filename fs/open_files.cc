@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fs/hub_filesystem.h"
+#include "fs/shard_name.h"
 
 namespace hubvfs::fs {
 namespace {
@@ -122,10 +123,17 @@ void HubFilesystem::forget_name_of(NodeId node) {
 Result<std::shared_ptr<OpenBlob>> HubFilesystem::open_blob(const Located& at) {
   const Snapshot::Entry& entry = at.entry();
   if (!entry.content) return gated(at);
-  return parts_.reader->open(at.placed->space,
-                             {at.placed->info.id, at.placed->info.commit,
-                              at.snapshot->path(at.number), entry.is_lfs, *entry.content},
-                             parts_.hub);
+  const auto file = [&at](const std::string& path, const Snapshot::Entry& of) {
+    return hub::FileRef{at.placed->info.id, at.placed->info.commit, path, of.is_lfs, *of.content};
+  };
+  const std::string path = at.snapshot->path(at.number);
+  std::optional<hub::FileRef> next;
+  const std::string next_path = next_shard(path);
+  if (const auto number = next_path.empty() ? std::nullopt : at.snapshot->find(next_path)) {
+    const Snapshot::Entry& following = at.snapshot->entry(*number);
+    if (following.content) next = file(next_path, following);
+  }
+  return parts_.reader->open(at.placed->space, file(path, entry), parts_.hub, next);
 }
 
 void HubFilesystem::keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob,
@@ -169,7 +177,7 @@ void HubFilesystem::release(NodeId node, Handle handle) {
 }
 
 void HubFilesystem::read(NodeId node, Handle handle, std::uint64_t offset, std::size_t size,
-                         std::function<void(const Result<ByteView>&)> reply) {
+                         std::uint32_t thread, std::function<void(const Result<ByteView>&)> reply) {
   reply = hold<ByteView>("read", node, std::move(reply));
   if (!reply) return;
   reads_.fetch_add(1, std::memory_order_relaxed);
@@ -185,12 +193,12 @@ void HubFilesystem::read(NodeId node, Handle handle, std::uint64_t offset, std::
     const auto it = open_files_.find(node.raw());
     if (it != open_files_.end()) blob = it->second.blob;
   }
-  const auto read_blob = [self = shared_from_this(), offset, size,
+  const auto read_blob = [self = shared_from_this(), offset, size, thread,
                           reply](const std::shared_ptr<OpenBlob>& opened) {
     const std::uint64_t length = Reader::stored(*opened).key().content.size();
     if (offset >= length || size == 0) return reply(ByteView());
     self->parts_.reader->read(
-        opened, {offset, offset + std::min<std::uint64_t>(size, length - offset)}, reply);
+        opened, {offset, offset + std::min<std::uint64_t>(size, length - offset)}, reply, thread);
   };
   if (blob) return read_blob(blob);
   // Opened in an earlier worker's life: found again from the node alone.

@@ -101,9 +101,10 @@ class Operations {
   virtual void release(NodeId node, Handle handle) = 0;
   // At most `size` bytes, fewer only at the end of the file; the view is valid during the reply.
   // The node says what is read, to a later worker too; a text of .hubvfs is as it was when `handle`
-  // was opened by this one.
+  // was opened by this one. `thread`: who reads, by the kernel's number (0: not known), a hint for
+  // read-ahead.
   virtual void read(NodeId node, Handle handle, std::uint64_t offset, std::size_t size,
-                    std::function<void(const Result<ByteView>&)> reply) = 0;
+                    std::uint32_t thread, std::function<void(const Result<ByteView>&)> reply) = 0;
   virtual void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) = 0;
   virtual void listxattr(NodeId node, Reply<std::vector<std::string>> reply) = 0;
   virtual FilesystemSpace space() const = 0;

@@ -15,26 +15,33 @@ constexpr Duration kExpiryGrace = std::chrono::seconds(2);
 }  // namespace
 
 Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space,
-                                                   const hub::FileRef& file, hub::HubClient& hub) {
+                                                   const hub::FileRef& file, hub::HubClient& hub,
+                                                   const std::optional<hub::FileRef>& next) {
+  const auto blob = find_or_make(space, file, hub);
+  if (!blob) return blob;
+  MutexLock lock((*blob)->mutex);
+  (*blob)->refused.reset();  // it came wrong once: whoever opens it now gets it from its start
+  (*blob)->doubtful = (*blob)->judged_block.has_value();
+  if (next) (*blob)->next = next;
+  return blob;
+}
+
+Result<std::shared_ptr<OpenBlob>> ReaderCore::find_or_make(const cache::Namespace& space,
+                                                           const hub::FileRef& file,
+                                                           hub::HubClient& hub) {
   const cache::BlobKey key{space, file.content};
-  std::shared_ptr<OpenBlob> known;
   {
     MutexLock lock(mutex_);
     const auto wrong = wrong_.find(key);
     if (wrong != wrong_.end() && wrong->second.in_a_row > 1) return wrong->second.last;
     const auto it = blobs_.find(key);
-    if (it != blobs_.end()) known = it->second.lock();
-  }
-  if (known) {
-    MutexLock lock(known->mutex);
-    known->refused.reset();  // it came wrong once: whoever opens it now gets it from its start
-    known->doubtful = known->judged_block.has_value();
-    return known;
+    if (it != blobs_.end()) {
+      if (auto known = it->second.lock()) return known;
+    }
   }
   auto stored = store_.open(key, options_.endpoint);
   if (!stored) return stored.error();
-  auto blob = std::make_shared<OpenBlob>(*stored, file, hub, store_.block_size(), ahead_budget(),
-                                         clock_.awake());
+  auto blob = std::make_shared<OpenBlob>(*stored, file, hub, store_.block_size(), clock_.awake());
   const bool unjudged = blob->doubtful;
   {
     MutexLock lock(mutex_);
@@ -50,14 +57,15 @@ Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space
   return blob;
 }
 
-void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done) {
+void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done,
+                      std::uint32_t thread) {
   reads_.fetch_add(1, std::memory_order_relaxed);
   if (auto failure = remembered_failure(*blob, range)) return done(*failure);
   static thread_local Bytes scratch;  // its pages stay touched: the reply is written from it
   if (scratch.size() < range.size()) scratch.resize(range.size());
   const std::span<std::byte> view(scratch.data(), range.size());
   if (blob->stored->read(range.begin, view)) {
-    plan_read_ahead(blob, range, false);
+    plan_read_ahead(blob, {range, false, thread});
     return blob->doubtful ? give_doubtful(*blob, range, view, done) : done(ByteView(view));
   }
   const std::uint64_t first = range.begin / blob->block_size;
@@ -79,7 +87,7 @@ void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Re
   }
   waited_.fetch_add(1, std::memory_order_relaxed);
   enqueue(parts);
-  plan_read_ahead(blob, range, true);
+  plan_read_ahead(blob, {range, true, thread});
   if (closed_) job->fail({ErrorCode::kCancelled, "the filesystem is stopping"});
 }
 
@@ -201,27 +209,6 @@ BlockFetchPtr ReaderCore::add_block(const std::shared_ptr<OpenBlob>& blob, std::
   return fetch;
 }
 
-void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, ByteRange range,
-                                 bool waited) {
-  if (blob->one_block()) return;
-  Parts parts;
-  std::uint64_t room = 0;
-  {
-    MutexLock lock(mutex_);
-    room = ahead_budget() - std::min(ahead_budget(), reserved_);
-  }
-  {
-    MutexLock lock(blob->mutex);
-    const ByteRange ahead = blob->read_ahead.on_read(range, waited, room);
-    for (std::uint64_t at = ahead.begin; at < ahead.end; at += blob->block_size) {
-      const std::uint64_t block = at / blob->block_size;
-      if (blob->fetching.contains(block) || blob->stored->has(block)) continue;
-      add_block(blob, block, hub::Priority::kReadAhead, parts);
-    }
-  }
-  enqueue(parts);
-}
-
 std::vector<std::shared_ptr<OpenBlob>> ReaderCore::live_blobs() {
   std::vector<std::shared_ptr<OpenBlob>> live;
   MutexLock lock(mutex_);
@@ -292,7 +279,7 @@ void ReaderCore::close() {
 
 ReaderStats ReaderCore::stats() const {
   MutexLock lock(mutex_);
-  return {reads_, waited_, waiting_, fetched_, reserved_, corrupt_};
+  return {reads_, waited_, waiting_, fetched_, reserved_, options_.memory_budget, corrupt_};
 }
 
 Reader::Reader(const ReaderOptions& options, cache::BlobStore& store,
@@ -308,12 +295,14 @@ Reader::~Reader() { close(); }
 void Reader::close() { core_->close(); }
 
 Result<std::shared_ptr<OpenBlob>> Reader::open(const cache::Namespace& space,
-                                               const hub::FileRef& file, hub::HubClient& hub) {
-  return core_->open(space, file, hub);
+                                               const hub::FileRef& file, hub::HubClient& hub,
+                                               const std::optional<hub::FileRef>& next) {
+  return core_->open(space, file, hub, next);
 }
 
-void Reader::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done) {
-  core_->read(blob, range, std::move(done));
+void Reader::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done,
+                  std::uint32_t thread) {
+  core_->read(blob, range, std::move(done), thread);
 }
 
 void Reader::prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done) {

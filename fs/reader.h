@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/failure_log.h"
@@ -24,6 +25,7 @@ struct ReaderStats {
   std::uint64_t waiting_now = 0;
   std::uint64_t blocks_fetched = 0;
   std::uint64_t buffer_bytes = 0;   // of memory_budget, in use
+  std::uint64_t buffer_limit = 0;   // memory_budget
   std::uint64_t corrupt_blobs = 0;  // content that did not match its hash
 };
 
@@ -49,15 +51,19 @@ class Reader {
   void close();
 
   // `file` and `hub` say where missing blocks come from and whose token asks for them. The same
-  // content in a namespace gives the same OpenBlob, which asks as who opened it first.
+  // content in a namespace gives the same OpenBlob, which asks as who opened it first. `next`: what
+  // who reads it to its end is likely to read then; it is begun before that.
   // kIo: the store's index fails. kCorrupt: this content came wrong twice and is refused.
   Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
-                                         hub::HubClient& hub);
+                                         hub::HubClient& hub,
+                                         const std::optional<hub::FileRef>& next = {});
   // `range` is not empty and within the content. Content of one block is checked before a byte of
   // it is given. Of a larger one only the whole can be: the block that comes last is held back
   // until it was (for 10 s at most), so that nobody gets all of a wrong one, and when it proves
-  // wrong all reads fail until it is opened again.
-  void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
+  // wrong all reads fail until it is opened again. `thread` says who reads, by the kernel's number,
+  // for read-ahead; 0: not known.
+  void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done,
+            std::uint32_t thread = 0);
   // Fetches what is not here of the blocks that `range` touches, for nobody to read now: after all
   // that anybody waits for, within half of the memory budget and without a deadline but the fetch's
   // own. `done` runs as read()'s does, with no bytes; each block has been handed to the store by

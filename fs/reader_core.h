@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a Reader is made of. Of fs/reader*.cc alone: reader.cc takes reads and parks what is not
-// here, reader_fetches.cc has blocks fetched and their bytes handed on, reader_verdicts.cc deals
-// with content that is or may be wrong.
+// here, reader_ahead.cc plans what to fetch beyond them, reader_fetches.cc has blocks fetched and
+// their bytes handed on, reader_verdicts.cc deals with content that is or may be wrong.
 #pragma once
 
 #include <atomic>
@@ -27,8 +27,10 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
       : options_(options), store_(store), failures_(std::move(failures)), clock_(clock) {}
 
   Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
-                                         hub::HubClient& hub);
-  void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done);
+                                         hub::HubClient& hub,
+                                         const std::optional<hub::FileRef>& next);
+  void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done,
+            std::uint32_t thread);
   void prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done);
   void expire();
   void close();
@@ -46,6 +48,9 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
     }
   };
 
+  // Unlike open(), changes nothing for those who have it open.
+  Result<std::shared_ptr<OpenBlob>> find_or_make(const cache::Namespace& space,
+                                                 const hub::FileRef& file, hub::HubClient& hub);
   std::optional<Error> remembered_failure(OpenBlob& blob, ByteRange range);
   static bool piece_from_store(OpenBlob& blob, const Waiter& waiter, std::uint64_t block);
   void await_block(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter, std::uint64_t block,
@@ -53,7 +58,12 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   BlockFetchPtr add_block(const std::shared_ptr<OpenBlob>& blob, std::uint64_t block,
                           hub::Priority priority, Parts& parts);
   std::uint64_t ahead_budget() const { return options_.memory_budget / 2; }  // the rest: demand
-  void plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, ByteRange range, bool waited);
+  std::uint64_t ahead_room(std::uint64_t under_way);
+  void plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const ReadSeen& read);
+  void add_missing(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Parts& parts);
+  void sweep(const std::shared_ptr<OpenBlob>& blob, const ReadStorm::Sweep& sweep, Parts& parts);
+  static void learn_layout(OpenBlob& blob);
+  void begin_next(OpenBlob& blob, const hub::FileRef& next);
 
   void enqueue(const Parts& parts);
   void start_queued();

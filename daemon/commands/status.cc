@@ -128,7 +128,9 @@ void print_values(const JsonValues& v, std::ostream& out) {
       << counted(v.number("hub.retries"), "retry", "retries") << "\n";
   print_trouble(v, out);
   out << "  reads  " << v.number("reads.total") << ", of these waited for the hub "
-      << v.number("reads.waited") << ", waiting now " << v.number("reads.waiting_now") << "\n";
+      << v.number("reads.waited") << ", waiting now " << v.number("reads.waiting_now")
+      << "; buffers " << human_bytes(v.number("reads.buffer_bytes")) << " of "
+      << human_bytes(v.number("reads.buffer_limit")) << "\n";
   const std::uint64_t hits = v.number("cache.hits");
   out << "  cache  " << human_bytes(v.number("cache.bytes_used")) << " of "
       << human_bytes(v.number("cache.size_limit")) << ", "

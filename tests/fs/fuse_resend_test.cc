@@ -49,7 +49,7 @@ class ParkedOpens final : public Operations {
     MutexLock lock(mutex_);
     released_.push_back(handle);
   }
-  void read(NodeId, Handle, std::uint64_t, std::size_t,
+  void read(NodeId, Handle, std::uint64_t, std::size_t, std::uint32_t,
             std::function<void(const Result<ByteView>&)> reply) override {
     reply(ByteView());
   }

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace hubvfs::fs {
@@ -12,13 +15,20 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1u << 20;
 constexpr std::uint64_t kBlob = 200 * kMiB;
+constexpr std::uint64_t kRead = 128 * 1024;
+
+ByteRange on_read(ReadAhead& ahead, ByteRange range, bool waited, std::uint64_t room = UINT64_MAX) {
+  ReadAhead::Means means;
+  means.room = room;
+  return ahead.on_read({range, waited, 1}, means).ahead;
+}
 
 TEST(ReadAhead, APeekIntoTheMiddleAsksForNothingMore) {
   ReadAhead ahead(kBlob, kMiB);
   // 1 MiB read from an odd offset, and as much again by the kernel's own read-ahead.
   const std::uint64_t start = 100 * kMiB + 12345;
   for (std::uint64_t at = 0; at < 2 * kMiB; at += 128 * 1024) {
-    EXPECT_TRUE(ahead.on_read({start + at, start + at + 128 * 1024}, true).empty());
+    EXPECT_TRUE(on_read(ahead, {start + at, start + at + 128 * 1024}, true).empty());
   }
 }
 
@@ -29,7 +39,7 @@ TEST(ReadAhead, ReadingOnFetchesEachBlockOnceAndFewerRequestsThanBlocks) {
   for (std::uint64_t at = 0; at < kBlob; at += 128 * 1024) {
     const bool waited = !asked.contains(at / kMiB);
     if (waited) asked.insert(at / kMiB);
-    const ByteRange more = ahead.on_read({at, at + 128 * 1024}, waited || at % (8 * kMiB) == 0);
+    const ByteRange more = on_read(ahead, {at, at + 128 * 1024}, waited || at % (8 * kMiB) == 0);
     if (more.empty()) continue;
     ++requests;
     EXPECT_EQ(more.begin % kMiB, 0u);
@@ -46,7 +56,7 @@ TEST(ReadAhead, ReadingOnFetchesEachBlockOnceAndFewerRequestsThanBlocks) {
 std::vector<std::uint64_t> distances(ReadAhead& ahead, std::uint64_t size, bool waited) {
   std::vector<std::uint64_t> found;
   for (std::uint64_t at = 128 * 1024; at <= size; at += 128 * 1024) {
-    const ByteRange more = ahead.on_read({at - 128 * 1024, at}, waited);
+    const ByteRange more = on_read(ahead, {at - 128 * 1024, at}, waited);
     if (more.empty()) continue;
     const std::uint64_t most = waited ? 32 * kMiB : std::clamp(at / 2, kMiB, 8 * kMiB);
     EXPECT_LT(more.end - at, most + kMiB) << "at " << at;
@@ -74,7 +84,7 @@ TEST(ReadAhead, AColdCopyThatNeverWaitsIsFewerRequestsThanHalfItsBlocks) {
 TEST(ReadAhead, ALargeBlockIsAWindowOfItsOwn) {
   ReadAhead ahead(200 * kMiB, 16 * kMiB);
   for (std::uint64_t at = 0; at < 200 * kMiB; at += 128 * 1024) {
-    const ByteRange more = ahead.on_read({at, at + 128 * 1024}, false);
+    const ByteRange more = on_read(ahead, {at, at + 128 * 1024}, false);
     if (!more.empty()) {
       EXPECT_LE(more.size(), 16 * kMiB) << at;
     }
@@ -82,7 +92,7 @@ TEST(ReadAhead, ALargeBlockIsAWindowOfItsOwn) {
 }
 
 TEST(ReadAhead, WhatHasNoRoomIsAskedForLaterAndNotBlockByBlock) {
-  ReadAhead ahead(kBlob, kMiB, 8 * kMiB);
+  ReadAhead ahead(kBlob, kMiB);
   std::uint64_t asked = 0;
   std::size_t requests = 0;
   std::size_t missed = 0;  // blocks that the reader had to ask for itself
@@ -94,7 +104,7 @@ TEST(ReadAhead, WhatHasNoRoomIsAskedForLaterAndNotBlockByBlock) {
     }
     const std::uint64_t under_way = asked - std::min(asked, at);
     const std::uint64_t room = at % (3 * kMiB) == 0 ? 0 : 8 * kMiB - std::min(8 * kMiB, under_way);
-    const ByteRange more = ahead.on_read({at, at + 128 * 1024}, waited, room);
+    const ByteRange more = on_read(ahead, {at, at + 128 * 1024}, waited, room);
     if (more.empty()) continue;
     ++requests;
     EXPECT_LE(more.size(), room);
@@ -110,7 +120,7 @@ TEST(ReadAhead, RandomReadsAskForNothing) {
   ReadAhead ahead(kBlob, kMiB);
   for (std::uint64_t i = 0; i < 1000; ++i) {
     const std::uint64_t at = i * 7919 * 4096 % (kBlob - 4096);
-    EXPECT_TRUE(ahead.on_read({at, at + 4096}, true).empty()) << i;
+    EXPECT_TRUE(on_read(ahead, {at, at + 4096}, true).empty()) << i;
   }
 }
 
@@ -120,7 +130,7 @@ TEST(ReadAhead, SixteenReadersAreToldApart) {
   for (std::uint64_t at = 0; at < 6 * kMiB; at += 128 * 1024) {
     for (std::uint64_t reader = 0; reader < 16; ++reader) {
       const std::uint64_t begin = reader * 12 * kMiB + at;
-      asked += !ahead.on_read({begin, begin + 128 * 1024}, true).empty();
+      asked += !on_read(ahead, {begin, begin + 128 * 1024}, true).empty();
     }
   }
   EXPECT_GE(asked, 16u);
@@ -130,10 +140,179 @@ TEST(ReadAhead, NothingIsAskedForPastTheEnd) {
   ReadAhead ahead(5 * kMiB + 3, kMiB);
   std::uint64_t end = 0;
   for (std::uint64_t at = 0; at < 5 * kMiB; at += 256 * 1024) {
-    const ByteRange more = ahead.on_read({at, at + 256 * 1024}, true);
+    const ByteRange more = on_read(ahead, {at, at + 256 * 1024}, true);
     if (!more.empty()) end = more.end;
   }
   EXPECT_EQ(end, 5 * kMiB + 3);
+}
+
+TEST(ReadAhead, NoMoreIsAskedForThanWasReadInARow) {
+  ReadAhead ahead(kBlob, kMiB);
+  const std::uint64_t start = 40 * kMiB;
+  for (std::uint64_t at = start; at < 60 * kMiB; at += kRead) {
+    const ByteRange more = on_read(ahead, {at, at + kRead}, true);
+    if (!more.empty()) {
+      EXPECT_LE(more.end - at, at - start + 2 * kMiB);
+    }
+  }
+}
+
+TEST(ReadAhead, AFastLinkIsKeptBusyPieceByPiece) {
+  ReadAhead ahead(1000 * kMiB, kMiB);
+  ReadAhead::Means means;
+  means.window = 128 * kMiB;
+  means.piece = 8 * kMiB;
+  std::uint64_t asked = 0;
+  for (std::uint64_t at = 0; at < 800 * kMiB; at += kRead) {
+    const ByteRange more = ahead.on_read({{at, at + kRead}, at < 300 * kMiB, 1}, means).ahead;
+    asked = std::max(asked, more.end);
+    if (at < 300 * kMiB) continue;
+    EXPECT_GE(asked - at, means.window - means.piece - kMiB);
+    EXPECT_LE(more.size(), means.piece + kMiB);
+  }
+}
+
+TEST(ReadAhead, AWindowThatFindsNoRoomHalves) {
+  ReadAhead ahead(1000 * kMiB, kMiB);
+  std::uint64_t at = 0;
+  std::uint64_t farthest = 0;
+  const auto read_on = [&](std::uint64_t to, bool waited, std::uint64_t room) {
+    for (; at < to; at += kRead) {
+      const ByteRange more = on_read(ahead, {at, at + kRead}, waited, room);
+      if (!more.empty()) farthest = more.end - at;
+    }
+  };
+  read_on(200 * kMiB, true, UINT64_MAX);
+  EXPECT_GE(farthest, 30 * kMiB);
+  read_on(300 * kMiB, false, kMiB);
+  read_on(400 * kMiB, false, UINT64_MAX);
+  EXPECT_LE(farthest, 10 * kMiB);
+}
+
+TEST(ReadAhead, AReaderThatSkipsAboutKeepsItsWindow) {
+  ReadAhead ahead(kBlob, kMiB);
+  for (std::uint64_t at = 0; at < 20 * kMiB; at += kRead) on_read(ahead, {at, at + kRead}, true);
+  const std::uint64_t skipped_to = 35 * kMiB;
+  EXPECT_GE(on_read(ahead, {skipped_to, skipped_to + kRead}, true).size(), 8 * kMiB);
+  const std::uint64_t elsewhere = 150 * kMiB;
+  EXPECT_TRUE(on_read(ahead, {elsewhere, elsewhere + kRead}, true).empty());
+  EXPECT_TRUE(on_read(ahead, {elsewhere + 15 * kMiB, elsewhere + 15 * kMiB + kRead}, true).empty());
+}
+
+// --- with a layout ------------------------------------------------------------------------------
+
+constexpr std::uint64_t kHeader = 3000;  // of tensors() below, whatever the tensors
+
+// A header, then tensors of these sizes.
+std::shared_ptr<const TensorLayout> tensors(const std::vector<std::uint64_t>& sizes) {
+  std::string json = "{";
+  std::uint64_t at = 0;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    json += (i == 0 ? "\"t" : ",\"t") + std::to_string(i) + "\":{\"data_offsets\":[" +
+            std::to_string(at) + "," + std::to_string(at + sizes[i]) + "]}";
+    at += sizes[i];
+  }
+  json += "}";
+  json.resize(kHeader - 8, ' ');
+  std::string head;
+  for (int i = 0; i < 8; ++i) head += static_cast<char>(json.size() >> (8 * i));
+  head += json;
+  return TensorLayout::parse(TensorLayout::Format::kSafetensors, as_bytes(head), kHeader + at)
+      .layout;
+}
+
+class TensorReadAhead : public testing::Test {
+ protected:
+  void make(const std::vector<std::uint64_t>& sizes) {
+    std::uint64_t size = kHeader;
+    for (const std::uint64_t tensor : sizes) size += tensor;
+    ahead_.emplace(size, kMiB);
+    ahead_->set_layout(tensors(sizes));
+  }
+  // The reads of 1 MiB that the kernel makes of a program that faults in [begin, end) in order; the
+  // union of what is asked for.
+  ByteRange fault(std::uint64_t begin, std::uint64_t end) {
+    ByteRange all;
+    const std::uint64_t first = begin / 4096 * 4096;
+    std::uint64_t at = first < kMiB / 2 ? 0 : first - kMiB / 2;
+    for (; at < end + kMiB; at += kMiB) {
+      const ByteRange more = on_read(*ahead_, {at, at + kMiB}, true);
+      if (more.empty()) continue;
+      all = {all.empty() ? more.begin : std::min(all.begin, more.begin),
+             std::max(all.end, more.end)};
+    }
+    return all;
+  }
+
+  std::optional<ReadAhead> ahead_;
+};
+
+TEST_F(TensorReadAhead, ASecondReadInATensorAsksForTheRestOfItAndNoMore) {
+  make({40 * kMiB, 20 * kMiB, 40 * kMiB});
+  const std::uint64_t begin = kHeader + 40 * kMiB;
+  const std::uint64_t end = begin + 20 * kMiB;
+  EXPECT_TRUE(
+      on_read(*ahead_, {begin / kMiB * kMiB - kMiB / 2, begin / kMiB * kMiB + kMiB / 2}, true)
+          .empty());
+  const ByteRange all = fault(begin + kMiB, end);
+  EXPECT_LE(all.begin, begin + 3 * kMiB);
+  EXPECT_EQ(all.end, end / kMiB * kMiB + kMiB);
+}
+
+TEST_F(TensorReadAhead, TheRestOfALargeTensorIsThirtyTwoMiB) {
+  make({100 * kMiB});
+  const std::uint64_t at = 20 * kMiB;
+  EXPECT_TRUE(on_read(*ahead_, {at, at + kMiB}, true).empty());
+  EXPECT_EQ(on_read(*ahead_, {at + kMiB, at + 2 * kMiB}, true),
+            (ByteRange{at + 2 * kMiB, at + 34 * kMiB}));
+}
+
+TEST_F(TensorReadAhead, ALookAtTheHeaderAsksForNothing) {
+  make({50 * kMiB, 50 * kMiB});
+  EXPECT_TRUE(on_read(*ahead_, {0, kMiB}, true).empty());
+  EXPECT_TRUE(on_read(*ahead_, {kMiB, 2 * kMiB}, true).empty());
+}
+
+TEST_F(TensorReadAhead, PagesOfOneTensorFarApartAskForNothing) {
+  make({1000 * kMiB});
+  for (std::uint64_t i = 1; i < 1000; ++i) {
+    const std::uint64_t at = kMiB + i * 7919 * 4096 % (990 * kMiB);
+    EXPECT_TRUE(on_read(*ahead_, {at, at + 4096}, true).empty()) << i;
+  }
+}
+
+TEST_F(TensorReadAhead, WhoReadsOnBeyondATensorHasAllOfTheFile) {
+  for (const std::uint64_t tensor : {kMiB / 8, 3 * kMiB / 2, 5 * kMiB, 50 * kMiB}) {
+    make(std::vector<std::uint64_t>(100 * kMiB / tensor, tensor));
+    std::uint64_t asked = 0;
+    std::size_t missed = 0;
+    for (std::uint64_t at = 0; at < 90 * kMiB; at += kMiB) {
+      const bool waited = at >= asked;
+      missed += waited ? 1 : 0;
+      asked = std::max(asked, at + kMiB);
+      const ByteRange more = on_read(*ahead_, {at, at + kMiB}, waited);
+      if (more.empty()) continue;
+      EXPECT_EQ(more.begin, asked);
+      asked = more.end;
+    }
+    EXPECT_LE(missed, 12u) << tensor;
+  }
+}
+
+TEST_F(TensorReadAhead, WhatFollowsIsNamedOnlyByWhoReadNearlyAll) {
+  make({50 * kMiB, 50 * kMiB});
+  const std::uint64_t size = kHeader + 100 * kMiB;
+  EXPECT_EQ(fault(kHeader + 80 * kMiB, size - kMiB).end, size);
+  EXPECT_FALSE(ahead_->on_read({{size - kMiB, size}, true, 1}, {}).ends_soon);
+  make({50 * kMiB, 50 * kMiB});
+  bool named = false;
+  std::uint64_t at = 0;
+  for (; at < size && !named; at += kMiB) {
+    named = ahead_->on_read({{at, std::min(size, at + kMiB)}, true, 1}, {}).ends_soon;
+  }
+  EXPECT_TRUE(named);
+  EXPECT_GE(at, size / 2);
+  EXPECT_LT(at, size - 10 * kMiB);
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ class SyncMount {
   // A read that is not waited for; its bytes are copied.
   void start_read(NodeId node, std::uint64_t offset, std::size_t size, Answer<std::string>& answer,
                   Handle handle = {2}) const {
-    fs_->read(node, handle, offset, size,
+    fs_->read(node, handle, offset, size, 0,
               [callback = answer.callback()](const Result<ByteView>& bytes) {
                 if (!bytes) return callback(bytes.error());
                 callback(std::string(as_text(*bytes)));

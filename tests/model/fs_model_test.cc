@@ -146,7 +146,7 @@ class FsModel {
     const std::uint64_t offset = pick(content.size() + 2);
     const std::size_t size = pick(2 * kBlock) + 1;
     Answer<std::string> answer;
-    mount.read(node, {2}, offset, size,
+    mount.read(node, {2}, offset, size, static_cast<std::uint32_t>(size % 5),
                [callback = answer.callback()](const Result<ByteView>& bytes) {
                  if (!bytes) return callback(bytes.error());
                  callback(std::string(as_text(*bytes)));

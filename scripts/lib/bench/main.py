@@ -8,10 +8,10 @@ usage: main.py ROOT WORK CLIENTS [--quick] [--list | --table] [ROW...]
 import os
 import signal
 import sys
+import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import links  # noqa: E402
-import machine  # noqa: E402
 import report  # noqa: E402
 import svg  # noqa: E402
 from bench import Bench  # noqa: E402
@@ -51,7 +51,8 @@ def measure(bench: Bench, names: list, results: str, command: str) -> int:
         bench.notes = {}
         try:
             lines = row.measure(bench)
-        except machine.Failed as error:
+        except Exception as error:  # whatever it was, the other rows are measured
+            traceback.print_exception(error)
             print(f"    FAILED: {error}", flush=True)
             failed += 1
             continue

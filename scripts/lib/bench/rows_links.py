@@ -15,7 +15,7 @@ from hub import Hub
 from measure import Line, row
 from mounts import Hubvfs
 
-EVERY = 0.1  # seconds between two looks
+EVERY = 0.2  # seconds between two looks
 
 
 def shapes(bench) -> list:
@@ -36,23 +36,23 @@ def connections(pid: int) -> int:
 
 
 class Sampler(threading.Thread):
-    """Looks at a mount's connections and the file's progress until stopped."""
+    """Looks at a mount's connections and at what it says of the Hub until ended."""
 
-    def __init__(self, mount: Hubvfs, path: str):
+    def __init__(self, mount: Hubvfs):
         super().__init__(daemon=True)
-        self._mount, self._path = mount, path
-        self._begin, self._stop = time.monotonic(), threading.Event()
+        self._mount = mount
+        self._begin, self._ended = time.monotonic(), threading.Event()
         self.samples: list = []
 
     def run(self) -> None:
-        while not self._stop.wait(EVERY):
+        while not self._ended.wait(EVERY):
             engine = json.loads(self._mount.status() or "{}").get("hub", {})
             self.samples.append({"at": time.monotonic() - self._begin,
                                  "connections": connections(self._mount.processes[0].pid),
-                                 "bytes": os.stat(self._path).st_blocks * 512, "hub": engine})
+                                 "hub": engine})
 
     def end(self) -> list:
-        self._stop.set()
+        self._ended.set()
         self.join()
         return self.samples
 
@@ -62,7 +62,7 @@ def watch(bench, link, folder: str, name: str, size: int) -> dict:
     with link, Hub(bench, link, folder) as hub, Hubvfs(bench, link, hub) as mount:
         os.stat(mount.path(name))
         mark = hub.mark()
-        sampler = Sampler(mount, mount.path(name))
+        sampler = Sampler(mount)
         begin, begin_wall, read = time.monotonic(), time.time(), 0
         progress = []
         sampler.start()

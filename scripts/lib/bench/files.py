@@ -25,9 +25,14 @@ def random_file(path: str, size: int) -> None:
 def safetensors(path: str, tensors: int, tensor_size: int) -> None:
     """A valid file of so many byte tensors t0000, t0001, ...: header length, header, data."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    header = {f"t{i:04}": {"dtype": "U8", "shape": [tensor_size],
-                           "data_offsets": [i * tensor_size, (i + 1) * tensor_size]}
-              for i in range(tensors)}
+    header = {
+        f"t{i:04}": {
+            "dtype": "U8",
+            "shape": [tensor_size],
+            "data_offsets": [i * tensor_size, (i + 1) * tensor_size],
+        }
+        for i in range(tensors)
+    }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
@@ -38,7 +43,7 @@ def safetensors(path: str, tensors: int, tensor_size: int) -> None:
 def read_header(path: str) -> dict:
     """As the safetensors library does: 8 bytes, then the header; offsets from the file's start."""
     with open(path, "rb", buffering=0) as file:
-        length, = struct.unpack("<Q", file.read(8))
+        (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     return {name: [8 + length + at for at in about["data_offsets"]] for name, about in header.items()}
 

@@ -22,13 +22,28 @@ class Hub:
         env = machine.environment(self._own)
         self._log, url = f"{self._own}/access.log", pathlib.Path(f"{self._own}/url")
         self._serve = machine.Process(
-            [*link.hub, bench.hubvfs, "serve", folder, "--listen", f"{link.address}:0",
-             "--url-file", str(url), "--access-log", self._log, "--state-dir", f"{bench.work}/hashes"],
-            f"{self._own}/log", env)
+            [
+                *link.hub,
+                bench.hubvfs,
+                "serve",
+                folder,
+                "--listen",
+                f"{link.address}:0",
+                "--url-file",
+                str(url),
+                "--access-log",
+                self._log,
+                "--state-dir",
+                f"{bench.work}/hashes",
+            ],
+            f"{self._own}/log",
+            env,
+        )
         self.url = ""
         try:
-            self.url = self._serve.wait_until(lambda: url.exists() and url.read_text().strip(),
-                                              "waited for hubvfs serve")
+            self.url = self._serve.wait_until(
+                lambda: url.exists() and url.read_text().strip(), "waited for hubvfs serve"
+            )
             self._serve.wait_until(self._is_ready, "waited for the repos' hashes")
         except BaseException:
             self.close()
@@ -49,8 +64,9 @@ class Hub:
         return f"{self.url}/{repo}/resolve/main/{name}"
 
     def _status(self, path: str) -> str:
-        return machine.run([*self._link.hub, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}",
-                            self.url + path])
+        return machine.run(
+            [*self._link.hub, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", self.url + path]
+        )
 
     def _is_ready(self) -> bool:
         repos = [f"{o.name}/{r.name}" for o in pathlib.Path(self.folder).iterdir() for r in o.iterdir()]
@@ -64,8 +80,10 @@ class Hub:
         fence = f"/api/fence-{time.monotonic_ns()}"
         self._status(fence)
         text = self._serve.wait_until(
-            lambda: (t := pathlib.Path(self._log).read_text()) and fence in t and t, "waited for the log")
-        lines = text[:text.rindex("\n")].split("\n")
+            lambda: (t := pathlib.Path(self._log).read_text()) and fence in t and t,
+            "waited for the log",
+        )
+        lines = text[: text.rindex("\n")].split("\n")
         return [e for e in map(json.loads, lines) if "/api/fence-" not in e["path"]]
 
     def mark(self) -> int:
@@ -79,8 +97,12 @@ class Hub:
             now = self._entries()
             quiet = quiet + 1 if len(now) == len(entries) else 0
             entries = now
-        return [e for e in entries[mark:] if e["status"] in (200, 206)
-                and (not e["path"].startswith("/api/") or "/resolve-cache/" in e["path"])]
+        return [
+            e
+            for e in entries[mark:]
+            if e["status"] in (200, 206)
+            and (not e["path"].startswith("/api/") or "/resolve-cache/" in e["path"])
+        ]
 
     def bytes_since(self, mark: int) -> int:
         return sum(e["bytes"] for e in self.content_since(mark))

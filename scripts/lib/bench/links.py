@@ -17,7 +17,7 @@ class Loopback:
     name, round_trip = "loopback", 0.0
     address = "127.0.0.1"
     client: list = []  # what a command is prefixed with to run at the client's end
-    hub: list = []     # and at the Hub's
+    hub: list = []  # and at the Hub's
 
     def __enter__(self):
         return self
@@ -41,7 +41,7 @@ class Shaped:
         self._words = [bench.delay_line, *self._spaces, *(f"{k}={v}" for k, v in shape.items())]
         self._log = os.path.join(bench.work, "delay_line.log")
         self._line = None
-        self.client, self.hub = ([["nsenter", f"--net={SPACES / s}"] for s in self._spaces])
+        self.client, self.hub = [["nsenter", f"--net={SPACES / s}"] for s in self._spaces]
 
     def __enter__(self):
         remove_spaces(str(os.getpid()))
@@ -50,8 +50,9 @@ class Shaped:
         pathlib.Path(self._log).unlink(missing_ok=True)
         self._line = machine.Process(self._words, self._log)
         try:
-            self._line.wait_until(lambda: "ready" in pathlib.Path(self._log).read_text(),
-                                  "waited for delay_line")
+            self._line.wait_until(
+                lambda: "ready" in pathlib.Path(self._log).read_text(), "waited for delay_line"
+            )
         except BaseException:
             self.__exit__()
             raise
@@ -64,8 +65,9 @@ class Shaped:
 
 def remove_spaces(pid: str) -> None:
     for space in SPACES.glob(f"{PREFIX}{pid}-*"):
-        subprocess.run(["ip", "netns", "delete", space.name], timeout=60, check=False,
-                       capture_output=True)
+        subprocess.run(
+            ["ip", "netns", "delete", space.name], timeout=60, check=False, capture_output=True
+        )
 
 
 def remove_abandoned() -> None:

@@ -27,9 +27,15 @@ class Process:
     def __init__(self, words: list, log: str, env: dict | None = None):
         self.log = log
         with open(log, "ab") as output:
-            self.popen = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output,
-                                          stderr=subprocess.STDOUT, env=env, start_new_session=True,
-                                          preexec_fn=die_with_parent)
+            self.popen = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
 
     @property
     def pid(self) -> int:
@@ -58,8 +64,16 @@ class Process:
 def run(words: list, timeout: float = PATIENCE, env: dict | None = None) -> str:
     """What it printed; Failed where it fails or takes longer than `timeout` seconds."""
     try:
-        done = subprocess.run(words, timeout=timeout, capture_output=True, text=True, check=False,
-                              stdin=subprocess.DEVNULL, env=env, preexec_fn=die_with_parent)
+        done = subprocess.run(
+            words,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=env,
+            preexec_fn=die_with_parent,
+        )
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{words[0]}: more than {timeout:.0f} s") from error
     if done.returncode != 0:
@@ -76,9 +90,15 @@ def timed(words: list, timeout: float = PATIENCE, env: dict | None = None) -> fl
 def environment(home: str, **more: str) -> dict:
     """One of the benchmark's own: no token, endpoint, proxy or cache of the user's."""
     os.makedirs(home, exist_ok=True)
-    return {"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8",
-            "XDG_CACHE_HOME": f"{home}/.cache", "XDG_STATE_HOME": f"{home}/.state",
-            "XDG_CONFIG_HOME": f"{home}/.config", **more}
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "XDG_CACHE_HOME": f"{home}/.cache",
+        "XDG_STATE_HOME": f"{home}/.state",
+        "XDG_CONFIG_HOME": f"{home}/.config",
+        **more,
+    }
 
 
 def with_children(pid: int) -> list:

@@ -26,8 +26,16 @@ def plot_ratios(results: list) -> str:
             ratios, target = line.ratios(), line.target or Target()
             if not ratios or not line.target:
                 continue
-            entries.append(svg.Bar(f"{result['row']}: {line.what}"[:66], min(ratios), line.value(), max(ratios),
-                                   target.at_least or target.at_most, line.is_met()))
+            entries.append(
+                svg.Bar(
+                    f"{result['row']}: {line.what}"[:66],
+                    min(ratios),
+                    line.value(),
+                    max(ratios),
+                    target.at_least or target.at_most,
+                    line.is_met(),
+                )
+            )
     return svg.bars(entries, "hubvfs: figures and ratios to peers; the mark is the target")
 
 
@@ -68,7 +76,9 @@ def main(root: str, work: str, clients: str, *words: str) -> int:
         return 0
     unknown = [name for name in names if name not in ROWS] + sorted(options - {"--quick", "--table"})
     if unknown:
-        print(f"bench: no row or option {', '.join(unknown)}; see scripts/bench --list", file=sys.stderr)
+        print(
+            f"bench: no row or option {', '.join(unknown)}; see scripts/bench --list", file=sys.stderr
+        )
         return 2
     results = f"{root}/bench/results" + ("/quick" if "--quick" in options else "")
     os.makedirs(results, exist_ok=True)

@@ -62,7 +62,7 @@ class Runs:
     """What the sides of a row came to, and which of them failed, with why."""
 
     def __init__(self):
-        self.figures: dict = {}   # side -> figure -> values
+        self.figures: dict = {}  # side -> figure -> values
         self.failures: dict = {}  # side -> text
 
     def of(self, figure: str) -> dict:
@@ -72,7 +72,9 @@ class Runs:
         return self.figures.get(side, {}).get(figure, [])
 
 
-def interleave(turns: int, sides: dict[str, Callable[[], dict]], say=lambda words: print(words, flush=True)) -> Runs:
+def interleave(
+    turns: int, sides: dict[str, Callable[[], dict]], say=lambda words: print(words, flush=True)
+) -> Runs:
     """Each side once, and so on, `turns` times. A side answers its figures by name. A peer that fails
     is left out from then on; where a side named hubvfs... fails, the row does."""
     runs = Runs()
@@ -107,7 +109,9 @@ ROWS: dict[str, Row] = {}
 
 def row(name: str, title: str):
     """Makes a function a row of the benchmark."""
+
     def add(function: Callable) -> Callable:
         ROWS[name] = Row(name, title, function)
         return function
+
     return add

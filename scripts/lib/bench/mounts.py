@@ -64,8 +64,9 @@ class Hubvfs(Mount):
     def __init__(self, bench, link, hub, options: str = ""):
         super().__init__(bench, "hubvfs")
         settings = f"cache.path={self.own}/cache" + (f",{options}" if options else "")
-        self.start([*link.client, bench.hubvfs, "mount", self.point, "-f", "-o", settings],
-                   HF_ENDPOINT=hub.url)
+        self.start(
+            [*link.client, bench.hubvfs, "mount", self.point, "-f", "-o", settings], HF_ENDPOINT=hub.url
+        )
         self.wait(lambda: machine.is_mounted(self.point) and self._status())
 
     def _status(self) -> str:
@@ -82,7 +83,8 @@ class Hubvfs(Mount):
         """Until the file is complete and its hash was checked."""
         self.processes[-1].wait_until(
             lambda: os.getxattr(self.path(name), "user.hubvfs.verified") in (b"1", b"true", b"yes"),
-            f"waited for {name} to be verified")
+            f"waited for {name} to be verified",
+        )
 
 
 class RcloneServer:
@@ -93,9 +95,21 @@ class RcloneServer:
         port = free_port(link)
         self.url = f"http://{link.address}:{port}"
         self._process = machine.Process(
-            [*link.hub, "rclone", "serve", "http", folder, "--addr", f"{link.address}:{port}",
-             "--read-only", "--config", "/dev/null"], f"{bench.work}/rclone-server.log",
-            machine.environment(self._own))
+            [
+                *link.hub,
+                "rclone",
+                "serve",
+                "http",
+                folder,
+                "--addr",
+                f"{link.address}:{port}",
+                "--read-only",
+                "--config",
+                "/dev/null",
+            ],
+            f"{bench.work}/rclone-server.log",
+            machine.environment(self._own),
+        )
         try:
             self._process.wait_until(lambda: answers(link, self.url), "waited for rclone serve")
         except BaseException:
@@ -118,9 +132,26 @@ class Rclone(Mount):
 
     def __init__(self, bench, link, server: RcloneServer):
         super().__init__(bench, "rclone")
-        self.start([*link.client, "rclone", "mount", ":http:", self.point, "--http-url", server.url,
-                    "--vfs-cache-mode", "full", "--cache-dir", f"{self.own}/cache", "--read-only",
-                    "--dir-cache-time", "1h", "--config", "/dev/null"])
+        self.start(
+            [
+                *link.client,
+                "rclone",
+                "mount",
+                ":http:",
+                self.point,
+                "--http-url",
+                server.url,
+                "--vfs-cache-mode",
+                "full",
+                "--cache-dir",
+                f"{self.own}/cache",
+                "--read-only",
+                "--dir-cache-time",
+                "1h",
+                "--config",
+                "/dev/null",
+            ]
+        )
         self.wait(lambda: machine.is_mounted(self.point))
 
 
@@ -130,8 +161,20 @@ class Nbd(Mount):
     def __init__(self, bench, link, url: str):
         super().__init__(bench, "nbd")
         address = f"{self.own}/socket"
-        server = self.start([*link.client, "nbdkit", "--foreground", "--readonly", "--unix", address,
-                             "--filter=readahead", "curl", f"url={url}", "timeout=300"])
+        server = self.start(
+            [
+                *link.client,
+                "nbdkit",
+                "--foreground",
+                "--readonly",
+                "--unix",
+                address,
+                "--filter=readahead",
+                "curl",
+                f"url={url}",
+                "timeout=300",
+            ]
+        )
         self.file = self.path("file")
         try:
             server.wait_until(lambda: pathlib.Path(address).exists(), "waited for nbdkit")

@@ -19,9 +19,25 @@ def aria2(bench, link, url: str, timeout: float = 600) -> float:
     """The same of aria2c with 16 connections."""
     try:
         return machine.timed(
-            [*link.client, "aria2c", "-q", "-x16", "-s16", "-k1M", "--file-allocation=none",
-             "--no-conf", "--allow-overwrite=true", "--auto-file-renaming=false", "-d", bench.work,
-             "-o", "aria2.out", url], timeout)
+            [
+                *link.client,
+                "aria2c",
+                "-q",
+                "-x16",
+                "-s16",
+                "-k1M",
+                "--file-allocation=none",
+                "--no-conf",
+                "--allow-overwrite=true",
+                "--auto-file-renaming=false",
+                "-d",
+                bench.work,
+                "-o",
+                "aria2.out",
+                url,
+            ],
+            timeout,
+        )
     finally:
         remove(os.path.join(bench.work, "aria2.out"), os.path.join(bench.work, "aria2.out.aria2"))
 
@@ -35,8 +51,27 @@ def remove(*paths: str) -> None:
 def first_byte(link, url: str, before: str = "") -> float:
     """Seconds until curl has a first byte of `url`, 4 KiB being asked for; with its connections open
     when it had those of `before` first."""
-    words = [*link.client, "curl", "-sSfL", "-o", "/dev/null", "-r", "0-4095", "-w", "%{time_starttransfer} "]
+    words = [
+        *link.client,
+        "curl",
+        "-sSfL",
+        "-o",
+        "/dev/null",
+        "-r",
+        "0-4095",
+        "-w",
+        "%{time_starttransfer} ",
+    ]
     if before:
-        words += [before, "--next", "-sSfL", "-o", "/dev/null", "-r", "0-4095", "-w",
-                  "%{time_starttransfer} "]
+        words += [
+            before,
+            "--next",
+            "-sSfL",
+            "-o",
+            "/dev/null",
+            "-r",
+            "0-4095",
+            "-w",
+            "%{time_starttransfer} ",
+        ]
     return float(machine.run([*words, url]).split()[-1])

@@ -13,15 +13,19 @@ from measure import Line, Target
 
 
 def machine_text() -> str:
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
-                if line.startswith("model name")), platform.machine())
+    about = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    cpu = next(
+        (line.split(":")[1].strip() for line in about if line.startswith("model name")),
+        platform.machine(),
+    )
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return f"{os.cpu_count()} cores ({cpu}), {memory:.0f} GiB, Linux {platform.release()}"
 
 
 def commit(root: str) -> str:
-    done = subprocess.run(["git", "-C", root, "rev-parse", "--short", "HEAD"], capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        ["git", "-C", root, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     return done.stdout.strip()
 
 
@@ -37,9 +41,17 @@ def line_from_json(kept: dict) -> Line:
 
 
 def keep(folder: str, root: str, row, lines: list, command: str, notes: dict) -> None:
-    result = {"row": row.name, "title": row.title, "command": command, "commit": commit(root),
-              "date": datetime.datetime.now().isoformat(timespec="minutes"), "machine": machine_text(),
-              "load": os.getloadavg()[0], "notes": notes, "lines": [line_to_json(line) for line in lines]}
+    result = {
+        "row": row.name,
+        "title": row.title,
+        "command": command,
+        "commit": commit(root),
+        "date": datetime.datetime.now().isoformat(timespec="minutes"),
+        "machine": machine_text(),
+        "load": os.getloadavg()[0],
+        "notes": notes,
+        "lines": [line_to_json(line) for line in lines],
+    }
     path = pathlib.Path(folder, f"{row.name}.json")
     path.with_suffix(".new").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     path.with_suffix(".new").rename(path)
@@ -67,13 +79,21 @@ def spread(values: list) -> str:
 
 def cells(line: Line) -> list:
     """What, hubvfs, peers, ratio, target, met: the columns of both tables."""
-    peers = ", ".join(f"{name} {number(statistics.median(values))}"
-                      for name, values in line.samples.items() if name != line.ours and values)
+    peers = ", ".join(
+        f"{name} {number(statistics.median(values))}"
+        for name, values in line.samples.items()
+        if name != line.ours and values
+    )
     ratios, met = line.ratios(), line.is_met()
     mine = line.samples.get(line.ours, [])
-    return [f"{line.what}, {line.unit}", spread(mine) if mine else "-", peers or "-",
-            spread(ratios) if ratios and line.against else "-",
-            str(line.target or "stated"), {True: "yes", False: "NO", None: "-"}[met]]
+    return [
+        f"{line.what}, {line.unit}",
+        spread(mine) if mine else "-",
+        peers or "-",
+        spread(ratios) if ratios and line.against else "-",
+        str(line.target or "stated"),
+        {True: "yes", False: "NO", None: "-"}[met],
+    ]
 
 
 HEAD = ["what", "hubvfs", "peers", "ratio to the best of those compared with", "target", "met"]
@@ -86,8 +106,10 @@ def text_table(results: list) -> str:
         rows += [["  " + c[0], *c[1:]] for c in map(cells, map(line_from_json, result["lines"]))]
     whole = [r for r in rows if len(r) > 1]
     width = [max(len(r[i]) for r in whole) for i in range(len(HEAD))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(r, width)).rstrip() if len(r) > 1 else r[0]
-                     for r in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(r, width)).rstrip() if len(r) > 1 else r[0]
+        for r in rows
+    )
 
 
 def markdown_table(results: list) -> str:

@@ -26,7 +26,10 @@ def tree(bench) -> list:
     repos = sorted(os.path.relpath(p, folder) for p in glob.glob(f"{folder}/bench/hundred*"))
     link = bench.loopback()
     with Hub(bench, link, folder) as hub, Hubvfs(bench, link, hub) as mount:
-        lists = {root: list_of(bench, f"list-{i}", root, repos) for i, root in enumerate((mount.point, folder))}
+        lists = {
+            root: list_of(bench, f"list-{i}", root, repos)
+            for i, root in enumerate((mount.point, folder))
+        }
 
         def measure(root: str) -> dict:
             done = bench.read("stat", lists[root])
@@ -35,7 +38,11 @@ def tree(bench) -> list:
 
         for root in lists:
             measure(root)  # now it is warm
-        runs = interleave(bench.turns, {"hubvfs": lambda: measure(mount.point), "ext4": lambda: measure(folder)})
+        runs = interleave(
+            bench.turns, {"hubvfs": lambda: measure(mount.point), "ext4": lambda: measure(folder)}
+        )
     rates = {side: [10_000 / s for s in seconds] for side, seconds in runs.of("ls").items()}
-    return [Line("ls -lR of 10,000 entries", "entries/s", rates, Target(at_least=0.5), ("ext4",)),
-            Line("stat of 100,000 files", "1/s", runs.of("stat"), Target(at_least=0.5), ("ext4",))]
+    return [
+        Line("ls -lR of 10,000 entries", "entries/s", rates, Target(at_least=0.5), ("ext4",)),
+        Line("stat of 100,000 files", "1/s", runs.of("stat"), Target(at_least=0.5), ("ext4",)),
+    ]

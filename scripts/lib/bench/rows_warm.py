@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a file that is complete here: beside the disk, and without privilege beside rclone."""
 
+import json
 from contextlib import ExitStack
 
 import machine
@@ -20,8 +21,11 @@ def read_all_ways(bench, path: str, forget, random_cold: int, random_warm: int) 
         count = random_cold if pages == "cold" else random_warm
         if pages == "warm":
             bench.read("read", path)
-        for verb, words in (("sequential", ("read", path)), ("mmap", ("map", path, 1)),
-                            ("random 4 KiB", ("random", path, count, 7))):
+        for verb, words in (
+            ("sequential", ("read", path)),
+            ("mmap", ("map", path, 1)),
+            ("random 4 KiB", ("random", path, count, 7)),
+        ):
             if pages == "cold":
                 forget()
             done = bench.read(*words)
@@ -31,8 +35,17 @@ def read_all_ways(bench, path: str, forget, random_cold: int, random_warm: int) 
 
 
 def lines_of(runs, against: tuple, target: Target) -> list:
-    return [Line(f"{verb}, page cache {pages}", UNITS[verb], runs.of(f"{verb}, page cache {pages}"),
-                 target, against) for verb in VERBS for pages in ("cold", "warm")]
+    return [
+        Line(
+            f"{verb}, page cache {pages}",
+            UNITS[verb],
+            runs.of(f"{verb}, page cache {pages}"),
+            target,
+            against,
+        )
+        for verb in VERBS
+        for pages in ("cold", "warm")
+    ]
 
 
 def fill(mount: Hubvfs, bench) -> None:
@@ -46,6 +59,7 @@ def warm(bench) -> list:
     plain = f"{folder}/{FILE}"
     with Hub(bench, bench.loopback(), folder) as hub, Hubvfs(bench, bench.loopback(), hub) as mount:
         fill(mount, bench)
+        bench.notes["passthrough"] = json.loads(mount.status())["passthrough"]
 
         def forget_plain() -> None:
             machine.forget_file(plain)
@@ -55,9 +69,13 @@ def warm(bench) -> list:
             mount.forget()
 
         sides = {"hubvfs": (mount.path(FILE), forget_mount), "ext4": (plain, forget_plain)}
-        runs = interleave(bench.turns, {
-            name: lambda path=path, forget=forget: read_all_ways(bench, path, forget, 3000, 100_000)
-            for name, (path, forget) in sides.items()})
+        runs = interleave(
+            bench.turns,
+            {
+                name: lambda path=path, forget=forget: read_all_ways(bench, path, forget, 3000, 100_000)
+                for name, (path, forget) in sides.items()
+            },
+        )
     return lines_of(runs, ("ext4",), Target(at_least=0.95))
 
 
@@ -77,8 +95,10 @@ def daemon(bench) -> list:
             def forget() -> None:
                 machine.forget_file(which.path(FILE))
                 which.forget()
+
             return read_all_ways(bench, which.path(FILE), forget, 3000, 20_000)
 
-        runs = interleave(bench.turns, {"hubvfs": lambda: measure(mount),
-                                        "rclone": lambda: measure(other)})
+        runs = interleave(
+            bench.turns, {"hubvfs": lambda: measure(mount), "rclone": lambda: measure(other)}
+        )
     return lines_of(runs, ("rclone",), Target(at_least=2))

@@ -39,9 +39,12 @@ def line(x1: float, y1: float, x2: float, y2: float, colour: str = "#ddd", more:
 
 
 def document(width: float, height: float, body: list) -> str:
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-            f'viewBox="0 0 {width:.0f} {height:.0f}">\n<rect width="100%" height="100%" fill="white"/>\n'
-            + "\n".join(body) + "\n</svg>\n")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}">\n<rect width="100%" height="100%" fill="white"/>\n'
+        + "\n".join(body)
+        + "\n</svg>\n"
+    )
 
 
 class Axis:
@@ -63,7 +66,7 @@ class Axis:
     def ticks(self) -> list:
         if self._log:
             powers = range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)
-            return [10.0 ** p for p in powers]
+            return [10.0**p for p in powers]
         step = nice_step(self.high - self.low)
         first = math.ceil(self.low / step - 1e-9)
         return [i * step for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
@@ -80,6 +83,8 @@ def y_axis(panel: Panel, bottom: float, top: float) -> Axis:
 
 
 def path(series: Series, x: Axis, y: Axis, colour: str) -> str:
+    if not series.points:
+        return ""
     words, before = [], None
     for px, py in series.points:
         if before is not None and series.steps:
@@ -93,16 +98,30 @@ def draw_panel(panel: Panel, x: Axis, left: float, right: float, top: float, bot
     y = y_axis(panel, bottom, top)
     body = [text(left, top - 8, panel.title, more='font-weight="bold"')]
     for tick in y.ticks():
-        body += [line(left, y.at(tick), right, y.at(tick)), text(left - 6, y.at(tick) + 4, f"{tick:g}", "end")]
+        body += [
+            line(left, y.at(tick), right, y.at(tick)),
+            text(left - 6, y.at(tick) + 4, f"{tick:g}", "end"),
+        ]
     for tick in x.ticks():
-        body += [line(x.at(tick), bottom, x.at(tick), bottom + 4, "#888"),
-                 text(x.at(tick), bottom + 16, f"{tick:g}", "middle")]
-    body.append(text(left - 44, (top + bottom) / 2, panel.y_label, "middle",
-                     f'transform="rotate(-90 {left - 44:.1f} {(top + bottom) / 2:.1f})"'))
+        body += [
+            line(x.at(tick), bottom, x.at(tick), bottom + 4, "#888"),
+            text(x.at(tick), bottom + 16, f"{tick:g}", "middle"),
+        ]
+    body.append(
+        text(
+            left - 44,
+            (top + bottom) / 2,
+            panel.y_label,
+            "middle",
+            f'transform="rotate(-90 {left - 44:.1f} {(top + bottom) / 2:.1f})"',
+        )
+    )
     if panel.limit:
-        body.append(line(left, y.at(panel.limit), right, y.at(panel.limit), "#888", 'stroke-dasharray="5 4"'))
+        body.append(
+            line(left, y.at(panel.limit), right, y.at(panel.limit), "#888", 'stroke-dasharray="5 4"')
+        )
     at = right - 8
-    for series, colour in reversed(list(zip(panel.series, COLOURS))):
+    for series, colour in reversed([(s, c) for s, c in zip(panel.series, COLOURS) if s.points]):
         body.append(path(series, x, y, colour))
         body.append(text(at, top - 8, series.name, "end", f'fill="{colour}"'))
         at -= 7 * len(series.name) + 14
@@ -139,19 +158,31 @@ def bars(entries: list, title: str) -> str:
     """Ratios on a logarithmic axis: a bar to the median, a whisker for the range, a mark for the target."""
     left, wide, step = 430, 420, 22
     values = [v for e in entries for v in (e.low, e.middle, e.high, e.target) if v and v > 0] or [1]
-    x = Axis(10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values) * 1.0001)),
-             left, left + wide, True)
+    x = Axis(
+        10 ** math.floor(math.log10(min(values))),
+        10 ** math.ceil(math.log10(max(values) * 1.0001)),
+        left,
+        left + wide,
+        True,
+    )
     bottom = 40 + step * len(entries)
     body = [text(left, 20, title, more='font-weight="bold"')]
     for tick in x.ticks():
-        body += [line(x.at(tick), 30, x.at(tick), bottom), text(x.at(tick), bottom + 16, f"{tick:g}", "middle")]
+        body += [
+            line(x.at(tick), 30, x.at(tick), bottom),
+            text(x.at(tick), bottom + 16, f"{tick:g}", "middle"),
+        ]
     for i, e in enumerate(entries):
         y = 36 + step * i
         colour = {True: "#2ca02c", False: "#d62728", None: "#7f7f7f"}[e.met]
         body.append(text(left - 8, y + 12, e.name, "end"))
-        body.append(f'<rect x="{left}" y="{y}" width="{max(x.at(e.middle) - left, 1):.1f}" height="14" '
-                    f'fill="{colour}" fill-opacity="0.6"/>')
+        body.append(
+            f'<rect x="{left}" y="{y}" width="{max(x.at(e.middle) - left, 1):.1f}" height="14" '
+            f'fill="{colour}" fill-opacity="0.6"/>'
+        )
         body.append(line(x.at(e.low), y + 7, x.at(e.high), y + 7, "black"))
         if e.target:
-            body.append(line(x.at(e.target), y - 2, x.at(e.target), y + 16, "black", 'stroke-width="3"'))
+            body.append(
+                line(x.at(e.target), y - 2, x.at(e.target), y + 16, "black", 'stroke-width="3"')
+            )
     return document(left + wide + 30, bottom + 30, body)

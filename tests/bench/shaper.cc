@@ -25,17 +25,18 @@ bool Shaper::offer(Packet packet, double now) {
   }
   const double size = static_cast<double>(packet.data.size());
   flow.free = begin + (shape_.flow_rate > 0 ? size / shape_.flow_rate : 0);
-  paced_.push({flow.free, order_++, std::move(packet)});
+  paced_.push_back({flow.free, order_++, std::move(packet)});
+  std::push_heap(paced_.begin(), paced_.end());
   enter_line(now);
   return true;
 }
 
 // Moves what has left its flow's queue to the line, in the order in which it did.
 void Shaper::enter_line(double now) {
-  while (!paced_.empty() && paced_.top().leaves <= now) {
-    // A priority_queue hands out constants only; the element is popped right after.
-    Paced paced = std::move(const_cast<Paced&>(paced_.top()));
-    paced_.pop();
+  while (!paced_.empty() && paced_.front().leaves <= now) {
+    std::pop_heap(paced_.begin(), paced_.end());
+    Paced paced = std::move(paced_.back());
+    paced_.pop_back();
     const double begin = std::max(line_free_, paced.leaves);
     if (begin - paced.leaves > shape_.queue) {
       ++dropped_;
@@ -57,7 +58,7 @@ bool Shaper::next_due(double now, Packet& packet) {
 double Shaper::wake_at(double now) const {
   constexpr double kIdle = 3600;
   double at = now + kIdle;
-  if (!paced_.empty()) at = std::min(at, paced_.top().leaves);
+  if (!paced_.empty()) at = std::min(at, paced_.front().leaves);
   if (!delayed_.empty()) at = std::min(at, delayed_.front().due);
   return at;
 }

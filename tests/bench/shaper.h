@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <queue>
 #include <random>
 #include <unordered_map>
 #include <vector>
@@ -21,11 +20,13 @@ struct LinkShape {
   double delay = 0;      // one way, after the packet has left the line
   double rate = 1e9;     // of the line, shared by all flows
   double flow_rate = 0;  // of each flow before it reaches the line; 0: no limit
-  double queue = 0.1;    // how long a packet may wait for its flow, and then for the line; a longer
-                         // wait drops it
-  double stall_every = 0;  // a flow stops about so often (0.5 to 1.5 times); 0: never
-  double stall_for =
-      0;  // and for so long; its packets wait, and count for the queue only behind it
+  // How long a packet may wait for its flow, and then for the line; one that would wait longer is
+  // dropped.
+  double queue = 0.1;
+  // A flow stands still about so often (0.5 to 1.5 times) and for so long; 0: never. Its packets
+  // wait, and their time in the queue begins when it goes on.
+  double stall_every = 0;
+  double stall_for = 0;
   std::uint32_t seed = 1;  // of the stalls
 };
 
@@ -56,7 +57,7 @@ class Shaper {
     double leaves;  // its flow's queue
     std::uint64_t order;
     Packet packet;
-    bool operator<(const Paced& other) const {  // the earliest on top of the queue
+    bool operator<(const Paced& other) const {  // the earliest comes first in a heap
       return leaves != other.leaves ? leaves > other.leaves : order > other.order;
     }
   };
@@ -71,7 +72,7 @@ class Shaper {
   const LinkShape shape_;
   std::minstd_rand random_;
   std::unordered_map<std::uint64_t, Flow> flows_;
-  std::priority_queue<Paced> paced_;
+  std::vector<Paced> paced_;  // a heap
   std::deque<Delayed> delayed_;
   double line_free_ = 0;
   std::uint64_t order_ = 0;

@@ -209,13 +209,13 @@ std::vector<Importer::Wanted> Importer::choose(const ImportCommit& commit, const
   std::vector<Wanted> wanted;
   for (const ImportFile& file : commit.files) {
     const auto number = known.snapshot->find(file.path);
-    const fs::Snapshot::Entry* entry = number ? &known.snapshot->entry(*number) : nullptr;
-    if (entry == nullptr || entry->is_directory || !entry->content) {
+    const auto entry = number ? known.snapshot->entry(*number) : fs::Snapshot::Entry();
+    if (!entry.content) {  // absent, a directory, or masked
       ++counts_.foreign;
       done(0);
       continue;
     }
-    wanted.push_back({&file, *entry->content});
+    wanted.push_back({&file, *entry.content});
   }
   return wanted;
 }

@@ -63,6 +63,7 @@ class WorkerCommands {
   // worker_fetch.cc
   Result<Selection> select(const CommandRequest& request, CommandCaller& caller) const;
   Result<fs::PlacedPtr> newest(const CommandRequest& request, CommandCaller& caller) const;
+  void tell_kernels(const Selection& selection) const;
   fs::KnownCommit known(const fs::Placed& placed) const;
   std::string summary(const Selection& selection, std::uint64_t fetched) const;
   Result<std::uint64_t> fetch(const Selection& selection, unsigned jobs,

@@ -113,9 +113,20 @@ Result<std::uint64_t> WorkerCommands::fetch(const Selection& selection, unsigned
             {"fetching", state.bytes_here, state.bytes, state.files_here, state.files, state.now});
         return !caller.cancelled();
       });
+  tell_kernels(selection);
   if (!outcome) return outcome.error();
   if (!outcome->failed.empty()) return some_failed(outcome->failed, selection.files.size());
   return outcome->state.bytes_fetched;
+}
+
+// What they keep of the attributes of files of which nothing was here.
+void WorkerCommands::tell_kernels(const Selection& selection) const {
+  auto catalog = parts_.backend.catalog(selection.placed->info.id.type);
+  if (!catalog) return;  // it ends: so do they
+  for (const hub::FileRef& file : selection.files) {
+    const auto entry = selection.snapshot->find(file.path);
+    if (entry) (*catalog)->note_content_changed(selection.placed->serial, *entry);
+  }
 }
 
 fs::KnownCommit WorkerCommands::known(const fs::Placed& placed) const {

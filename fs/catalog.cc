@@ -341,15 +341,21 @@ void Catalog::add_listener(std::weak_ptr<PlaceListener> listener) {
   listeners_.push_back(std::move(listener));
 }
 
+std::vector<std::shared_ptr<PlaceListener>> Catalog::listeners() const {
+  std::vector<std::shared_ptr<PlaceListener>> living;
+  MutexLock lock(mutex_);
+  for (const auto& weak : listeners_) {
+    if (auto listener = weak.lock()) living.push_back(std::move(listener));
+  }
+  return living;
+}
+
 void Catalog::tell_listeners(const Place& place, const PlacedPtr& before) {
-  std::vector<std::weak_ptr<PlaceListener>> listeners;
-  {
-    MutexLock lock(mutex_);
-    listeners = listeners_;
-  }
-  for (const auto& weak : listeners) {
-    if (const auto listener = weak.lock()) listener->place_changed(place, before);
-  }
+  for (const auto& listener : listeners()) listener->place_changed(place, before);
+}
+
+void Catalog::note_content_changed(std::uint32_t serial, std::uint32_t entry) {
+  for (const auto& listener : listeners()) listener->content_changed(serial, entry);
 }
 
 void Catalog::close() {

@@ -58,6 +58,9 @@ class PlaceListener {
   // it was said not to be there, or not to be had, and may be now. Called with no lock held; must
   // not block.
   virtual void place_changed(const Place& place, const PlacedPtr& before) = 0;
+  // How much is here of a file's content changes: it begins to come, or came beside the readers.
+  // Called as that.
+  virtual void content_changed(std::uint32_t serial, std::uint32_t entry) = 0;
 };
 
 // What is known of the Hub's names: which commit a place shows, and the listing of each commit.
@@ -113,6 +116,8 @@ class Catalog {
   PlacedPtr placed(std::uint32_t serial) const;
   // A file of it was opened: its place stays on this commit for a while (metadata.settle).
   void note_open(const Placed& placed);
+  // Tells every listener: of a file of which nothing was here kernels keep the attributes.
+  void note_content_changed(std::uint32_t serial, std::uint32_t entry);
 
   // The listing of a commit. A masked one is asked again when it is older than 10 s and
   // `want_unmasked`.
@@ -176,6 +181,7 @@ class Catalog {
   void take_check(const Place& place, const Result<hub::RepoInfo>& answer);
   void drop(const Place& place, const PlacedPtr& shown, const Error& why);
   void switch_if_settled(const Place& place);
+  std::vector<std::shared_ptr<PlaceListener>> listeners() const;
   void tell_listeners(const Place& place, const PlacedPtr& before);
 
   SnapshotPtr load_snapshot(const PlacedPtr& placed);

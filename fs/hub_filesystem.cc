@@ -57,6 +57,11 @@ void HubFilesystem::place_changed(const Place& place, const PlacedPtr& before) {
   if (notifier_ != nullptr) notifier_->invalidate_entry(parent, place.name());
 }
 
+void HubFilesystem::content_changed(std::uint32_t serial, std::uint32_t entry) {
+  MutexLock lock(notifier_mutex_);
+  if (notifier_ != nullptr) notifier_->invalidate_attributes(NodeId{false, serial, entry}.raw());
+}
+
 // ---- what failed
 
 // The repo, or what might be one.
@@ -178,7 +183,6 @@ Entry HubFilesystem::snapshot_entry(const Located& at) const {
   entry.attributes.kind = Attributes::Kind::kFile;
   entry.attributes.mode = S_IFREG | (mount_.shared ? 0444 : 0400);
   entry.attributes.size = file.size;
-  entry.attribute_timeout = kWhileChanging;
   std::uint64_t cached = 0;
   if (file.content) {
     const auto blob = parts_.store.open({at.placed->space, *file.content}, options_.endpoint);
@@ -189,10 +193,21 @@ Entry HubFilesystem::snapshot_entry(const Located& at) const {
       if (mode == Passthrough::Mode::kReadForNow) entry.entry_timeout = kWhileChanging;
     }
   }
-  if (cached == file.size && file.content) entry.attribute_timeout = kForever;
+  entry.attribute_timeout = attribute_timeout(at, cached);
   // Some archivers take a non-empty file of no blocks for a hole.
   entry.attributes.blocks = (std::max<std::uint64_t>(cached, file.size != 0 ? 1 : 0) + 511) / 512;
   return entry;
+}
+
+// All that changes is st_blocks. Whoever opens a file of which nothing is here has the kernel told
+// (read_begins), so that it need not ask again for all of a listing until then; but it is not told
+// when the same content comes by another commit's file.
+Duration HubFilesystem::attribute_timeout(const Located& at, std::uint64_t cached) const {
+  const Snapshot::Entry& file = at.entry();
+  if (!file.content) return kWhileChanging;
+  if (cached == file.size) return kForever;
+  const bool still = cached == 0 && !parts_.reader->is_open({at.placed->space, *file.content});
+  return still ? options_.metadata_ttl : kWhileChanging;
 }
 
 // ---- lookup

@@ -71,6 +71,7 @@ class HubFilesystem final : public Operations,
   void place_changed(const Place& place, const PlacedPtr& before) override;
   // Whoever opens a file of this content from now on is to get the node of passthrough.
   void content_sealed(const cache::BlobKey& content);
+  void content_changed(std::uint32_t serial, std::uint32_t entry) override;
 
  private:
   // An entry of a snapshot, with what it belongs to.
@@ -78,7 +79,7 @@ class HubFilesystem final : public Operations,
     PlacedPtr placed;
     SnapshotPtr snapshot;
     std::uint32_t number = 0;
-    const Snapshot::Entry& entry() const { return snapshot->entry(number); }
+    Snapshot::Entry entry() const { return snapshot->entry(number); }
   };
   struct OpenFile {
     std::shared_ptr<OpenBlob> blob;
@@ -144,6 +145,7 @@ class HubFilesystem final : public Operations,
   Entry name_entry(const NameTable::Name& name);
   Entry placed_entry(const PlacedPtr& placed) const;
   Entry snapshot_entry(const Located& at) const;
+  Duration attribute_timeout(const Located& at, std::uint64_t cached) const;
   Entry control_entry(std::uint32_t number) const;
   Entry directory(NodeId node, UnixSeconds modified, Duration entry_timeout) const;
   // The text of a file of .hubvfs, as it is now or was when the handle was opened.
@@ -163,6 +165,8 @@ class HubFilesystem final : public Operations,
   Result<std::shared_ptr<OpenBlob>> open_blob(const Located& at);
   // `opened`: none where a read finds its file again.
   void keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, std::optional<Handle> opened);
+  // Before a byte of it is asked for.
+  void read_begins(NodeId node, const OpenBlob& blob);
   bool pages_are_good(NodeId node, const OpenBlob& blob);
   Error gated(const Located& at) const;
   std::string blob_xattr(const Located& at, const std::string& name) const;

@@ -60,6 +60,7 @@ void HubFilesystem::open_located(NodeId node, Handle handle, const Located& at, 
   auto blob = open_blob(at);
   if (!blob) return reply->give(blob.error());
   parts_.catalog->note_open(*at.placed);
+  read_begins(node, **blob);
   const auto opened = [self = shared_from_this(), node, handle, blob = *blob,
                        reply](const Result<ByteView>& first) {
     if (!first) return reply->give(first.error());
@@ -149,6 +150,11 @@ void HubFilesystem::keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob
   file.counted |= counted;
 }
 
+void HubFilesystem::read_begins(NodeId node, const OpenBlob& blob) {
+  if (Reader::stored(blob).cached_bytes() > 0) return;
+  parts_.catalog->note_content_changed(node.serial, node.entry);
+}
+
 // Not so where the content came wrong since the kernel last let go of its pages, which it does at
 // an open that does not keep them.
 bool HubFilesystem::pages_are_good(NodeId node, const OpenBlob& blob) {
@@ -207,6 +213,7 @@ void HubFilesystem::read(NodeId node, Handle handle, std::uint64_t offset, std::
     const auto opened = self->open_blob(*at);
     if (!opened) return reply(opened.error());
     self->keep_open(node, *opened, std::nullopt);
+    self->read_begins(node, **opened);
     read_blob(*opened);
   });
 }

@@ -57,6 +57,12 @@ Result<std::shared_ptr<OpenBlob>> ReaderCore::find_or_make(const cache::Namespac
   return blob;
 }
 
+bool ReaderCore::is_open(const cache::BlobKey& key) const {
+  MutexLock lock(mutex_);
+  const auto it = blobs_.find(key);
+  return it != blobs_.end() && !it->second.expired();
+}
+
 void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done,
                       std::uint32_t thread) {
   reads_.fetch_add(1, std::memory_order_relaxed);
@@ -308,6 +314,8 @@ void Reader::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done d
 void Reader::prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done) {
   core_->prefetch(blob, range, std::move(done));
 }
+
+bool Reader::is_open(const cache::BlobKey& key) const { return core_->is_open(key); }
 
 const cache::Blob& Reader::stored(const OpenBlob& blob) { return *blob.stored; }
 

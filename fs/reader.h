@@ -69,6 +69,8 @@ class Reader {
   // own. `done` runs as read()'s does, with no bytes; each block has been handed to the store by
   // then.
   void prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Done done);
+  // Whether somebody has it open, or fetches some of it.
+  bool is_open(const cache::BlobKey& key) const;
   // What the store has of it.
   static const cache::Blob& stored(const OpenBlob& blob);
   // How often its content has proved wrong since this was made: bytes of it that others keep, from

@@ -29,6 +29,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
                                          hub::HubClient& hub,
                                          const std::optional<hub::FileRef>& next);
+  bool is_open(const cache::BlobKey& key) const;
   void read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done,
             std::uint32_t thread);
   void prefetch(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Reader::Done done);

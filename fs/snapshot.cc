@@ -2,6 +2,7 @@
 #include "fs/snapshot.h"
 
 #include <algorithm>
+#include <span>
 #include <unordered_map>
 
 #include "base/text.h"
@@ -13,6 +14,7 @@ namespace {
 constexpr std::uint32_t kFormat = 1;
 constexpr std::uint8_t kDirectoryFlag = 1;
 constexpr std::uint8_t kLfsFlag = 2;
+constexpr std::size_t kLongestName = 255;
 
 std::string_view directory_of(std::string_view path) {
   const std::size_t slash = path.rfind('/');
@@ -45,7 +47,7 @@ class Collector {
   // Sorted by (directory, name); a directory has no TreeEntry.
   std::vector<std::pair<std::string_view, const hub::TreeEntry*>> sorted() const {
     std::vector<std::pair<std::string_view, const hub::TreeEntry*>> all(by_path_.begin(),
-                                                                       by_path_.end());
+                                                                        by_path_.end());
     std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
       const int order = directory_of(a.first).compare(directory_of(b.first));
       return order != 0 ? order < 0 : name_of(a.first) < name_of(b.first);
@@ -83,45 +85,70 @@ Snapshot Snapshot::build(const std::vector<hub::TreeEntry>& listing) {
   for (std::uint32_t i = 0; i < sorted.size(); ++i) {
     if (sorted[i].second == nullptr) directories.emplace(sorted[i].first, i + 1);
   }
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> spans = {{0, 0}};
   for (std::uint32_t i = 0; i < sorted.size(); ++i) {
     const auto& [path, file] = sorted[i];
-    Entry& entry = made.entries_[i + 1];
+    Record& entry = made.entries_[i + 1];
     entry.parent = directories.at(directory_of(path));
     entry.is_directory = file == nullptr;
     if (file != nullptr) {
       entry.size = file->size;
       entry.is_lfs = file->is_lfs;
-      entry.content = file->content;
-      if (!entry.content) made.masked_ = true;
+      set_content(entry, file->content);
+      if (!file->content) made.masked_ = true;
     }
-    Entry& parent = made.entries_[entry.parent];
+    Record& parent = made.entries_[entry.parent];
     if (parent.child_count++ == 0) parent.first_child = i + 1;
-    const std::string_view name = name_of(path);
-    spans.emplace_back(made.names_.size(), name.size());
-    made.names_.insert(made.names_.end(), name.begin(), name.end());
+    made.set_name(entry, name_of(path));
   }
   for (const auto& [directory, count] : collector.hidden()) {
     const auto it = directories.find(directory);  // the root's, where all of it was left out
     made.entries_[it == directories.end() ? 0 : it->second].hidden += count;
   }
-  made.index_names(spans);
+  made.names_.shrink_to_fit();
   return made;
 }
 
-void Snapshot::index_names(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& spans) {
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    entries_[i].name = {names_.data() + spans[i].first, spans[i].second};
+Snapshot::Entry Snapshot::entry(std::uint32_t number) const {
+  const Record& record = entries_[number];
+  Entry entry;
+  entry.name = name(record);
+  entry.parent = record.parent;
+  entry.is_directory = record.is_directory;
+  entry.is_lfs = record.is_lfs;
+  entry.size = record.size;
+  if (record.algorithm != ContentId::Algorithm{}) {
+    const std::size_t size = record.algorithm == ContentId::Algorithm::kSha256 ? 32 : 20;
+    const auto hash = std::as_bytes(std::span(record.hash)).first(size);
+    const auto id = ContentId::from_hash(record.algorithm, hash, record.size);
+    if (id) entry.content = *id;
   }
+  entry.first_child = record.first_child;
+  entry.child_count = record.child_count;
+  entry.hidden = record.hidden;
+  return entry;
 }
 
-std::optional<std::uint32_t> Snapshot::child(std::uint32_t directory, std::string_view name) const {
-  const Entry& parent = entries_[directory];
+// The name is a path component: 255 bytes at most.
+void Snapshot::set_name(Record& record, std::string_view name) {
+  record.name_at = static_cast<std::uint32_t>(names_.size());
+  record.name_size = static_cast<std::uint8_t>(name.size());
+  names_.insert(names_.end(), name.begin(), name.end());
+}
+
+void Snapshot::set_content(Record& record, const std::optional<ContentId>& content) {
+  if (!content) return;
+  record.algorithm = content->algorithm();
+  record.hash = content->hash();
+}
+
+std::optional<std::uint32_t> Snapshot::child(std::uint32_t directory,
+                                             std::string_view wanted) const {
+  const Record& parent = entries_[directory];
   const auto first = entries_.begin() + parent.first_child;
   const auto last = first + parent.child_count;
   const auto it = std::lower_bound(
-      first, last, name, [](const Entry& entry, std::string_view n) { return entry.name < n; });
-  if (it == last || it->name != name) return {};
+      first, last, wanted, [this](const Record& r, std::string_view n) { return name(r) < n; });
+  if (it == last || name(*it) != wanted) return {};
   return static_cast<std::uint32_t>(it - entries_.begin());
 }
 
@@ -137,16 +164,16 @@ std::optional<std::uint32_t> Snapshot::find(std::string_view path) const {
 }
 
 std::string Snapshot::path(std::uint32_t number) const {
-  std::string path(entries_[number].name);
+  std::string path(name(entries_[number]));
   while (number != 0 && (number = entries_[number].parent) != 0) {
-    path.insert(0, "/").insert(0, entries_[number].name);
+    path.insert(0, "/").insert(0, name(entries_[number]));
   }
   return path;
 }
 
 std::uint32_t Snapshot::hidden_total() const {
   std::uint32_t total = 0;
-  for (const Entry& entry : entries_) total += entry.hidden;
+  for (const Record& entry : entries_) total += entry.hidden;
   return total;
 }
 
@@ -156,7 +183,8 @@ Bytes Snapshot::encode() const {
   ByteWriter out;
   out.integer(kFormat);
   out.integer(size());
-  for (const Entry& entry : entries_) {
+  for (std::uint32_t i = 0; i < size(); ++i) {
+    const Entry entry = this->entry(i);
     out.integer(static_cast<std::uint8_t>((entry.is_directory ? kDirectoryFlag : 0) |
                                           (entry.is_lfs ? kLfsFlag : 0)));
     out.integer(entry.parent);
@@ -179,12 +207,10 @@ Result<Snapshot> Snapshot::decode(ByteView bytes) {
   ByteReader in(bytes);
   if (in.integer<std::uint32_t>() != kFormat) return corrupt;
   const auto count = in.integer<std::uint32_t>();
-  if (count == 0 || count > bytes.size()) return corrupt;
+  if (count == 0 || count > bytes.size() || bytes.size() > UINT32_MAX) return corrupt;
   Snapshot made;
   made.entries_.resize(count);
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> spans;
-  spans.reserve(count);
-  for (Entry& entry : made.entries_) {
+  for (Record& entry : made.entries_) {
     const auto flags = in.integer<std::uint8_t>();
     entry.is_directory = (flags & kDirectoryFlag) != 0;
     entry.is_lfs = (flags & kLfsFlag) != 0;
@@ -194,20 +220,22 @@ Result<Snapshot> Snapshot::decode(ByteView bytes) {
     entry.hidden = in.integer<std::uint32_t>();
     entry.size = in.integer<std::uint64_t>();
     const std::string_view name = in.string();
-    spans.emplace_back(made.names_.size(), name.size());
-    made.names_.insert(made.names_.end(), name.begin(), name.end());
+    if (name.size() > kLongestName) return corrupt;
+    made.set_name(entry, name);
     const auto algorithm = static_cast<ContentId::Algorithm>(in.integer<std::uint8_t>());
     if (algorithm == ContentId::Algorithm::kSha256 || algorithm == ContentId::Algorithm::kGitSha1) {
       const ByteView hash = in.raw(algorithm == ContentId::Algorithm::kSha256 ? 32 : 20);
       auto id = ContentId::from_hash(algorithm, hash, entry.size);
       if (!id) return corrupt;
-      entry.content = *id;
+      set_content(entry, *id);
     } else if (algorithm != ContentId::Algorithm{}) {
       return corrupt;
     }
-    if (!entry.is_directory && !entry.content) made.masked_ = true;
+    if (!entry.is_directory && entry.algorithm == ContentId::Algorithm{}) {
+      made.masked_ = true;
+    }
   }
-  made.index_names(spans);
+  made.names_.shrink_to_fit();
   if (!in.ok() || !in.at_end() || !made.structure_is_sound()) return corrupt;
   return made;
 }
@@ -216,14 +244,14 @@ Result<Snapshot> Snapshot::decode(ByteView bytes) {
 bool Snapshot::structure_is_sound() const {
   if (!entries_[0].is_directory) return false;
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
-    const Entry& entry = entries_[i];
+    const Record& entry = entries_[i];
     if (static_cast<std::uint64_t>(entry.first_child) + entry.child_count > entries_.size()) {
       return false;
     }
     if (i == 0) continue;
-    const Entry& parent = entries_[entry.parent < entries_.size() ? entry.parent : 0];
+    const Record& parent = entries_[entry.parent < entries_.size() ? entry.parent : 0];
     // A parent sorts before what is in it, since its own directory does.
-    if (entry.parent >= i || !parent.is_directory || !hub::is_path_component(entry.name)) {
+    if (entry.parent >= i || !parent.is_directory || !hub::is_path_component(name(entry))) {
       return false;
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,7 +15,8 @@
 
 namespace hubvfs::fs {
 
-// The files of one commit: immutable, indexed by entry number. Thread-safe once made.
+// The files of one commit: immutable, indexed by entry number. Thread-safe once made. An entry
+// takes 64 bytes of memory and those of its name.
 //
 // Entries are sorted by (directory, name) in byte order, so the same listing always gives the same
 // numbers, the children of a directory are a run, and a name is found by bisection. Entry 0 is the
@@ -39,7 +41,7 @@ class Snapshot {
   Bytes encode() const;
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
-  const Entry& entry(std::uint32_t number) const { return entries_[number]; }
+  Entry entry(std::uint32_t number) const;  // made of its record
   std::optional<std::uint32_t> child(std::uint32_t directory, std::string_view name) const;
   // What is at "dir/name" from the repo root; "" is entry 0.
   std::optional<std::uint32_t> find(std::string_view path) const;
@@ -55,12 +57,31 @@ class Snapshot {
   Snapshot& operator=(const Snapshot&) = delete;
 
  private:
+  struct Record {  // an entry as it is kept
+    std::uint64_t size = 0;
+    std::array<std::uint8_t, 32> hash{};
+    std::uint32_t name_at = 0;  // in names_
+    std::uint32_t parent = 0;
+    std::uint32_t first_child = 0;
+    std::uint32_t child_count = 0;
+    std::uint32_t hidden = 0;
+    std::uint8_t name_size = 0;
+    bool is_directory = false;
+    bool is_lfs = false;
+    ContentId::Algorithm algorithm{};  // neither: no content id
+  };
+  static_assert(sizeof(Record) == 64);
+
   Snapshot() = default;
-  void index_names(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& spans);
+  std::string_view name(const Record& record) const {
+    return {names_.data() + record.name_at, record.name_size};
+  }
+  void set_name(Record& record, std::string_view name);
+  static void set_content(Record& record, const std::optional<ContentId>& content);
   bool structure_is_sound() const;
 
   std::vector<char> names_;  // of all entries, one after the other
-  std::vector<Entry> entries_;
+  std::vector<Record> entries_;
   bool masked_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "base/json.h"
@@ -47,6 +48,9 @@ void AccessLog::write(const HttpRequest& request, const HttpAnswer& answer,
   if (!file_) return;
   JsonWriter json;
   json.begin_object();
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  json.key("at").number(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count()));
   json.key("method").string(request.method).key("path").string(request.path);
   const bool hub = std::strcmp(origin, "hub") == 0;
   const std::string query = hub ? harmless_query(request.query) : "";

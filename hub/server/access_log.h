@@ -11,9 +11,10 @@ namespace hubvfs::hub::server {
 
 // One JSON line a request, written before the answer goes out, so that whoever has the answer finds
 // the line:
-//   {"method","path","query"?,"status","bytes","range"?,"origin":"hub"|"content"}
-// `path` as sent; `bytes` of body the answer announces, 0 to HEAD. `query` holds, on the hub
-// origin, the parameters that say what was asked; signatures and tokens are never written.
+//   {"at","method","path","query"?,"status","bytes","range"?,"origin":"hub"|"content"}
+// `at`: microseconds since 1970; `path` as sent; `bytes` of body the answer announces, 0 to HEAD.
+// `query` holds, on the hub origin, the parameters that say what was asked; signatures and tokens
+// are never written.
 // Thread-safe.
 class AccessLog {
  public:

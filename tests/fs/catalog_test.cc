@@ -24,6 +24,7 @@ class RecordingListener final : public PlaceListener {
     MutexLock lock(mutex_);
     all_.emplace_back(place.text(), before);
   }
+  void content_changed(std::uint32_t /*serial*/, std::uint32_t /*entry*/) override {}
   std::vector<std::pair<std::string, PlacedPtr>> all() const {
     MutexLock lock(mutex_);
     return all_;

@@ -327,9 +327,49 @@ TEST_F(HubFilesystemTest, ExtendedAttributesTellWhatAFileIs) {
   ASSERT_TRUE(store_.flush());
   EXPECT_EQ(fs_.xattr(file, "user.hubvfs.cached"), std::to_string(weights_.size()));
   EXPECT_EQ(fs_.xattr(file, "user.hubvfs.verified"), "1");
-  EXPECT_EQ(fs_.xattr(file, "security.selinux"), "error NoAttribute");
+  EXPECT_EQ(fs_.xattr(file, "user.other"), "error NoAttribute");
   EXPECT_EQ(fs_.xattr(fs_.walk("acme/llm"), "user.hubvfs.revision"), "main");
   EXPECT_EQ(fs_.xattr(fs_.walk("acme"), "user.hubvfs.repo"), "error NoAttribute");
+}
+
+// `ls -l` asks every file for these, until it hears that there is no such thing here.
+TEST_F(HubFilesystemTest, AttributesOfTheSystemAreNotSupported) {
+  const NodeId file = fs_.walk("acme/llm/model.safetensors");
+  EXPECT_EQ(fs_.xattr(file, "security.selinux"), "error Unsupported");
+  EXPECT_EQ(fs_.xattr(file, "system.posix_acl_access"), "error Unsupported");
+}
+
+TEST_F(HubFilesystemTest, AttributesOfAnUnreadFileAreKeptUntilItIsOpened) {
+  const NodeId file = fs_.walk("acme/llm/model.safetensors");
+  EXPECT_EQ(fs_.getattr(file)->attribute_timeout, options_.metadata_ttl);
+  EXPECT_EQ(fs_.list(fs_.walk("acme/llm")).at("model.safetensors").attribute_timeout,
+            options_.metadata_ttl);
+  EXPECT_TRUE(notifier_.attributes().empty());
+
+  ASSERT_TRUE(fs_.open(file));
+  EXPECT_EQ(notifier_.attributes(), std::vector{file.raw()});
+  EXPECT_EQ(fs_.getattr(file)->attribute_timeout, std::chrono::seconds(1));
+  fs_->release(file, {2});
+  EXPECT_EQ(fs_.getattr(file)->attribute_timeout, options_.metadata_ttl);
+
+  ASSERT_TRUE(fs_.read(file, 0, 10));  // opened in an earlier life
+  EXPECT_EQ(notifier_.attributes(), (std::vector{file.raw(), file.raw()}));
+  fs_->release(file, {2});
+  EXPECT_EQ(fs_.getattr(file)->attribute_timeout, std::chrono::seconds(1));
+  ASSERT_TRUE(fs_.read(file, 0, weights_.size()));
+  ASSERT_TRUE(store_.flush());
+  EXPECT_GT(fs_.getattr(file)->attribute_timeout, std::chrono::hours(1000));
+}
+
+TEST_F(HubFilesystemTest, EveryMountHearsWhenAFileIsOpenedInAnother) {
+  RecordingNotifier other;
+  MountOptions second = mount_;
+  second.number = 8;
+  const SyncMount there(*backend_->mount(second, other));
+  const NodeId file = there.walk("acme/llm/model.safetensors");
+  ASSERT_TRUE(fs_.open(fs_.walk("acme/llm/model.safetensors")));
+  EXPECT_EQ(other.attributes(), std::vector{file.raw()});
+  EXPECT_EQ(there.getattr(file)->attribute_timeout, std::chrono::seconds(1));
 }
 
 TEST_F(HubFilesystemTest, StatusIsAFileOfTheMount) {

@@ -102,6 +102,8 @@ TEST_F(Listener, AccessLogHasALineForEachRequestBeforeItsAnswer) {
   EXPECT_EQ(lines[2]["query"], "recursive=true&limit=2");
   EXPECT_EQ(lines[3]["method"], "HEAD");
   EXPECT_EQ(lines[3]["bytes"], "0");
+  EXPECT_GE(std::stoull(lines[0]["at"]), 1'000'000ULL * 1'577'836'800ULL);  // 2020
+  EXPECT_LE(std::stoull(lines[0]["at"]), std::stoull(lines[1]["at"]));
 }
 
 TEST_F(Listener, NeitherTokensNorSignaturesAreLogged) {

@@ -75,8 +75,12 @@ class Commands(CommandTestCase):
 
     def test_prefetch_beside_a_mount_fills_its_cache(self):
         mount = self.mounted()
+        weights = mount / "org/model/model.safetensors"
+        self.assertLess(os.stat(weights).st_blocks * 512, MIB)
         self.assertEqual(self.told("prefetch", "org/model")["bytes_fetched"],
                          SIZE + 2 * MIB + len('{"a": 1}\n'))
+        support.wait_for(lambda: os.stat(weights).st_blocks * 512 >= SIZE,
+                         "the kernel to hear that it is here")
         mark = self.server.mark()
         self.assert_reads_as_served(mount / "org/model")
         self.assertEqual(support.content_bytes(self.server.settled_since(mark)), 0)

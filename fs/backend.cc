@@ -64,11 +64,20 @@ Result<std::shared_ptr<Operations>> Backend::mount(const MountOptions& options,
                                                    KernelNotifier& notifier) {
   MutexLock lock(mutex_);
   if (closed_) return {ErrorCode::kCancelled, "the daemon is stopping"};
-  const auto catalog = catalog_of(options.repo ? options.repo->type : options.type, options.shared);
-  if (!catalog) return catalog.error();
-  const MountParts parts{*catalog, reader_,   options.shared ? hubs_.anonymous : hubs_.own,
-                         store_,   *table_,   own_table_,
-                         log_,     failures_, clock_};
+  const hub::RepoType type = options.repo ? options.repo->type : options.type;
+  CatalogsByType catalogs;
+  for (std::size_t i = 0; i < catalogs.size(); ++i) {
+    const auto of = static_cast<hub::RepoType>(i);
+    if (options.repo && of != type) continue;  // .hf-cache has all of them
+    const auto catalog = catalog_of(of, options.shared);
+    if (!catalog) return catalog.error();
+    catalogs[i] = *catalog;
+  }
+  const MountParts parts{catalogs,   catalogs[static_cast<std::size_t>(type)],
+                         reader_,    options.shared ? hubs_.anonymous : hubs_.own,
+                         store_,     *table_,
+                         own_table_, log_,
+                         failures_,  clock_};
   std::shared_ptr<Operations> made = HubFilesystem::create(options_, options, parts, notifier);
   reader_->forget_wrong();  // as the log advises
   std::erase_if(mounts_, [](const auto& known) { return known.expired(); });

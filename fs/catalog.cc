@@ -142,13 +142,7 @@ PlacedPtr Catalog::known(const Place& place) {
 }
 
 void Catalog::resolve(const Place& place, Done<Resolved> done) {
-  if (auto shown = known(place)) return done(Resolved{shown, ""});
-  if (const auto elsewhere = known_commit(place)) {
-    auto placed = place_commit(place, elsewhere->info);
-    if (!placed) return done(placed.error());
-    show(place, *placed);
-    return done(Resolved{*placed, ""});
-  }
+  if (auto placed = at_hand(place)) return done(Resolved{placed, ""});
   const std::string text = place.text();
   if (auto refused = refusal(text)) return done(*refused);
   if (resolving_.join(text, std::move(done))) ask(place);

@@ -35,7 +35,7 @@ void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::st
   reply = hold<std::string>("getxattr", node, std::move(reply));
   if (!reply) return;
   const Error none{ErrorCode::kNoAttribute, "no such attribute"};
-  if (!name.starts_with(kPrefix)) return reply(none);
+  if (!name.starts_with(kPrefix) || in_hf_cache(node)) return reply(none);
   if (in_tree(node)) {
     const auto repo = parts_.catalog->names().at(node.entry);
     if (!repo || repo->kind != NameTable::Kind::kRepo) return reply(none);
@@ -69,7 +69,7 @@ void HubFilesystem::listxattr(NodeId node, Reply<std::vector<std::string>> reply
   if (!reply) return;
   // No question about a repo that was only listed: `ls -l` asks this of everything.
   std::vector<std::string> names;
-  if (in_tree(node)) return reply(names);
+  if (in_tree(node) || in_hf_cache(node)) return reply(names);
   locate(node, [names, reply](const Result<Located>& at) mutable {
     if (!at) return reply(at.error());
     const auto add = [&](const auto& all) {
@@ -85,6 +85,7 @@ void HubFilesystem::listxattr(NodeId node, Reply<std::vector<std::string>> reply
 }
 
 std::optional<std::string> HubFilesystem::control_text(NodeId node) const {
+  if (in_hf_cache(node)) return hf_->ref_text(node);
   if (!in_tree(node)) return {};
   if (node.entry == kStatusEntry) return status_json() + "\n";
   if (node.entry == kVersionEntry) return std::string(HUBVFS_VERSION) + "\n";

@@ -30,6 +30,12 @@ HubFilesystem::HubFilesystem(const BackendOptions& options, const MountOptions& 
       place_(mount.repo ? mount.repo->place() : Place{}),
       parts_(parts),
       started_(parts.clock.unix_now()),
+      hf_(mount.repo
+              ? nullptr
+              : std::make_shared<const HfView>(
+                    HfView::Options{options.uid, options.gid, mount.shared, options.metadata_ttl,
+                                    options.metadata_deadline, started_},
+                    parts.catalogs, parts.hub, parts.clock)),
       notifier_(&notifier) {}
 
 HubFilesystem::~HubFilesystem() { close(); }
@@ -62,8 +68,9 @@ void HubFilesystem::place_changed(const Place& place, const PlacedPtr& before) {
 // The repo, or what might be one.
 std::string HubFilesystem::subject_of(NodeId node, const std::string& name) const {
   if (mount_.repo) return place_.text();
+  if (in_hf_cache(node)) return hf_->subject(node);
   if (node.serial != 0) {
-    const PlacedPtr placed = parts_.catalog->placed(node.serial);
+    const PlacedPtr placed = placed_of(node);
     return placed ? placed->place.text() : "";
   }
   const auto known = parts_.catalog->names().at(node.entry);
@@ -81,6 +88,11 @@ void HubFilesystem::tell(const char* operation, const std::string& subject,
 
 Error HubFilesystem::stale() { return {ErrorCode::kStale, "the node id means nothing any more"}; }
 
+PlacedPtr HubFilesystem::placed_of(NodeId node) const {
+  if (node.view != View::kTree && hf_ == nullptr) return nullptr;
+  return catalog(node.view).placed(node.serial);
+}
+
 void HubFilesystem::locate(NodeId node, Reply<Located> reply) {
   if (is_repo_root(node)) return locate_root(std::move(reply));
   if (node.serial == 0) {
@@ -88,16 +100,16 @@ void HubFilesystem::locate(NodeId node, Reply<Located> reply) {
     if (!name || name->kind != NameTable::Kind::kRepo) return reply(stale());
     return locate_repo_name(*name, std::move(reply));
   }
-  const PlacedPtr placed = parts_.catalog->placed(node.serial);
+  const PlacedPtr placed = placed_of(node);
   if (!placed) return reply(stale());
-  locate_in(placed, node.entry, std::move(reply));
+  locate_in(placed, node.view, node.entry, std::move(reply));
 }
 
 void HubFilesystem::locate_repo_name(const NameTable::Name& name, Reply<Located> reply) {
   if (name.serial != 0) {
     const PlacedPtr placed = parts_.catalog->placed(name.serial);
     if (!placed) return reply(stale());
-    return locate_in(placed, 0, std::move(reply));
+    return locate_in(placed, View::kTree, 0, std::move(reply));
   }
   parts_.catalog->resolve(
       place_of(name), [self = shared_from_this(), name,
@@ -108,16 +120,18 @@ void HubFilesystem::locate_repo_name(const NameTable::Name& name, Reply<Located>
             !bound) {
           self->parts_.log.warning(bound.error().context);
         }
-        self->locate_in(answer->placed, 0, reply);
+        self->locate_in(answer->placed, View::kTree, 0, reply);
       });
 }
 
-void HubFilesystem::locate_in(const PlacedPtr& placed, std::uint32_t number, Reply<Located> reply) {
-  parts_.catalog->snapshot(
-      placed, false, [placed, number, reply = std::move(reply)](const Result<SnapshotPtr>& got) {
+void HubFilesystem::locate_in(const PlacedPtr& placed, View view, std::uint32_t number,
+                              Reply<Located> reply) {
+  catalog(view).snapshot(
+      placed, false,
+      [placed, view, number, reply = std::move(reply)](const Result<SnapshotPtr>& got) {
         if (!got) return reply(got.error());
         if (number >= (*got)->size()) return reply(stale());
-        reply(Located{placed, *got, number});
+        reply(Located{placed, *got, number, view});
       });
 }
 
@@ -149,8 +163,8 @@ Entry HubFilesystem::directory(NodeId node, UnixSeconds modified, Duration entry
   return entry;
 }
 
-Entry HubFilesystem::placed_entry(const PlacedPtr& placed) const {
-  return directory({false, placed->serial, 0}, placed->info.last_modified,
+Entry HubFilesystem::placed_entry(const PlacedPtr& placed, View view) const {
+  return directory({false, placed->serial, 0, view}, placed->info.last_modified,
                    placed->place.pinned() ? kForever : options_.metadata_ttl);
 }
 
@@ -170,9 +184,9 @@ Entry HubFilesystem::name_entry(const NameTable::Name& name) {
 
 Entry HubFilesystem::snapshot_entry(const Located& at) const {
   const Snapshot::Entry& file = at.entry();
-  const NodeId node{false, at.placed->serial, at.number};
+  const NodeId node{false, at.placed->serial, at.number, at.view};
   const UnixSeconds modified = at.placed->info.last_modified;
-  if (at.number == 0) return placed_entry(at.placed);
+  if (at.number == 0) return placed_entry(at.placed, at.view);
   if (file.is_directory) return directory(node, modified, kForever);
   Entry entry = directory(node, modified, kForever);
   entry.attributes.kind = Attributes::Kind::kFile;
@@ -196,6 +210,7 @@ void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> 
   reply = hold<Entry>("lookup", parent, std::move(reply), name);
   if (!reply) return;
   if (name.size() > 255) return reply(Error{ErrorCode::kNameTooLong, "a name over 255 bytes"});
+  if (in_hf_cache(parent)) return hf_->lookup(parent, name, std::move(reply));
   if (in_tree(parent)) {
     if (parent.entry == kRootEntry) return lookup_at_root(name, std::move(reply));
     if (parent.entry == kControlDirEntry) return lookup_control(name, reply);
@@ -214,7 +229,7 @@ void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> 
     // The listing of a commit never changes, and neither does what is not in it.
     const Duration kept = self->name_timeout(parent, at->placed);
     if (!child) return reply(self->absent(kept == kForever ? kForever : Duration::zero()));
-    Entry entry = self->snapshot_entry({at->placed, at->snapshot, *child});
+    Entry entry = self->snapshot_entry({at->placed, at->snapshot, *child, at->view});
     entry.entry_timeout = kept;
     reply(entry);
   });
@@ -222,6 +237,7 @@ void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> 
 
 void HubFilesystem::lookup_at_root(const std::string& name, Reply<Entry> reply) {
   if (name == kControlDir) return reply(control_entry(kControlDirEntry));
+  if (name == kHfCacheDir) return reply(hf_->root_entry());
   if (!Place::parse("", name)) return reply(absent(kForever));  // the Hub would refuse it
   if (const auto known = parts_.catalog->names().find(kRootEntry, name)) {
     return reply(name_entry(*known));
@@ -272,22 +288,16 @@ void HubFilesystem::take_repo(const NameTable::Name& owner, const std::string& n
     return reply(name_entry(*known));
   }
   if (answer->placed) return reply(placed_entry(answer->placed));
-  Place target = place;
-  target.repo = answer->renamed;
-  NameTable::Name link;
-  link.parent = owner.number;
-  link.kind = NameTable::Kind::kSymlink;
-  link.name = name;
-  link.target = "../" + (target.owner().empty() ? "" : target.owner() + "/") + target.name();
-  const auto put = parts_.catalog->names().put(link);
-  if (!put) return reply(put.error());
-  reply(name_entry(*put));
+  const auto link = parts_.catalog->link_renamed(place, answer->renamed);
+  if (!link) return reply(link.error());
+  reply(name_entry(*link));
 }
 
 void HubFilesystem::getattr(NodeId node, Reply<Entry> reply) {
   reply = hold<Entry>("stat", node, std::move(reply));
   if (!reply) return;
   if (is_repo_root(node)) return reply(repo_root_entry());
+  if (in_hf_cache(node)) return reply(hf_->getattr(node));
   if (in_tree(node)) {
     if (node.entry == kRootEntry) return reply(directory(node, started_, kForever));
     if (node.entry < kFirstName) return reply(control_entry(node.entry));
@@ -300,9 +310,9 @@ void HubFilesystem::getattr(NodeId node, Reply<Entry> reply) {
     return reply(entry);
   }
   if (node.entry == 0) {
-    const PlacedPtr placed = parts_.catalog->placed(node.serial);
+    const PlacedPtr placed = placed_of(node);
     if (!placed) return reply(stale());
-    return reply(placed_entry(placed));
+    return reply(placed_entry(placed, node.view));
   }
   locate(node, [self = shared_from_this(), reply = std::move(reply)](const Result<Located>& at) {
     if (!at) return reply(at.error());
@@ -313,6 +323,7 @@ void HubFilesystem::getattr(NodeId node, Reply<Entry> reply) {
 void HubFilesystem::readlink(NodeId node, Reply<std::string> reply) {
   reply = hold<std::string>("readlink", node, std::move(reply));
   if (!reply) return;
+  if (in_hf_cache(node)) return reply(hf_->readlink(node));
   const auto name = in_tree(node) ? parts_.catalog->names().at(node.entry) : std::nullopt;
   if (!name || name->kind != NameTable::Kind::kSymlink) {
     return reply(Error{ErrorCode::kInvalidArgument, "not a symlink"});

@@ -48,17 +48,17 @@ void HubFilesystem::open_located(NodeId node, Handle handle, const Located& at, 
                                  const OpenReply& reply) {
   if (!at.entry().content) {
     if (asked_again) return reply->give(gated(at));
-    return parts_.catalog->snapshot(
+    return catalog(at.view).snapshot(
         at.placed, true,
         [self = shared_from_this(), node, handle, at, reply](const Result<SnapshotPtr>& again) {
           if (!again) return reply->give(again.error());
           if (at.number >= (*again)->size()) return reply->give(stale());
-          self->open_located(node, handle, {at.placed, *again, at.number}, true, reply);
+          self->open_located(node, handle, {at.placed, *again, at.number, at.view}, true, reply);
         });
   }
   auto blob = open_blob(at);
   if (!blob) return reply->give(blob.error());
-  parts_.catalog->note_open(*at.placed);
+  catalog(at.view).note_open(*at.placed);
   const auto opened = [self = shared_from_this(), node, handle, blob = *blob,
                        reply](const Result<ByteView>& first) {
     if (!first) return reply->give(first.error());
@@ -114,7 +114,7 @@ bool HubFilesystem::pages_are_good(NodeId node, const OpenBlob& blob) {
 void HubFilesystem::release(NodeId node, Handle handle) {
   OpenFile last;  // let go after the lock
   MutexLock lock(mutex_);
-  if (node.serial == 0) {  // of .hubvfs, not counted
+  if (node.serial == 0) {  // a text, not counted
     control_texts_.erase(handle.number);
     return;
   }

@@ -93,14 +93,28 @@ Result<std::shared_ptr<Operations>> Backend::mount(const MountOptions& options,
                                                    KernelNotifier& notifier) {
   MutexLock lock(mutex_);
   if (closed_) return {ErrorCode::kCancelled, "the daemon is stopping"};
-  const auto catalog = catalog_of(options.repo ? options.repo->type : options.type, options.shared);
-  if (!catalog) return catalog.error();
+  const hub::RepoType type = options.repo ? options.repo->type : options.type;
+  CatalogsByType catalogs;
+  for (std::size_t i = 0; i < catalogs.size(); ++i) {
+    const auto of = static_cast<hub::RepoType>(i);
+    if (options.repo && of != type) continue;  // .hf-cache has all of them
+    const auto catalog = catalog_of(of, options.shared);
+    if (!catalog) return catalog.error();
+    catalogs[i] = *catalog;
+  }
   auto passthrough =
       std::make_shared<Passthrough>(options.number, passed_, options_.backing_files, clock_);
   passthrough->set(options.passthrough, options.no_passthrough_because);
-  const MountParts parts{*catalog, reader_,   options.shared ? hubs_.anonymous : hubs_.own,
-                         store_,   table_,    std::move(passthrough),
-                         log_,     failures_, clock_};
+  const MountParts parts{catalogs,
+                         catalogs[static_cast<std::size_t>(type)],
+                         reader_,
+                         options.shared ? hubs_.anonymous : hubs_.own,
+                         store_,
+                         table_,
+                         std::move(passthrough),
+                         log_,
+                         failures_,
+                         clock_};
   const auto made = HubFilesystem::create(options_, options, parts, notifier);
   reader_->forget_wrong();  // as the log advises
   live_->add(made);

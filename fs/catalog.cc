@@ -142,13 +142,7 @@ PlacedPtr Catalog::known(const Place& place) {
 }
 
 void Catalog::resolve(const Place& place, Done<Resolved> done) {
-  if (auto shown = known(place)) return done(Resolved{shown, ""});
-  if (const auto elsewhere = known_commit(place)) {
-    auto placed = place_commit(place, elsewhere->info);
-    if (!placed) return done(placed.error());
-    show(place, *placed);
-    return done(Resolved{*placed, ""});
-  }
+  if (auto placed = at_hand(place)) return done(Resolved{placed, ""});
   const std::string text = place.text();
   if (auto refused = refusal(text)) return done(*refused);
   if (resolving_.join(text, std::move(done))) ask(place);
@@ -351,11 +345,15 @@ std::vector<std::shared_ptr<PlaceListener>> Catalog::listeners() const {
 }
 
 void Catalog::tell_listeners(const Place& place, const PlacedPtr& before) {
-  for (const auto& listener : listeners()) listener->place_changed(place, before);
+  for (const auto& listener : listeners()) {
+    listener->place_changed(options_.type, place, before);
+  }
 }
 
 void Catalog::note_content_changed(std::uint32_t serial, std::uint32_t entry) {
-  for (const auto& listener : listeners()) listener->content_changed(serial, entry);
+  for (const auto& listener : listeners()) {
+    listener->content_changed(options_.type, serial, entry);
+  }
 }
 
 void Catalog::close() {

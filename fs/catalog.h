@@ -57,10 +57,10 @@ class PlaceListener {
   // `place` showed `before`; it shows another commit from now on, or is no longer to be seen. Null:
   // it was said not to be there, or not to be had, and may be now. Called with no lock held; must
   // not block.
-  virtual void place_changed(const Place& place, const PlacedPtr& before) = 0;
+  virtual void place_changed(hub::RepoType type, const Place& place, const PlacedPtr& before) = 0;
   // How much is here of a file's content changes: it begins to come, or came beside the readers.
   // Called as that.
-  virtual void content_changed(std::uint32_t serial, std::uint32_t entry) = 0;
+  virtual void content_changed(hub::RepoType type, std::uint32_t serial, std::uint32_t entry) = 0;
 };
 
 // What is known of the Hub's names: which commit a place shows, and the listing of each commit.
@@ -82,6 +82,7 @@ class Catalog {
                                                  const Clock& clock);
 
   NameTable& names() { return *names_; }
+  hub::RepoType type() const { return options_.type; }
   bool shared() const { return options_.own == "public"; }
 
   // Told of every place that changes, for as long as it lives.
@@ -89,6 +90,10 @@ class Catalog {
 
   // The commit a place shows now, if it was ever resolved; may start a check of the branch.
   PlacedPtr known(const Place& place);
+  // The same without a check.
+  PlacedPtr shown(const Place& place) const;
+  // As known(); and a commit by its id, where any place has shown it.
+  PlacedPtr at_hand(const Place& place);
   // The same, asking the Hub where needed. kNotFound, and where shared that a repo is private or
   // gated, are remembered for metadata.ttl, other denials for 10 s; else the errors of
   // HubClient::repo_info. Where the id was renamed: success with none, and `renamed` tells the
@@ -98,6 +103,9 @@ class Catalog {
     std::string renamed;
   };
   void resolve(const Place& place, Done<Resolved> done);
+  // The entry in names() of a place that resolve() found to be called `canonical` now: a symlink.
+  // Errors: it cannot be written.
+  Result<NameTable::Name> link_renamed(const Place& place, const std::string& canonical);
   // The same of the newest commit, for which the Hub is asked now: that is at the place from the
   // moment it is settled. What is known, where the Hub cannot be reached.
   void refresh(const Place& place, Done<Resolved> done);
@@ -116,7 +124,7 @@ class Catalog {
   PlacedPtr placed(std::uint32_t serial) const;
   // A file of it was opened: its place stays on this commit for a while (metadata.settle).
   void note_open(const Placed& placed);
-  // Tells every listener: of a file of which nothing was here kernels keep the attributes.
+  // Tells every listener: of a file of which nothing was here kernels keep name and attributes.
   void note_content_changed(std::uint32_t serial, std::uint32_t entry);
 
   // The listing of a commit. A masked one is asked again when it is older than 10 s and
@@ -124,6 +132,8 @@ class Catalog {
   void snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done);
   // The same without a question, from memory or the store; null when it was never listed.
   SnapshotPtr stored_snapshot(const PlacedPtr& placed);
+  // The commits of a repo that any place has shown, each once.
+  std::vector<std::string> commits_of(const std::string& repo) const;
 
   // Fills the name table with the root's owners, or with an owner's repos. Answers at once when
   // that was ever done (and does it again beside, when older than its ttl); an error only if

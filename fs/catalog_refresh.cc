@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of Catalog for places other than what a branch shows: its newest commit, and a commit by
 // its name.
+#include <set>
+
 #include "fs/catalog.h"
 
 namespace hubvfs::fs {
@@ -14,15 +16,42 @@ bool is_no_answer(ErrorCode code) {
 
 }  // namespace
 
-// What is at a branch can be had by its commit too, the Hub reachable or not.
+// What is at a branch can be had by its commit too, the Hub reachable or not: whole where it is.
 PlacedPtr Catalog::known_commit(const Place& place) const {
   if (!place.pinned()) return nullptr;
+  PlacedPtr part;
   MutexLock lock(mutex_);
   for (const auto& [serial, placed] : placed_) {
-    if (placed->partial) continue;
-    if (placed->info.commit == place.revision && placed->info.id.name == place.repo) return placed;
+    if (placed->info.commit != place.revision || placed->info.id.name != place.repo) continue;
+    if (!placed->partial) return placed;
+    part = placed;
   }
-  return nullptr;
+  return part;
+}
+
+PlacedPtr Catalog::at_hand(const Place& place) {
+  if (auto shown = known(place)) return shown;
+  const auto elsewhere = known_commit(place);
+  if (!elsewhere) return nullptr;
+  const auto placed = place_commit(place, elsewhere->info, elsewhere->partial);
+  if (!placed) return nullptr;  // out of serials
+  show(place, *placed);
+  return *placed;
+}
+
+PlacedPtr Catalog::shown(const Place& place) const {
+  MutexLock lock(mutex_);
+  const auto it = branches_.find(place.text());
+  return it == branches_.end() ? nullptr : it->second.placed;
+}
+
+std::vector<std::string> Catalog::commits_of(const std::string& repo) const {
+  std::set<std::string> commits;
+  MutexLock lock(mutex_);
+  for (const auto& [serial, placed] : placed_) {
+    if (placed->info.id.name == repo) commits.insert(placed->info.commit);
+  }
+  return {commits.begin(), commits.end()};
 }
 
 Result<PlacedPtr> Catalog::learn(const Place& place, const hub::RepoInfo& info,

@@ -13,6 +13,10 @@ void HubFilesystem::opendir(NodeId node, Reply<OpenFlags> reply) {
     if (!done) return reply(done.error());
     reply(OpenFlags{});
   };
+  if (in_hf_cache(node)) {
+    const auto checked = hf_->check_folder(node);
+    return reply(checked ? Result<OpenFlags>(OpenFlags{}) : checked.error());
+  }
   if (in_tree(node)) {
     if (node.entry == kRootEntry) return parts_.catalog->list_root(listed);
     if (node.entry == kControlDirEntry) return reply(OpenFlags{});
@@ -69,7 +73,7 @@ void HubFilesystem::fill_snapshot(NodeId node, const Located& at, std::uint64_t 
       std::max<std::uint64_t>(after > 3 ? after - 3 + 1 : 0, directory.first_child);
   const std::uint64_t end = directory.first_child + directory.child_count;
   for (std::uint64_t number = from; number < end; ++number) {
-    const Located child{at.placed, at.snapshot, static_cast<std::uint32_t>(number)};
+    const Located child{at.placed, at.snapshot, static_cast<std::uint32_t>(number), at.view};
     Entry entry = snapshot_entry(child);
     entry.entry_timeout = std::min(entry.entry_timeout, kept);
     if (!fill({child.entry().name, base + number + 3, entry})) return;
@@ -78,6 +82,7 @@ void HubFilesystem::fill_snapshot(NodeId node, const Located& at, std::uint64_t 
 
 void HubFilesystem::fill_root(std::uint64_t cookie, const Fill& fill) {
   if (cookie <= 2 && !fill({kControlDir, 3, control_entry(kControlDirEntry)})) return;
+  if (cookie <= 3 && !fill({kHfCacheDir, 4, hf_->root_entry()})) return;
   fill_names(kRootEntry, cookie, fill);
 }
 
@@ -102,6 +107,9 @@ void HubFilesystem::readdir(NodeId node, std::uint64_t cookie, Fill fill, Done r
       done({});
     });
   };
+  if (in_hf_cache(node)) {
+    return give([this, node](std::uint64_t at, const Fill& to) { hf_->fill(node, at, to); });
+  }
   if (in_tree(node)) {
     const auto name = parts_.catalog->names().at(node.entry);
     if (node.entry == kRootEntry) {

@@ -39,7 +39,7 @@ void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::st
   if (!name.starts_with("user.")) {
     return reply(Error{ErrorCode::kUnsupported, "no such kind of attribute"});
   }
-  if (!name.starts_with(kPrefix)) return reply(none);
+  if (!name.starts_with(kPrefix) || in_hf_cache(node)) return reply(none);
   if (in_tree(node)) {
     const auto repo = parts_.catalog->names().at(node.entry);
     if (!repo || repo->kind != NameTable::Kind::kRepo) return reply(none);
@@ -73,7 +73,7 @@ void HubFilesystem::listxattr(NodeId node, Reply<std::vector<std::string>> reply
   if (!reply) return;
   // No question about a repo that was only listed: `ls -l` asks this of everything.
   std::vector<std::string> names;
-  if (in_tree(node)) return reply(names);
+  if (in_tree(node) || in_hf_cache(node)) return reply(names);
   locate(node, [names, reply](const Result<Located>& at) mutable {
     if (!at) return reply(at.error());
     const auto add = [&](const auto& all) {
@@ -89,6 +89,7 @@ void HubFilesystem::listxattr(NodeId node, Reply<std::vector<std::string>> reply
 }
 
 std::optional<std::string> HubFilesystem::control_text(NodeId node) const {
+  if (in_hf_cache(node)) return hf_->ref_text(node);
   if (!in_tree(node)) return {};
   if (node.entry == kStatusEntry) return status_json() + "\n";
   if (node.entry == kVersionEntry) return std::string(HUBVFS_VERSION) + "\n";

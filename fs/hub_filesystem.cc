@@ -19,7 +19,9 @@ std::shared_ptr<HubFilesystem> HubFilesystem::create(const BackendOptions& optio
                                                      const MountParts& parts,
                                                      KernelNotifier& notifier) {
   std::shared_ptr<HubFilesystem> made(new HubFilesystem(options, mount, parts, notifier));
-  parts.catalog->add_listener(made);
+  for (const auto& catalog : parts.catalogs) {
+    if (catalog) catalog->add_listener(made);
+  }
   return made;
 }
 
@@ -30,6 +32,12 @@ HubFilesystem::HubFilesystem(const BackendOptions& options, const MountOptions& 
       place_(mount.repo ? mount.repo->place() : Place{}),
       parts_(parts),
       started_(parts.clock.unix_now()),
+      hf_(mount.repo
+              ? nullptr
+              : std::make_shared<const HfView>(
+                    HfView::Options{options.uid, options.gid, mount.shared, options.metadata_ttl,
+                                    options.metadata_deadline, started_},
+                    parts.catalogs, parts.hub, parts.clock)),
       notifier_(&notifier) {}
 
 HubFilesystem::~HubFilesystem() { close(); }
@@ -42,7 +50,8 @@ void HubFilesystem::close() {
   pending_.close({ErrorCode::kCancelled, "the mount is ending"});
 }
 
-void HubFilesystem::place_changed(const Place& place, const PlacedPtr& before) {
+void HubFilesystem::place_changed(hub::RepoType type, const Place& place, const PlacedPtr& before) {
+  if (type != parts_.catalog->type()) return;  // what .hf-cache shows is asked for each time
   if (mount_.repo) {
     if (place.text() == place_.text()) forget_names_below_root(before);
     return;
@@ -57,9 +66,15 @@ void HubFilesystem::place_changed(const Place& place, const PlacedPtr& before) {
   if (notifier_ != nullptr) notifier_->invalidate_entry(parent, place.name());
 }
 
-void HubFilesystem::content_changed(std::uint32_t serial, std::uint32_t entry) {
-  MutexLock lock(notifier_mutex_);
-  if (notifier_ != nullptr) notifier_->invalidate_attributes(NodeId{false, serial, entry}.raw());
+void HubFilesystem::content_changed(hub::RepoType type, std::uint32_t serial, std::uint32_t entry) {
+  std::vector<NodeId> nodes;
+  if (type == parts_.catalog->type()) nodes.push_back({false, serial, entry});
+  if (hf_ != nullptr) nodes.push_back({false, serial, entry, HfView::of(type)});
+  for (const NodeId node : nodes) {
+    forget_name_of(node);
+    MutexLock lock(notifier_mutex_);
+    if (notifier_ != nullptr) notifier_->invalidate_attributes(node.raw());
+  }
 }
 
 // ---- what failed
@@ -67,8 +82,9 @@ void HubFilesystem::content_changed(std::uint32_t serial, std::uint32_t entry) {
 // The repo, or what might be one.
 std::string HubFilesystem::subject_of(NodeId node, const std::string& name) const {
   if (mount_.repo) return place_.text();
+  if (in_hf_cache(node)) return hf_->subject(node);
   if (node.serial != 0) {
-    const PlacedPtr placed = parts_.catalog->placed(node.serial);
+    const PlacedPtr placed = placed_of(node);
     return placed ? placed->place.text() : "";
   }
   const auto known = parts_.catalog->names().at(node.entry);
@@ -86,6 +102,11 @@ void HubFilesystem::tell(const char* operation, const std::string& subject,
 
 Error HubFilesystem::stale() { return {ErrorCode::kStale, "the node id means nothing any more"}; }
 
+PlacedPtr HubFilesystem::placed_of(NodeId node) const {
+  if (node.view != View::kTree && hf_ == nullptr) return nullptr;
+  return catalog(node.view).placed(node.serial);
+}
+
 void HubFilesystem::locate(NodeId node, Reply<Located> reply) {
   if (is_repo_root(node)) return locate_root(std::move(reply));
   if (node.serial == 0) {
@@ -93,16 +114,16 @@ void HubFilesystem::locate(NodeId node, Reply<Located> reply) {
     if (!name || name->kind != NameTable::Kind::kRepo) return reply(stale());
     return locate_repo_name(*name, std::move(reply));
   }
-  const PlacedPtr placed = parts_.catalog->placed(node.serial);
+  const PlacedPtr placed = placed_of(node);
   if (!placed) return reply(stale());
-  locate_in(placed, node.entry, std::move(reply));
+  locate_in(placed, node.view, node.entry, std::move(reply));
 }
 
 void HubFilesystem::locate_repo_name(const NameTable::Name& name, Reply<Located> reply) {
   if (name.serial != 0) {
     const PlacedPtr placed = parts_.catalog->placed(name.serial);
     if (!placed) return reply(stale());
-    return locate_in(placed, 0, std::move(reply));
+    return locate_in(placed, View::kTree, 0, std::move(reply));
   }
   parts_.catalog->resolve(
       place_of(name), [self = shared_from_this(), name,
@@ -113,16 +134,18 @@ void HubFilesystem::locate_repo_name(const NameTable::Name& name, Reply<Located>
             !bound) {
           self->parts_.log.warning(bound.error().context);
         }
-        self->locate_in(answer->placed, 0, reply);
+        self->locate_in(answer->placed, View::kTree, 0, reply);
       });
 }
 
-void HubFilesystem::locate_in(const PlacedPtr& placed, std::uint32_t number, Reply<Located> reply) {
-  parts_.catalog->snapshot(
-      placed, false, [placed, number, reply = std::move(reply)](const Result<SnapshotPtr>& got) {
+void HubFilesystem::locate_in(const PlacedPtr& placed, View view, std::uint32_t number,
+                              Reply<Located> reply) {
+  catalog(view).snapshot(
+      placed, false,
+      [placed, view, number, reply = std::move(reply)](const Result<SnapshotPtr>& got) {
         if (!got) return reply(got.error());
         if (number >= (*got)->size()) return reply(stale());
-        reply(Located{placed, *got, number});
+        reply(Located{placed, *got, number, view});
       });
 }
 
@@ -154,8 +177,8 @@ Entry HubFilesystem::directory(NodeId node, UnixSeconds modified, Duration entry
   return entry;
 }
 
-Entry HubFilesystem::placed_entry(const PlacedPtr& placed) const {
-  return directory({false, placed->serial, 0}, placed->info.last_modified,
+Entry HubFilesystem::placed_entry(const PlacedPtr& placed, View view) const {
+  return directory({false, placed->serial, 0, view}, placed->info.last_modified,
                    placed->place.pinned() ? kForever : options_.metadata_ttl);
 }
 
@@ -175,34 +198,38 @@ Entry HubFilesystem::name_entry(const NameTable::Name& name) {
 
 Entry HubFilesystem::snapshot_entry(const Located& at) const {
   const Snapshot::Entry& file = at.entry();
-  const NodeId node{false, at.placed->serial, at.number};
+  const NodeId node{false, at.placed->serial, at.number, at.view};
   const UnixSeconds modified = at.placed->info.last_modified;
-  if (at.number == 0) return placed_entry(at.placed);
+  if (at.number == 0) return placed_entry(at.placed, at.view);
   if (file.is_directory) return directory(node, modified, kForever);
   Entry entry = directory(node, modified, kForever);
   entry.attributes.kind = Attributes::Kind::kFile;
   entry.attributes.mode = S_IFREG | (mount_.shared ? 0444 : 0400);
   entry.attributes.size = file.size;
   std::uint64_t cached = 0;
+  auto mode = Passthrough::Mode::kRead;
   if (file.content) {
     const auto blob = parts_.store.open({at.placed->space, *file.content}, options_.endpoint);
     if (blob) {
       cached = (*blob)->cached_bytes();
-      const auto mode = parts_.passthrough->mode_of(node.ino(), **blob);
-      entry.attributes.node.passthrough = mode == Passthrough::Mode::kPassed;
-      if (mode == Passthrough::Mode::kReadForNow) entry.entry_timeout = kWhileChanging;
+      mode = parts_.passthrough->mode_of(node.ino(), **blob);
     }
   }
-  entry.attribute_timeout = attribute_timeout(at, cached);
+  entry.attribute_timeout = content_timeout(at, cached);
+  if (mode == Passthrough::Mode::kReadForNow) {
+    entry.entry_timeout = cached == file.size ? kWhileChanging : entry.attribute_timeout;
+  }
+  entry.attributes.node.passthrough = mode == Passthrough::Mode::kPassed;
   // Some archivers take a non-empty file of no blocks for a hole.
   entry.attributes.blocks = (std::max<std::uint64_t>(cached, file.size != 0 ? 1 : 0) + 511) / 512;
   return entry;
 }
 
-// All that changes is st_blocks. Whoever opens a file of which nothing is here has the kernel told
-// (read_begins), so that it need not ask again for all of a listing until then; but it is not told
-// when the same content comes by another commit's file.
-Duration HubFilesystem::attribute_timeout(const Located& at, std::uint64_t cached) const {
+// How long the kernel may keep what depends on how much of a file is here: st_blocks, and whether
+// its name leads to the node of passthrough. Whoever opens a file of which nothing is here has the
+// kernel told (read_begins), so that it need not ask again for all of a listing until then; but it
+// is not told when the same content comes by another commit's file.
+Duration HubFilesystem::content_timeout(const Located& at, std::uint64_t cached) const {
   const Snapshot::Entry& file = at.entry();
   if (!file.content) return kWhileChanging;
   if (cached == file.size) return kForever;
@@ -216,6 +243,7 @@ void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> 
   reply = hold<Entry>("lookup", parent, std::move(reply), name);
   if (!reply) return;
   if (name.size() > 255) return reply(Error{ErrorCode::kNameTooLong, "a name over 255 bytes"});
+  if (in_hf_cache(parent)) return hf_->lookup(parent, name, std::move(reply));
   if (in_tree(parent)) {
     if (parent.entry == kRootEntry) return lookup_at_root(name, std::move(reply));
     if (parent.entry == kControlDirEntry) return lookup_control(name, reply);
@@ -234,7 +262,7 @@ void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> 
     // The listing of a commit never changes, and neither does what is not in it.
     const Duration kept = self->name_timeout(parent, at->placed);
     if (!child) return reply(self->absent(kept == kForever ? kForever : Duration::zero()));
-    Entry entry = self->snapshot_entry({at->placed, at->snapshot, *child});
+    Entry entry = self->snapshot_entry({at->placed, at->snapshot, *child, at->view});
     entry.entry_timeout = std::min(entry.entry_timeout, kept);
     reply(entry);
   });
@@ -242,6 +270,7 @@ void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> 
 
 void HubFilesystem::lookup_at_root(const std::string& name, Reply<Entry> reply) {
   if (name == kControlDir) return reply(control_entry(kControlDirEntry));
+  if (name == kHfCacheDir) return reply(hf_->root_entry());
   if (!Place::parse("", name)) return reply(absent(kForever));  // the Hub would refuse it
   if (const auto known = parts_.catalog->names().find(kRootEntry, name)) {
     return reply(name_entry(*known));
@@ -292,22 +321,16 @@ void HubFilesystem::take_repo(const NameTable::Name& owner, const std::string& n
     return reply(name_entry(*known));
   }
   if (answer->placed) return reply(placed_entry(answer->placed));
-  Place target = place;
-  target.repo = answer->renamed;
-  NameTable::Name link;
-  link.parent = owner.number;
-  link.kind = NameTable::Kind::kSymlink;
-  link.name = name;
-  link.target = "../" + (target.owner().empty() ? "" : target.owner() + "/") + target.name();
-  const auto put = parts_.catalog->names().put(link);
-  if (!put) return reply(put.error());
-  reply(name_entry(*put));
+  const auto link = parts_.catalog->link_renamed(place, answer->renamed);
+  if (!link) return reply(link.error());
+  reply(name_entry(*link));
 }
 
 void HubFilesystem::getattr(NodeId node, Reply<Entry> reply) {
   reply = hold<Entry>("stat", node, std::move(reply));
   if (!reply) return;
   if (is_repo_root(node)) return reply(repo_root_entry());
+  if (in_hf_cache(node)) return reply(hf_->getattr(node));
   if (in_tree(node)) {
     if (node.entry == kRootEntry) return reply(directory(node, started_, kForever));
     if (node.entry < kFirstName) return reply(control_entry(node.entry));
@@ -320,9 +343,9 @@ void HubFilesystem::getattr(NodeId node, Reply<Entry> reply) {
     return reply(entry);
   }
   if (node.entry == 0) {
-    const PlacedPtr placed = parts_.catalog->placed(node.serial);
+    const PlacedPtr placed = placed_of(node);
     if (!placed) return reply(stale());
-    return reply(placed_entry(placed));
+    return reply(placed_entry(placed, node.view));
   }
   locate(node, [self = shared_from_this(), reply = std::move(reply)](const Result<Located>& at) {
     if (!at) return reply(at.error());
@@ -333,6 +356,7 @@ void HubFilesystem::getattr(NodeId node, Reply<Entry> reply) {
 void HubFilesystem::readlink(NodeId node, Reply<std::string> reply) {
   reply = hold<std::string>("readlink", node, std::move(reply));
   if (!reply) return;
+  if (in_hf_cache(node)) return reply(hf_->readlink(node));
   const auto name = in_tree(node) ? parts_.catalog->names().at(node.entry) : std::nullopt;
   if (!name || name->kind != NameTable::Kind::kSymlink) {
     return reply(Error{ErrorCode::kInvalidArgument, "not a symlink"});

@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "fs/backend.h"
 #include "fs/catalog.h"
+#include "fs/hf_view.h"
 #include "fs/open_table.h"
 #include "fs/operations.h"
 #include "fs/passthrough.h"
@@ -19,12 +20,10 @@
 
 namespace hubvfs::fs {
 
-// A kernel timeout of what never changes.
-inline constexpr Duration kForever = std::chrono::hours(24 * 365);
-
 // What a mount has from its backend.
 struct MountParts {
-  std::shared_ptr<Catalog> catalog;
+  CatalogsByType catalogs;
+  std::shared_ptr<Catalog> catalog;  // of these, the mount's type
   std::shared_ptr<Reader> reader;
   hub::HubClient& hub;  // the catalog's too: the user's, or anonymous
   cache::BlobStore& store;
@@ -35,7 +34,8 @@ struct MountParts {
   const Clock& clock;
 };
 
-// Operations over the Hub: the tree of design section 2, or one repo of it at the root.
+// Operations over the Hub: the tree of design section 2 with .hf-cache, or one repo of it at the
+// root.
 //
 // In the mount of one repo node 1 is the folder, of the commit that the place shows now; all below
 // it is as in the tree. There the kernel keeps names right below the root for metadata.ttl only,
@@ -68,10 +68,10 @@ class HubFilesystem final : public Operations,
   }
   std::string status_json() const override;
 
-  void place_changed(const Place& place, const PlacedPtr& before) override;
+  void place_changed(hub::RepoType type, const Place& place, const PlacedPtr& before) override;
   // Whoever opens a file of this content from now on is to get the node of passthrough.
   void content_sealed(const cache::BlobKey& content);
-  void content_changed(std::uint32_t serial, std::uint32_t entry) override;
+  void content_changed(hub::RepoType type, std::uint32_t serial, std::uint32_t entry) override;
 
  private:
   // An entry of a snapshot, with what it belongs to.
@@ -79,6 +79,7 @@ class HubFilesystem final : public Operations,
     PlacedPtr placed;
     SnapshotPtr snapshot;
     std::uint32_t number = 0;
+    View view = View::kTree;
     Snapshot::Entry entry() const { return snapshot->entry(number); }
   };
   struct OpenFile {
@@ -94,7 +95,7 @@ class HubFilesystem final : public Operations,
   // it is tied to (and is tied to now, if it was not); for node 1 of one repo's mount its folder.
   void locate(NodeId node, Reply<Located> reply);
   void locate_repo_name(const NameTable::Name& name, Reply<Located> reply);
-  void locate_in(const PlacedPtr& placed, std::uint32_t number, Reply<Located> reply);
+  void locate_in(const PlacedPtr& placed, View view, std::uint32_t number, Reply<Located> reply);
   void locate_root(Reply<Located> reply);
 
   // The reply of `operation` on `node` (a lookup: of `name` in it), which tells the log when it is
@@ -115,13 +116,23 @@ class HubFilesystem final : public Operations,
   std::string subject_of(NodeId node, const std::string& name) const;
 
   static constexpr const char* kControlDir = ".hubvfs";
+  static constexpr const char* kHfCacheDir = ".hf-cache";
   static Error stale();
   // A node of the whole tree above its repos.
-  bool in_tree(NodeId node) const { return node.serial == 0 && !mount_.repo; }
+  bool in_tree(NodeId node) const {
+    return node.serial == 0 && node.view == View::kTree && !mount_.repo;
+  }
+  // A folder of .hf-cache above its commits.
+  bool in_hf_cache(NodeId node) const { return hf_ != nullptr && HfView::owns(node); }
+  Catalog& catalog(View view) const {
+    return view == View::kTree ? *parts_.catalog : hf_->catalog(view);
+  }
+  // The commit of a node that has a serial; null when it means nothing.
+  PlacedPtr placed_of(NodeId node) const;
 
   // The mount of one repo (repo_root.cc).
   bool is_repo_root(NodeId node) const {
-    return mount_.repo && node.serial == 0 && node.entry == kRootEntry;
+    return mount_.repo && node.serial == 0 && node.view == View::kTree && node.entry == kRootEntry;
   }
   bool pinned() const { return place_.pinned(); }
   void locate_folder(const PlacedPtr& placed, Reply<Located> reply);
@@ -143,12 +154,13 @@ class HubFilesystem final : public Operations,
   Place place_of(const NameTable::Name& name) const;
 
   Entry name_entry(const NameTable::Name& name);
-  Entry placed_entry(const PlacedPtr& placed) const;
+  Entry placed_entry(const PlacedPtr& placed, View view = View::kTree) const;
   Entry snapshot_entry(const Located& at) const;
-  Duration attribute_timeout(const Located& at, std::uint64_t cached) const;
+  Duration content_timeout(const Located& at, std::uint64_t cached) const;
   Entry control_entry(std::uint32_t number) const;
   Entry directory(NodeId node, UnixSeconds modified, Duration entry_timeout) const;
-  // The text of a file of .hubvfs, as it is now or was when the handle was opened.
+  // The text of a file of .hubvfs, or of a ref of .hf-cache, as it is now or was when the handle
+  // was opened.
   std::optional<std::string> control_text(NodeId node) const;
   std::optional<std::string> control_text(NodeId node, Handle handle) const EXCLUDES(mutex_);
 
@@ -167,6 +179,7 @@ class HubFilesystem final : public Operations,
   void keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob, std::optional<Handle> opened);
   // Before a byte of it is asked for.
   void read_begins(NodeId node, const OpenBlob& blob);
+  std::optional<NameTable::Name> name_of(const Placed& placed) const;
   bool pages_are_good(NodeId node, const OpenBlob& blob);
   Error gated(const Located& at) const;
   std::string blob_xattr(const Located& at, const std::string& name) const;
@@ -176,12 +189,13 @@ class HubFilesystem final : public Operations,
   const Place place_;  // of the mount of one repo
   const MountParts parts_;
   const UnixSeconds started_;
+  const std::shared_ptr<const HfView> hf_;  // null in the mount of one repo
   PendingReplies pending_;
   std::atomic<std::uint64_t> reads_{0};
 
   mutable Mutex mutex_;                                                        // rank 1
   std::unordered_map<std::uint64_t, OpenFile> open_files_ GUARDED_BY(mutex_);  // by raw node id
-  // Of open files of .hubvfs, by handle: what is read in pieces is one text.
+  // Of open files that are texts, by handle: what is read in pieces is one text.
   std::unordered_map<std::uint64_t, std::string> control_texts_ GUARDED_BY(mutex_);
   // Of nodes whose content came wrong: how often it had when the kernel last let go of its pages.
   std::unordered_map<std::uint64_t, std::uint64_t> flushed_ GUARDED_BY(mutex_);

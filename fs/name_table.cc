@@ -35,7 +35,7 @@ std::optional<NameTable::Name> decode(ByteView bytes) {
   name.modified = static_cast<UnixSeconds>(in.integer<std::uint64_t>());
   name.name = in.string();
   name.target = in.string();
-  if (!in.ok() || !in.at_end() || kind < 1 || kind > 3 || name.number < kFirstName) return {};
+  if (!in.ok() || !in.at_end() || kind < 1 || kind > 5 || name.number < kFirstName) return {};
   return name;
 }
 
@@ -162,6 +162,16 @@ std::vector<NameTable::Name> NameTable::children(std::uint32_t parent, std::uint
        at != numbers.end() && found.size() < limit; ++at) {
     const Name& name = names_.at(*at);
     if (name.listed) found.push_back(name);
+  }
+  return found;
+}
+
+std::vector<NameTable::Name> NameTable::repos(std::uint32_t after, std::size_t limit) const {
+  std::vector<Name> found;
+  MutexLock lock(mutex_);
+  for (auto at = names_.upper_bound(after); at != names_.end() && found.size() < limit; ++at) {
+    const Name& name = at->second;
+    if (name.listed && name.kind == Kind::kRepo) found.push_back(name);
   }
   return found;
 }

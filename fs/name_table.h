@@ -16,23 +16,30 @@
 
 namespace hubvfs::fs {
 
-// The named entries of serial 0: owners, symlinks, and repos known by name only. Thread-safe.
+// The named entries of serial 0: owners, symlinks, repos known by name only, and what .hf-cache
+// shows of a repo's refs. Thread-safe.
 //
 // Numbers are given once and kept in the MetaStore, so that node ids survive the worker and a
 // restart; what was listed offline before is listed again. Nothing is ever removed; a name that the
 // Hub no longer lists is only no longer listed here.
 class NameTable {
  public:
-  enum class Kind : std::uint8_t { kOwner = 1, kRepo = 2, kSymlink = 3 };
+  enum class Kind : std::uint8_t {
+    kOwner = 1,
+    kRepo = 2,
+    kSymlink = 3,
+    kRef = 4,        // of .hf-cache: a branch or tag; `parent` is its repo or a kRefFolder
+    kRefFolder = 5,  // the part of a ref's name before a '/'
+  };
   struct Name {
     std::uint32_t number = 0;
-    std::uint32_t parent = 0;  // kRootEntry, or an owner's number
+    std::uint32_t parent = 0;  // kRootEntry, or the number of another name
     Kind kind = Kind::kOwner;
     bool listed = true;
     std::string name;
-    std::string target;          // kSymlink
-    std::uint32_t serial = 0;    // kRepo: the snapshot its node stands for, once one was entered
-    UnixSeconds modified = 0;    // 0: not known
+    std::string target;        // kSymlink
+    std::uint32_t serial = 0;  // kRepo: the snapshot its node stands for, once one was entered
+    UnixSeconds modified = 0;  // 0: not known
   };
 
   // Records are kept under `prefix` in `space`. Damaged ones are skipped.
@@ -51,6 +58,8 @@ class NameTable {
   void retain_listed(std::uint32_t parent, const std::vector<std::string>& keep);
   // Listed children numbered above `after`, in order of number, at most `limit`.
   std::vector<Name> children(std::uint32_t parent, std::uint32_t after, std::size_t limit) const;
+  // The same of all repos, whoever owns them.
+  std::vector<Name> repos(std::uint32_t after, std::size_t limit) const;
 
  private:
   NameTable(cache::MetaStore& meta, cache::Namespace space, std::string prefix);

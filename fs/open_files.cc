@@ -49,17 +49,17 @@ void HubFilesystem::open_located(NodeId node, Handle handle, const Located& at, 
                                  const OpenReply& reply) {
   if (!at.entry().content) {
     if (asked_again) return reply->give(gated(at));
-    return parts_.catalog->snapshot(
+    return catalog(at.view).snapshot(
         at.placed, true,
         [self = shared_from_this(), node, handle, at, reply](const Result<SnapshotPtr>& again) {
           if (!again) return reply->give(again.error());
           if (at.number >= (*again)->size()) return reply->give(stale());
-          self->open_located(node, handle, {at.placed, *again, at.number}, true, reply);
+          self->open_located(node, handle, {at.placed, *again, at.number, at.view}, true, reply);
         });
   }
   auto blob = open_blob(at);
   if (!blob) return reply->give(blob.error());
-  parts_.catalog->note_open(*at.placed);
+  catalog(at.view).note_open(*at.placed);
   read_begins(node, **blob);
   const auto opened = [self = shared_from_this(), node, handle, blob = *blob,
                        reply](const Result<ByteView>& first) {
@@ -85,7 +85,7 @@ void HubFilesystem::open_passed(NodeId node, Handle handle, const Located& at,
   if (!at.entry().content) return reply->give(stale());
   const auto blob = parts_.store.open({at.placed->space, *at.entry().content}, options_.endpoint);
   if (!blob) return reply->give(stale());
-  parts_.catalog->note_open(*at.placed);
+  catalog(at.view).note_open(*at.placed);
   parts_.passthrough->open(node, handle, *blob, [reply](const Result<std::int32_t>& id) {
     if (!id) return reply->give(id.error());
     OpenFlags flags;
@@ -108,17 +108,33 @@ void HubFilesystem::content_sealed(const cache::BlobKey& content) {
 }
 
 void HubFilesystem::forget_name_of(NodeId node) {
-  const PlacedPtr placed = parts_.catalog->placed(node.serial);
-  const SnapshotPtr snapshot = placed ? parts_.catalog->stored_snapshot(placed) : nullptr;
+  const PlacedPtr placed = placed_of(node);
+  const SnapshotPtr snapshot = placed ? catalog(node.view).stored_snapshot(placed) : nullptr;
   if (!snapshot || node.entry >= snapshot->size()) return;
-  const Snapshot::Entry& file = snapshot->entry(node.entry);
-  NodeId parent{false, node.serial, file.parent};
+  const Snapshot::Entry file = snapshot->entry(node.entry);
+  std::vector<NodeId> parents{{false, node.serial, file.parent, node.view}};
   if (mount_.repo) {
     const auto folder = find_folder(placed, snapshot);
-    if (folder && folder->number == file.parent) parent = {false, 0, kRootEntry};
+    if (folder && folder->number == file.parent) parents = {{false, 0, kRootEntry}};
+  } else if (file.parent == 0 && node.view == View::kTree) {
+    if (const auto name = name_of(*placed)) parents.push_back({false, 0, name->number});
   }
   MutexLock lock(notifier_mutex_);
-  if (notifier_ != nullptr) notifier_->invalidate_entry(parent.raw(), std::string(file.name));
+  if (notifier_ == nullptr) return;
+  for (const NodeId parent : parents) {
+    notifier_->invalidate_entry(parent.raw(), std::string(file.name));
+  }
+}
+
+// The node of the repo as it was listed, where that stands for this commit too.
+std::optional<NameTable::Name> HubFilesystem::name_of(const Placed& placed) const {
+  const NameTable& names = parts_.catalog->names();
+  const std::string owner = placed.place.owner();
+  const auto above = owner.empty() ? std::nullopt : names.find(kRootEntry, owner);
+  if (!owner.empty() && !above) return {};
+  auto name = names.find(above ? above->number : kRootEntry, placed.place.name());
+  if (!name || name->serial != placed.serial) return {};
+  return name;
 }
 
 Result<std::shared_ptr<OpenBlob>> HubFilesystem::open_blob(const Located& at) {
@@ -152,7 +168,7 @@ void HubFilesystem::keep_open(NodeId node, const std::shared_ptr<OpenBlob>& blob
 
 void HubFilesystem::read_begins(NodeId node, const OpenBlob& blob) {
   if (Reader::stored(blob).cached_bytes() > 0) return;
-  parts_.catalog->note_content_changed(node.serial, node.entry);
+  catalog(node.view).note_content_changed(node.serial, node.entry);
 }
 
 // Not so where the content came wrong since the kernel last let go of its pages, which it does at
@@ -171,7 +187,7 @@ void HubFilesystem::release(NodeId node, Handle handle) {
   if (node.passthrough) return parts_.passthrough->release(node, handle);
   OpenFile last;  // let go after the lock
   MutexLock lock(mutex_);
-  if (node.serial == 0) {  // of .hubvfs, not counted
+  if (node.serial == 0) {  // a text, not counted
     control_texts_.erase(handle.number);
     return;
   }

@@ -18,6 +18,9 @@
 
 namespace hubvfs::fs {
 
+// A kernel timeout of what never changes.
+inline constexpr Duration kForever = std::chrono::hours(24 * 365);
+
 struct Attributes {
   enum class Kind { kFile, kDirectory, kSymlink };
   NodeId node;
@@ -100,9 +103,9 @@ class Operations {
   // an open that was asked again and ends in an error: the worker before may have had it open.
   virtual void release(NodeId node, Handle handle) = 0;
   // At most `size` bytes, fewer only at the end of the file; the view is valid during the reply.
-  // The node says what is read, to a later worker too; a text of .hubvfs is as it was when `handle`
-  // was opened by this one. `thread`: who reads, by the kernel's number (0: not known), a hint for
-  // read-ahead.
+  // The node says what is read, to a later worker too; a text of .hubvfs or of a ref is as it was
+  // when `handle` was opened by this one. `thread`: who reads, by the kernel's number (0: not
+  // known), a hint for read-ahead.
   virtual void read(NodeId node, Handle handle, std::uint64_t offset, std::size_t size,
                     std::uint32_t thread, std::function<void(const Result<ByteView>&)> reply) = 0;
   virtual void getxattr(NodeId node, const std::string& name, Reply<std::string> reply) = 0;

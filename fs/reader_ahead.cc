@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t kWindow = 32u << 20;  // what one reader may have under way on any link
 constexpr std::uint64_t kShare = 3;
-constexpr std::uint64_t kMaxLooked = 4096;    // blocks that one read looks at for a missing one
+constexpr std::uint64_t kMaxLooked = 4096;  // blocks that one read looks at for a missing one
 
 }  // namespace
 

@@ -12,7 +12,7 @@ namespace hubvfs::fs {
 namespace {
 
 constexpr Duration kRootTtl = std::chrono::hours(24);
-constexpr int kRootPages = 10;       // of an endpoint that is not the public Hub
+constexpr int kRootPages = 10;  // of an endpoint that is not the public Hub
 constexpr int kOwnerPages = 1000;
 constexpr std::string_view kPublicHub = "https://huggingface.co";
 
@@ -20,8 +20,8 @@ constexpr std::string_view kPublicHub = "https://huggingface.co";
 
 // One list under way, page after page. Owned by its callbacks.
 struct Catalog::RepoListing {
-  std::string question;     // "" for the root, else the owner
-  std::uint32_t parent = 0; // number of the owner's name; kRootEntry for the root
+  std::string question;      // "" for the root, else the owner
+  std::uint32_t parent = 0;  // number of the owner's name; kRootEntry for the root
   std::string owner;
   int pages_left = 1;
   std::vector<std::string> seen;
@@ -74,7 +74,7 @@ void Catalog::list(const std::string& question, std::uint32_t parent, const std:
   listing->question = question;
   listing->parent = parent;
   listing->owner = owner;
-  listing->pages_left = !owner.empty() ? kOwnerPages
+  listing->pages_left = !owner.empty()                    ? kOwnerPages
                         : options_.endpoint == kPublicHub ? 1
                                                           : kRootPages;
   hub_.list_repos(options_.type, owner, "", clock_.now() + options_.metadata_deadline,
@@ -149,6 +149,23 @@ Result<NameTable::Name> Catalog::ensure_owner(const std::string& owner) {
   return names_->put(name);
 }
 
+Result<NameTable::Name> Catalog::link_renamed(const Place& place, const std::string& canonical) {
+  Place target = place;
+  target.repo = canonical;
+  NameTable::Name link;
+  link.parent = kRootEntry;
+  link.kind = NameTable::Kind::kSymlink;
+  link.name = place.name();
+  link.target = (target.owner().empty() ? "" : target.owner() + "/") + target.name();
+  if (!place.owner().empty()) {
+    const auto owner = ensure_owner(place.owner());
+    if (!owner) return owner;
+    link.parent = owner->number;
+    link.target.insert(0, "../");
+  }
+  return names_->put(link);
+}
+
 void Catalog::find_root_name(const std::string& name, Done<NameTable::Name> done) {
   const auto place = Place::parse("", name);
   if (!place) {
@@ -177,16 +194,13 @@ void Catalog::take_root_name(const std::string& name, const Result<hub::RepoPage
   const auto place = *Place::parse("", name);
   resolve(place, [self = self_.lock(), name, place](const Result<Resolved>& resolved) {
     if (!resolved) return self->root_names_.finish(name, resolved.error());
+    if (!resolved->renamed.empty()) {
+      return self->root_names_.finish(name, self->link_renamed(place, resolved->renamed));
+    }
     NameTable::Name entry;
     entry.parent = kRootEntry;
     entry.name = name;
     entry.kind = NameTable::Kind::kRepo;
-    if (!resolved->renamed.empty()) {
-      entry.kind = NameTable::Kind::kSymlink;
-      Place target = place;
-      target.repo = resolved->renamed;
-      entry.target = (target.owner().empty() ? "" : target.owner() + "/") + target.name();
-    }
     self->root_names_.finish(name, self->names_->put(entry));
   });
 }

@@ -13,18 +13,18 @@ namespace hubvfs::fs {
 
 // What the workers of one daemon did with the kernel's requests, in memory that outlives them.
 //
-// It lies in a memfd that the keeper holds and each worker maps. It tells the keeper whether a worker
-// answered anything in its life, and the next worker which requests its forerunners crashed on: one
-// that was in hand at two crashes is answered EIO instead of being tried a third time
-// (threats-and-faults, F19). Every update is a store or an add to one word, so that a SIGKILL between
-// any two leaves it usable. Thread-safe, across processes too.
+// It lies in a memfd that the keeper holds and each worker maps. It tells the keeper whether a
+// worker answered anything in its life, and the next worker which requests its forerunners crashed
+// on: one that was in hand at two crashes is answered EIO instead of being tried a third time
+// (threats-and-faults, F19). Every update is a store or an add to one word, so that a SIGKILL
+// between any two leaves it usable. Thread-safe, across processes too.
 class RequestJournal {
  public:
   struct Counts {
-    std::uint64_t taken = 0;     // requests read from the kernel
-    std::uint64_t resent = 0;    // of these: read by an earlier worker before, and not answered
+    std::uint64_t taken = 0;   // requests read from the kernel
+    std::uint64_t resent = 0;  // of these: read by an earlier worker before, and not answered
     std::uint64_t answered = 0;
-    std::uint64_t refused = 0;   // of these: with EIO, since workers crashed on them
+    std::uint64_t refused = 0;  // of these: with EIO, since workers crashed on them
   };
 
   static Result<UniqueFd> create();

@@ -20,11 +20,12 @@ using std::chrono::seconds;
 
 class RecordingListener final : public PlaceListener {
  public:
-  void place_changed(const Place& place, const PlacedPtr& before) override {
+  void place_changed(hub::RepoType /*type*/, const Place& place, const PlacedPtr& before) override {
     MutexLock lock(mutex_);
     all_.emplace_back(place.text(), before);
   }
-  void content_changed(std::uint32_t /*serial*/, std::uint32_t /*entry*/) override {}
+  void content_changed(hub::RepoType /*type*/, std::uint32_t /*serial*/,
+                       std::uint32_t /*entry*/) override {}
   std::vector<std::pair<std::string, PlacedPtr>> all() const {
     MutexLock lock(mutex_);
     return all_;

@@ -71,9 +71,18 @@ TEST(Snapshot, ParentsThatTheListingLeavesOutAreMade) {
 }
 
 TEST(Snapshot, HostileNamesAreLeftOutAndCountedAndHideNothingElse) {
-  const std::vector<std::string> hostile = {"..",      ".",          "../x",  "a/../b", "/abs",
-                                            "a//b",    "a/./b",      "a/",    "",       std::string("n\0l", 3),
-                                            std::string(256, 'x'), "ok/" + std::string(256, 'y')};
+  const std::vector<std::string> hostile = {"..",
+                                            ".",
+                                            "../x",
+                                            "a/../b",
+                                            "/abs",
+                                            "a//b",
+                                            "a/./b",
+                                            "a/",
+                                            "",
+                                            std::string("n\0l", 3),
+                                            std::string(256, 'x'),
+                                            "ok/" + std::string(256, 'y')};
   std::vector<hub::TreeEntry> listing = {file("good"), file("ok/fine")};
   for (const std::string& path : hostile) listing.push_back(file(path));
   const Snapshot made = Snapshot::build(listing);
@@ -117,8 +126,7 @@ TEST(Snapshot, AFileWithoutAnIdMakesItMasked) {
 TEST(Snapshot, WhatWasEncodedIsDecoded) {
   hub::TreeEntry lfs = file("dir/model.safetensors", 1ull << 40);
   lfs.is_lfs = true;
-  lfs.content =
-      *ContentId::create(ContentId::Algorithm::kSha256, std::string(64, 'b'), lfs.size);
+  lfs.content = *ContentId::create(ContentId::Algorithm::kSha256, std::string(64, 'b'), lfs.size);
   const Snapshot made = Snapshot::build({file("x"), lfs, file("dir/../no")});
   const auto back = Snapshot::decode(made.encode());
   ASSERT_TRUE(back);

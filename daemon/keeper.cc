@@ -256,6 +256,10 @@ Result<void> Keeper::remount(Held& held) const {
 void Keeper::give_up(const std::string& why) {
   failure_ = Error{ErrorCode::kUnavailable, why};
   done_ = true;
+  for (const WaitingCommand& waiting : waiting_) {
+    static_cast<void>(
+        send_message(waiting.connection.get(), MessageKind::kRefused, as_bytes(why)).has_value());
+  }
   for (Held& held : mounts_) {
     if (held.asker) {
       static_cast<void>(
@@ -358,6 +362,7 @@ Result<void> Keeper::run() {
     if (supervisor_->start_if_due()) {
       blobs_.forget();
       serve_all();
+      hand_on_waiting();
     }
     if (supervisor_->hopeless()) give_up(supervisor_->counts().last_death);
     if (!done_) wait_for_events();

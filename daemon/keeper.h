@@ -70,6 +70,10 @@ class Keeper {
     std::vector<UniqueFd> visitors;  // on its own socket, until it ends
   };
   using HeldIt = std::list<Held>::iterator;
+  struct WaitingCommand {
+    UniqueFd connection;
+    Message order;
+  };
 
   Keeper(KeeperOptions options, Logger& log, const Clock& clock);
   Result<void> prepare();
@@ -107,7 +111,8 @@ class Keeper {
   void accept_visitor(Held& held);
   void hear_command(std::size_t index);
   void take_order(UniqueFd command, ByteView body);
-  void hand_on(UniqueFd command, const Message& message) const;
+  void hand_on(WaitingCommand waiting);
+  void hand_on_waiting();
   void hear_visitor(Held& held, std::size_t index);
   std::string facts(const Held& held) const;
 
@@ -123,6 +128,7 @@ class Keeper {
   std::list<Held> mounts_;
   std::uint32_t next_number_ = 1;
   std::vector<UniqueFd> commands_;       // connected, and have not said what they want
+  std::vector<WaitingCommand> waiting_;  // for the next worker
   std::vector<UniqueFd> last_visitors_;  // of the last mount: they wait for the end of this process
   std::uint64_t remounts_ = 0;
   BlobFolder blobs_;

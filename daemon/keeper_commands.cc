@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "base/json.h"
 #include "base/text.h"
 #include "daemon/keeper.h"
@@ -42,7 +44,7 @@ void Keeper::hear_command(std::size_t index) {
   } else if (message->kind == MessageKind::kMount) {
     take_order(std::move(command), message->body);
   } else if (message->kind == MessageKind::kCommand) {
-    hand_on(std::move(command), *message);
+    hand_on({std::move(command), std::move(*message)});
   } else {
     answer(command.get(), MessageKind::kRefused, "the daemon does not know this request");
   }
@@ -59,20 +61,28 @@ void Keeper::take_order(UniqueFd command, ByteView body) {
 }
 
 // What it asks for is the worker's to read. From then on the worker alone has the connection, so
-// that its death is seen there.
-void Keeper::hand_on(UniqueFd command, const Message& message) const {
-  const auto refuse = [&](std::string_view why) {
-    answer(command.get(), MessageKind::kRefused, why);
-  };
-  if (!supervisor_->running()) {
-    return refuse("the worker died and another one starts in a moment: run the command again");
+// that its death is seen there. Where that died just now, the next one gets it.
+void Keeper::hand_on(WaitingCommand waiting) {
+  const int command = waiting.connection.get();
+  std::vector<int> fds{command};
+  for (const UniqueFd& fd : waiting.order.fds) fds.push_back(fd.get());
+  if (fds.size() > kMostDescriptors) {
+    return answer(command, MessageKind::kRefused, "the daemon does not know this request");
   }
-  std::vector<int> fds{command.get()};
-  for (const UniqueFd& fd : message.fds) fds.push_back(fd.get());
-  if (fds.size() > kMostDescriptors) return refuse("the daemon does not know this request");
-  if (!send_message(supervisor_->current().link.get(), MessageKind::kCommand, message.body, fds)) {
-    refuse("the worker takes no command just now: run it again in a moment");
+  const auto sent = supervisor_->running()
+                        ? send_message(supervisor_->current().link.get(), MessageKind::kCommand,
+                                       waiting.order.body, fds)
+                        : Result<void>(Error{ErrorCode::kNotFound, "no worker"});
+  if (sent) return;
+  if (sent.error().code != ErrorCode::kNotFound || waiting_.size() >= kMostConnections) {
+    return answer(command, MessageKind::kRefused,
+                  "the worker takes no command just now: run it again in a moment");
   }
+  waiting_.push_back(std::move(waiting));
+}
+
+void Keeper::hand_on_waiting() {
+  for (WaitingCommand& waiting : std::exchange(waiting_, {})) hand_on(std::move(waiting));
 }
 
 void Keeper::accept_visitor(Held& held) {

@@ -136,6 +136,13 @@ class Commands(CommandTestCase):
         self.assertIn("fetching: ", out)
         return said
 
+    def test_a_command_waits_for_the_next_worker(self):
+        mount = self.mounted()
+        for i in range(12):  # more than 5 in a second: then the keeper backs off
+            os.path.exists(mount / f"org/model/absent-{i}")  # it answers, so the next may die too
+            os.kill(self.workers()[0], signal.SIGKILL)
+            self.told("cache", "stats")
+
     def test_ctrl_c_and_on_again(self):
         for mounted in (False, True):
             with self.subTest(mounted=mounted):

@@ -48,8 +48,14 @@ void BackingRequests::open(std::uint32_t mount, fs::NodeId node, const std::stri
   if (!failed.empty()) failed.mapped().done(sent.error());
 }
 
-// Only a hint, for the keeper looks by itself now and then.
+// Only a hint, which may get lost: the keeper looks by itself now and then.
 void BackingRequests::closed() {
+  const TimePoint now = clock_.awake();
+  {
+    MutexLock lock(mutex_);
+    if (told_at_ != TimePoint() && now < told_at_ + kClosedHintAge / 2) return;
+    told_at_ = now;
+  }
   static_cast<void>(send_message(link_, MessageKind::kClosedBacking, {}).has_value());
 }
 

@@ -22,7 +22,7 @@ class BackingRequests final : public fs::BackingFiles {
 
   void open(std::uint32_t mount, fs::NodeId node, const std::string& name, Done done) override
       EXCLUDES(mutex_);
-  void closed() override;
+  void closed() override EXCLUDES(mutex_);
 
   // kBacking.
   void take_answer(ByteView body) EXCLUDES(mutex_);
@@ -41,6 +41,7 @@ class BackingRequests final : public fs::BackingFiles {
   Mutex mutex_;
   std::uint64_t next_ GUARDED_BY(mutex_) = 1;
   std::map<std::uint64_t, Waiting> waiting_ GUARDED_BY(mutex_);  // by number, so oldest first
+  TimePoint told_at_ GUARDED_BY(mutex_){};                       // the last kClosedBacking
 };
 
 }  // namespace hubvfs::daemon

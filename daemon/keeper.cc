@@ -177,7 +177,7 @@ void Keeper::hear_worker() {
 
 void Keeper::take(const Message& message) {
   if (message.kind == MessageKind::kOpenBacking) return open_backing(message.body);
-  if (message.kind == MessageKind::kClosedBacking) return let_go_of_backing();
+  if (message.kind == MessageKind::kClosedBacking) return look_at_backing_within(kClosedHintAge);
   const auto [number, text] = numbered(message);
   if (message.kind == MessageKind::kFailed && number == kWholeWorker) {
     worker_said_ = text;

@@ -97,6 +97,7 @@ class Keeper {
   // Passthrough: keeper_passthrough.cc.
   void settle_passthrough(Held& held);
   void open_backing(ByteView body);
+  void look_at_backing_within(Duration time);
   void let_go_of_backing();
   std::string restart_way() const;
 

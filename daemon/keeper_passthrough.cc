@@ -39,9 +39,7 @@ void Keeper::open_backing(ByteView body) {
   Result<std::int32_t> id(ErrorCode::kNotFound, "no such mount");
   if (held != mounts_.end()) {
     id = held->passthrough.open(held->kernel.dev_fd(), blobs_, node, name);
-    if (!look_at_backing_ && held->passthrough.has_files()) {
-      look_at_backing_ = clock_.now() + kLookEvery;
-    }
+    look_at_backing_within(kLookEvery);
   }
   ByteWriter answer;
   answer.integer(number);
@@ -53,6 +51,11 @@ void Keeper::open_backing(ByteView body) {
           .has_value());
 }
 
+void Keeper::look_at_backing_within(Duration time) {
+  const TimePoint then = clock_.now() + time;
+  if (!look_at_backing_ || then < *look_at_backing_) look_at_backing_ = then;
+}
+
 // At any time: who asks for a file has counted its handle before.
 void Keeper::let_go_of_backing() {
   look_at_backing_.reset();
@@ -60,7 +63,7 @@ void Keeper::let_go_of_backing() {
     if (!held.passthrough.has_files()) continue;
     const auto open = supervisor_->open_nodes(held.number);
     if (open) held.passthrough.let_go(held.kernel.dev_fd(), *open);
-    if (held.passthrough.has_files()) look_at_backing_ = clock_.now() + kLookEvery;
+    if (held.passthrough.has_files()) look_at_backing_within(kLookEvery);
   }
 }
 

@@ -3,6 +3,7 @@
 // SOCK_SEQPACKET sockets. A message is its kind (one byte) and a body, and may carry descriptors.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "base/bytes.h"
@@ -45,6 +46,9 @@ enum class MessageKind : std::uint8_t {
 };
 
 constexpr std::uint32_t kWholeWorker = 0xffffffff;
+// So long after kClosedBacking the keeper looks what was closed. A worker does not repeat it within
+// half of that: whatever is closed meanwhile is seen by the same look.
+constexpr std::chrono::milliseconds kClosedHintAge{100};
 constexpr std::size_t kMostDescriptors = 2;  // of one message
 
 struct Message {

@@ -35,7 +35,7 @@ TEST(BlobName, IsANamespaceTwoDigitsAndAnId) {
 
 class BlobFolderTest : public testing::Test {
  protected:
-  BlobFolderTest() { write_file(dir_ / "blobs" / std::string(kGood), "content"); }
+  BlobFolderTest() { write_file(dir_ / (std::string("blobs/") + kGood), "content"); }
   ErrorCode code_of(const std::string& name) {
     const auto opened = folder_.open(name);
     return opened ? ErrorCode::kInternal : opened.error().code;
@@ -155,6 +155,23 @@ TEST_F(BackingRequestsTest, AKeeperThatDoesNotAnswerOrListenIsNotWaitedFor) {
   ask();
   ASSERT_EQ(answers_.size(), 2u);
   EXPECT_FALSE(answers_[1]);
+}
+
+TEST_F(BackingRequestsTest, ThatFilesWereClosedIsToldOnceForAllThatTheKeeperWillSee) {
+  const auto told = [this] {
+    int count = 0;
+    ::fcntl(keeper_.get(), F_SETFL, O_NONBLOCK);
+    while (auto message = receive_message(keeper_.get())) {
+      EXPECT_EQ(message->kind, MessageKind::kClosedBacking);
+      ++count;
+    }
+    return count;
+  };
+  for (int i = 0; i < 10; ++i) requests_->closed();
+  EXPECT_EQ(told(), 1);
+  clock_.advance(kClosedHintAge / 2);
+  for (int i = 0; i < 10; ++i) requests_->closed();
+  EXPECT_EQ(told(), 1);
 }
 
 TEST_F(BackingRequestsTest, WhatWaitsAtTheEndIsToldSo) {

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <deque>
 
+#include "base/digest.h"
 #include "cache/disk_cache.h"
-#include "cache/memory_cache.h"
 #include "fs/backend.h"
 #include "tests/fs/sync_mount.h"
 #include "tests/support/fake_hub_client.h"
@@ -97,10 +97,9 @@ class PassthroughTest : public testing::Test {
     fs_->release(node, {100});
     ASSERT_TRUE(cache_->blobs().flush());
   }
-  cache::BlobKey key() const { return {"public", *hub_content()}; }
-  std::optional<ContentId> hub_content() const {
-    return ContentId::create(ContentId::Algorithm::kSha256, sha256_hex(as_bytes(weights_)),
-                             weights_.size());
+  cache::BlobKey key() const {
+    return {"public", *ContentId::create(ContentId::Algorithm::kSha256,
+                                         sha256_hex(as_bytes(weights_)), weights_.size())};
   }
   Result<std::uint64_t> evict() { return cache_->blobs().evict(key()); }
 

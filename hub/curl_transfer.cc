@@ -346,6 +346,7 @@ void CurlEngine::publish() {
   LinkState state = counted_;
   state.connections = model_.connections();
   state.part_bytes = model_.part_bytes();
+  state.detour_bytes = model_.detour_bytes();
   state.round_trip = model_.round_trip();
   state.rate = static_cast<std::uint64_t>(model_.rate());
   if (state == published_) return;
@@ -362,7 +363,11 @@ LinkState CurlEngine::link() const {
 FetchAdvice CurlEngine::advice() const {
   const LinkState state = link();
   // A few more than may run, so that the next is there when one ends.
-  return {state.part_bytes, state.connections + std::max(1, state.connections / 4)};
+  FetchAdvice advice;
+  advice.part_bytes = state.part_bytes;
+  advice.detour_bytes = state.detour_bytes;
+  advice.parallel = state.connections + std::max(1, state.connections / 4);
+  return advice;
 }
 
 }  // namespace hubvfs::hub

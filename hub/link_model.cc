@@ -23,7 +23,7 @@ constexpr Duration kFirstRest = seconds(4);
 constexpr Duration kLongestRest = seconds(60);
 constexpr double kFull = 0.75;       // of N under way: the rate is N's
 constexpr std::uint32_t kKnown = 8;  // first bytes, before their times are trusted
-constexpr std::uint32_t kKnownGaps = 64;
+constexpr Duration kLeastGap = milliseconds(1);
 constexpr int kRoundTripMemory = 256;  // first bytes
 
 double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -52,7 +52,7 @@ void LinkModel::on_running(int transfers, TimePoint now) {
 }
 
 void LinkModel::on_bytes(std::size_t bytes, Duration gap, TimePoint now) {
-  gaps_.add(gap);
+  if (gap >= kLeastGap) gaps_.add(gap);  // shorter ones are of what had come already
   if (now < epoch_begin_) return;
   bytes_ += bytes;
   const Duration length = now - epoch_begin_;
@@ -60,8 +60,8 @@ void LinkModel::on_bytes(std::size_t bytes, Duration gap, TimePoint now) {
   on_running(running_, now);
   const double rate = static_cast<double>(bytes_) / seconds_of(length);
   const bool full = busy_ >= kFull * connections_ * seconds_of(length);
-  // With fewer under way than there might be, the link could do more.
-  rate_ = full ? rate : std::max(rate, rate_);
+  // With fewer under way than there might be, the link may do more than that.
+  if (full || (rate_ > 0 && rate > rate_)) rate_ = rate;
   const int judged = connections_;
   if (full) end_epoch(rate, now);
   begin_epoch(now, connections_ != judged);
@@ -153,8 +153,9 @@ void LinkModel::on_first_byte(Duration latency, bool of_content) {
 }
 
 void LinkModel::on_transfer(std::uint64_t bytes, Duration took) {
-  if (bytes < kLeastPart / 4 || took <= Duration::zero()) return;
-  const double rate = static_cast<double>(bytes) / seconds_of(took);
+  if (bytes < kLeastPart / 4 || round_trip_ == Duration::zero()) return;
+  // What is short may have come in one go: that says little of the link.
+  const double rate = static_cast<double>(bytes) / seconds_of(std::max(took, round_trip_));
   const double whole = std::min(1.0, static_cast<double>(bytes) / static_cast<double>(part_bytes_));
   each_ = each_ == 0 ? rate : each_ + (rate - each_) * whole / 4;
   size_parts();
@@ -168,6 +169,12 @@ void LinkModel::size_parts() {
       std::min(kMostPart, kMostUnderWay / static_cast<std::uint64_t>(connections_));
   const auto whole = static_cast<std::uint64_t>(std::min(bytes, 1e12)) / kMiB * kMiB;
   part_bytes_ = std::clamp(whole, kLeastPart, most);
+}
+
+std::uint64_t LinkModel::detour_bytes() const {
+  constexpr std::uint64_t kLeast = 64u << 10;
+  const double bytes = each_ * seconds_of(round_trip_) / 8;
+  return std::max(kLeast, static_cast<std::uint64_t>(std::min(bytes, 1e12)));
 }
 
 bool LinkModel::is_thin() const {
@@ -186,14 +193,15 @@ Duration LinkModel::first_byte_deadline() const {
 }
 
 Duration LinkModel::gap_deadline() const {
-  if (gaps_.samples() < kKnownGaps) return seconds(15);
-  return std::clamp<Duration>(4 * gaps_.at(0.99), seconds(1), seconds(15));
+  if (first_bytes_.samples() < kKnown) return seconds(15);
+  const Duration usual = std::max(gaps_.at(0.99), first_bytes_.at(0.99));
+  return std::clamp<Duration>(4 * usual, seconds(1), seconds(15));
 }
 
 Duration LinkModel::hedge_after() const {
   if (first_bytes_.samples() < kKnown) return {};
   const Duration usual = std::max(first_bytes_.at(0.95), 2 * first_bytes_.at(0.5));
-  return std::clamp<Duration>(usual, milliseconds(20), seconds(5));
+  return std::clamp<Duration>(usual, milliseconds(50), seconds(5));
 }
 
 }  // namespace hubvfs::hub

@@ -44,10 +44,13 @@ class LinkModel {
   // --- what follows ---
   int connections() const { return connections_; }
   std::uint64_t part_bytes() const { return part_bytes_; }
+  // What one connection brings in an eighth of a round trip; 64 KiB at least.
+  std::uint64_t detour_bytes() const;
   bool is_thin() const;
   // The shortest time to a first byte of content among the last few hundred; zero without any.
   Duration round_trip() const { return round_trip_; }
-  double rate() const { return rate_; }  // bytes a second of all together; 0 until it was measured
+  // Bytes a second of all together, when as many ran as may; 0 until they did.
+  double rate() const { return rate_; }
   // How long a request for `bytes` would be held up by `others`, if they share the link with it.
   Duration held_up_by(int others, std::uint64_t bytes) const;
   // When a transfer counts as stalled: without a first byte for (1 to 30 s), without another (1 to

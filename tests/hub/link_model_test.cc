@@ -130,6 +130,13 @@ TEST(LinkModel, LongLatencyMerges) {
   EXPECT_GE(far.model.part_bytes(), 4u << 20);
 }
 
+TEST(LinkModel, WhatComesInOneGoSaysLittle) {
+  LinkModel model(64);
+  model.on_first_byte(milliseconds(30), true);
+  for (int i = 0; i < 100; ++i) model.on_transfer(300'000, milliseconds(0));
+  EXPECT_LE(model.part_bytes(), 5u << 20);  // ten million bytes a second, at most
+}
+
 TEST(LinkModel, SettlesOnceItKnowsTheLink) {
   FakeLink link(milliseconds(30), 100 * kMega, 20 * kMega);
   link.run(seconds(10));
@@ -151,6 +158,8 @@ TEST(LinkModel, WhatIsNotTriedIsNotJudged) {
   link.offered = 2;
   link.run(seconds(30));
   EXPECT_EQ(link.model.connections(), 8);
+  EXPECT_EQ(link.model.rate(), 0);
+  EXPECT_EQ(link.model.held_up_by(2, 1u << 20), Duration::zero());
 }
 
 TEST(LinkModel, ARefusalHalvesOnceForAll) {

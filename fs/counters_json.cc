@@ -24,6 +24,17 @@ void write_counters(JsonWriter& out, const hub::HubStats& hub) {
   number("limited_until", static_cast<std::uint64_t>(hub.health.limited_until));
   out.key("refused_token").string(hub.health.refused_token);
   out.key("mirror").string(hub.health.mirror);
+  out.key("link").begin_object();
+  number("connections", static_cast<std::uint64_t>(hub.link.connections));
+  number("running", static_cast<std::uint64_t>(hub.link.running));
+  number("part_bytes", hub.link.part_bytes);
+  out.key("round_trip_seconds").number(std::chrono::duration<double>(hub.link.round_trip).count());
+  number("rate", hub.link.rate);
+  number("hedged", hub.link.hedged);
+  number("hedges_won", hub.link.hedges_won);
+  number("stalled", hub.link.stalled);
+  number("preempted", hub.link.preempted);
+  out.end_object();
   out.end_object();
 }
 

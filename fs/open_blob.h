@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,17 +25,29 @@ namespace hubvfs::fs {
 // One read that could not be answered at once.
 struct ReadJob {
   ReadJob(ByteRange asked, std::size_t pieces, Reader::Done callback)
-      : range(asked), out(asked.size()), outstanding(pieces), done(std::move(callback)) {}
+      : range(asked),
+        out(pieces > 1 ? asked.size() : 0),
+        outstanding(pieces),
+        done(std::move(callback)) {}
 
-  void piece_arrived() {
-    if (outstanding.fetch_sub(1) == 1 && !answered.exchange(true)) done(ByteView(out));
+  // Copied where there are others, else given on from where it lies.
+  void piece_arrived(ByteView piece, std::uint64_t offset) {
+    if (piece.size() == range.size()) return answer(piece);
+    std::memcpy(out.data() + offset, piece.data(), piece.size());
+    piece_arrived();
+  }
+  void piece_arrived() {  // in `out` already, or nobody wants its bytes
+    if (outstanding.fetch_sub(1) == 1) answer(out);
+  }
+  void answer(ByteView bytes) {
+    if (!answered.exchange(true)) done(bytes);
   }
   void fail(const Error& error) {
     if (!answered.exchange(true)) done(error);
   }
 
   const ByteRange range;
-  Bytes out;  // each piece writes its own part of it
+  Bytes out;  // each of several pieces writes its own part of it
   std::atomic<std::size_t> outstanding;
   std::atomic<bool> answered{false};
   const Reader::Done done;
@@ -50,14 +63,29 @@ struct Waiter {
 
 struct Part;
 
-// A block on its way. All but `data` is guarded by the blob's mutex. Bytes of `data` below `filled`
-// never change; those above are written by the fetch's thread alone.
+// A block on its way. All but `data` is guarded by the blob's mutex. Bytes of `data` that has()
+// tells of never change; others are written by the fetch's thread alone.
+//
+// A demand for bytes far within it is asked for from there on; what lies before, its head, is then
+// a part of its own, which may come at leisure.
 struct BlockFetch {
+  bool has(ByteRange range) const {
+    return range.end <= (head_filled < start ? head_filled : filled) ||
+           (!range.empty() && start <= range.begin && range.end <= filled);
+  }
+  const std::shared_ptr<Part>& part_of(ByteRange range) const {
+    return head && range.begin < start ? head : part;
+  }
+
   std::uint64_t block = 0;
   std::shared_ptr<Bytes> data;
-  std::size_t filled = 0;
+  std::size_t start = 0;        // where `part` begins in it
+  std::size_t filled = 0;       // end of what came of `part`
+  std::size_t head_filled = 0;  // and of `head`
+  int open_parts = 0;           // that have not ended
   std::vector<Waiter> waiters;
   std::shared_ptr<Part> part;
+  std::shared_ptr<Part> head;  // if `start` is not 0
 };
 using BlockFetchPtr = std::shared_ptr<BlockFetch>;
 
@@ -66,7 +94,8 @@ using BlockFetchPtr = std::shared_ptr<BlockFetch>;
 struct Part {
   std::shared_ptr<OpenBlob> blob;
   std::vector<BlockFetchPtr> blocks;
-  std::uint64_t bytes = 0;
+  ByteRange range;          // of the content: what is asked for
+  std::uint64_t bytes = 0;  // of memory
   std::atomic<hub::Priority> priority{hub::Priority::kDemand};
   std::optional<hub::FetchId> id;
   TimePoint progress;

@@ -10,6 +10,7 @@ namespace hubvfs::fs {
 namespace {
 
 constexpr std::uint64_t kMaxPart = 8u << 20;  // bytes of one request that somebody waits for
+constexpr std::uint64_t kPage = 4096;
 constexpr Duration kExpiryGrace = std::chrono::seconds(2);
 
 }  // namespace
@@ -140,7 +141,10 @@ std::optional<Error> ReaderCore::remembered_failure(OpenBlob& blob, ByteRange ra
 }
 
 bool ReaderCore::piece_from_store(OpenBlob& blob, const Waiter& waiter, std::uint64_t block) {
-  const std::span<std::byte> out(waiter.job->out.data() + waiter.out_offset, waiter.range.size());
+  if (!blob.stored->has(block)) return false;
+  Bytes& all = waiter.job->out;
+  if (all.empty()) all.resize(waiter.range.size());  // the only piece, of which nobody else knows
+  const std::span<std::byte> out(all.data() + waiter.out_offset, waiter.range.size());
   if (!blob.stored->read(block * blob.block_size + waiter.range.begin, out)) return false;
   waiter.job->piece_arrived();
   return true;
@@ -159,15 +163,14 @@ void ReaderCore::await_block(const std::shared_ptr<OpenBlob>& blob, const Waiter
     if (it == blob->fetching.end()) {
       // A block is in the store before it leaves `fetching`: it may have come in just now.
       look_again = blob->stored->has(block);
-      if (!look_again) {
-        add_block(blob, block, priority, parts)->waiters.push_back(waiter);
-      }
-    } else if (it->second->filled >= waiter.range.end && !blob->one_block()) {
+      if (!look_again) add_demand(blob, waiter, block, priority, parts);
+    } else if (it->second->has(waiter.range) && !blob->one_block()) {
       arrived = it->second->data;
     } else {
       it->second->waiters.push_back(waiter);
-      if (priority == hub::Priority::kDemand && it->second->part->priority != priority) {
-        urgent = it->second->part;
+      const PartPtr& part = it->second->part_of(waiter.range);
+      if (priority == hub::Priority::kDemand && part->priority != priority) {
+        urgent = part;
         urgent->priority = priority;
         urgent_id = urgent->id;
       }
@@ -178,9 +181,36 @@ void ReaderCore::await_block(const std::shared_ptr<OpenBlob>& blob, const Waiter
   if (!look_again || piece_from_store(*blob, waiter, block)) return;
   MutexLock lock(blob->mutex);
   const auto it = blob->fetching.find(block);
-  const BlockFetchPtr fetch =
-      it != blob->fetching.end() ? it->second : add_block(blob, block, priority, parts);
+  if (it != blob->fetching.end()) return it->second->waiters.push_back(waiter);
+  add_demand(blob, waiter, block, priority, parts);
+}
+
+// With the blob's mutex held. A block that `waiter` waits for, from where its bytes are, if that
+// saves more than the second request costs.
+void ReaderCore::add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter,
+                            std::uint64_t block, hub::Priority priority,
+                            Parts& parts) NO_THREAD_SAFETY_ANALYSIS {
+  const std::size_t parts_before = parts.size();
+  const BlockFetchPtr fetch = add_block(blob, block, priority, parts);
   fetch->waiters.push_back(waiter);
+  const bool begins_part = parts.size() > parts_before;
+  const std::uint64_t skipped = waiter.range.begin / kPage * kPage;
+  if (!begins_part || priority != hub::Priority::kDemand || blob->one_block() ||
+      skipped < blob->hub.advice().detour_bytes) {
+    return;
+  }
+  const PartPtr head = std::make_shared<Part>();
+  const std::uint64_t begin = block * blob->block_size;
+  head->blob = blob;
+  head->priority = hub::Priority::kReadAhead;
+  head->blocks.push_back(fetch);
+  head->range = {begin, begin + skipped};
+  head->progress = clock_.awake();
+  fetch->head = head;
+  fetch->start = fetch->filled = skipped;
+  ++fetch->open_parts;
+  fetch->part->range.begin = begin + skipped;
+  parts.insert(parts.end() - 1, head);
 }
 
 // With the blob's mutex held. Neighbouring blocks become one part.
@@ -198,12 +228,15 @@ BlockFetchPtr ReaderCore::add_block(const std::shared_ptr<OpenBlob>& blob, std::
     part = parts.emplace_back(std::make_shared<Part>());
     part->blob = blob;
     part->priority = priority;
+    part->range.begin = block * blob->block_size;
   }
   auto fetch = std::make_shared<BlockFetch>();
   fetch->block = block;
   fetch->part = part;
   part->blocks.push_back(fetch);
   part->bytes += length;
+  part->range.end = block * blob->block_size + length;
+  fetch->open_parts = 1;
   part->progress = clock_.awake();
   blob->fetching[block] = fetch;
   return fetch;
@@ -220,6 +253,7 @@ std::vector<std::shared_ptr<OpenBlob>> ReaderCore::live_blobs() {
 
 void ReaderCore::expire() {
   let_go_of_failing();
+  buffers_->trim();
   const TimePoint now = clock_.awake();  // after a suspend, parked reads go again
   const Duration limit = options_.read_deadline + kExpiryGrace;
   for (const auto& blob : live_blobs()) {
@@ -229,8 +263,8 @@ void ReaderCore::expire() {
       MutexLock lock(blob->mutex);
       no_verdict = blob->judged_block && waits_in_vain(*blob, now);
       for (auto& [block, fetch] : blob->fetching) {
-        const TimePoint progress = fetch->part->progress;
         std::erase_if(fetch->waiters, [&](const Waiter& waiter) {
+          const TimePoint progress = fetch->part_of(waiter.range)->progress;
           if (now - std::max(waiter.since, progress) <= limit) return false;
           late.push_back(waiter);
           return true;
@@ -267,7 +301,9 @@ void ReaderCore::close() {
       for (auto& [block, fetch] : blob->fetching) {
         std::move(fetch->waiters.begin(), fetch->waiters.end(), std::back_inserter(waiters));
         fetch->waiters.clear();
-        if (fetch->part->id) ids.push_back(*fetch->part->id);
+        for (const PartPtr& part : {fetch->part, fetch->head}) {
+          if (part && part->id) ids.push_back(*part->id);
+        }
       }
     }
     fail_waiters(waiters, stopping);

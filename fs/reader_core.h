@@ -15,6 +15,7 @@
 
 #include "base/failure_log.h"
 #include "base/mutex.h"
+#include "fs/block_buffers.h"
 #include "fs/open_blob.h"
 #include "fs/reader.h"
 
@@ -24,7 +25,11 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
  public:
   ReaderCore(const ReaderOptions& options, cache::BlobStore& store,
              std::shared_ptr<FailureLog> failures, const Clock& clock)
-      : options_(options), store_(store), failures_(std::move(failures)), clock_(clock) {}
+      : options_(options),
+        store_(store),
+        failures_(std::move(failures)),
+        clock_(clock),
+        buffers_(std::make_shared<BlockBuffers>(options.memory_budget / 8)) {}
 
   Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
                                          hub::HubClient& hub,
@@ -57,6 +62,8 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
                    hub::Priority priority, Parts& parts);
   BlockFetchPtr add_block(const std::shared_ptr<OpenBlob>& blob, std::uint64_t block,
                           hub::Priority priority, Parts& parts);
+  void add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter, std::uint64_t block,
+                  hub::Priority priority, Parts& parts);
   std::uint64_t ahead_budget() const { return options_.memory_budget / 2; }  // the rest: demand
   std::uint64_t ahead_room(std::uint64_t under_way);
   void plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const ReadSeen& read);
@@ -100,6 +107,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   cache::BlobStore& store_;
   const std::shared_ptr<FailureLog> failures_;
   const Clock& clock_;
+  const std::shared_ptr<BlockBuffers> buffers_;  // the store may hold blocks for longer
 
   std::atomic<bool> closed_{false};
   std::atomic<std::uint64_t> reads_{0};

@@ -53,13 +53,9 @@ void ReaderCore::start_queued() {
 
 void ReaderCore::start(const PartPtr& part) {
   OpenBlob& blob = *part->blob;
-  for (const BlockFetchPtr& fetch : part->blocks) {
-    fetch->data = reserved_buffer(blob.block_length(fetch->block));
-  }
-  const std::uint64_t begin = part->blocks.front()->block * blob.block_size;
   hub::FetchRequest request;
   request.file = blob.file;
-  request.range = {begin, begin + part->bytes};
+  request.range = part->range;
   request.deadline = clock_.now() + options_.read_deadline;
   request.on_bytes = [self = shared_from_this(), part](std::uint64_t offset, ByteView bytes) {
     self->on_bytes(*part, offset, bytes);
@@ -69,6 +65,9 @@ void ReaderCore::start(const PartPtr& part) {
   };
   {
     MutexLock lock(blob.mutex);
+    for (const BlockFetchPtr& fetch : part->blocks) {
+      if (!fetch->data) fetch->data = reserved_buffer(blob.block_length(fetch->block));
+    }
     request.priority = part->priority;
     part->progress = clock_.awake();
   }
@@ -99,23 +98,28 @@ void ReaderCore::on_bytes(Part& part, std::uint64_t offset, ByteView bytes) {
     const std::size_t length = blob.block_length(block);
     const std::size_t at = offset - block * blob.block_size;
     const ByteView taken = bytes.first(std::min(bytes.size(), length - at));
-    if (fetch->data->empty()) fetch->data->resize(length);
+    if (at == 0 || at == fetch->start) {  // the first of them: of the block, or of one of two parts
+      MutexLock lock(blob.mutex);
+      if (fetch->data->empty()) *fetch->data = buffers_->take(length);
+    }
     std::memcpy(fetch->data->data() + at, taken.data(), taken.size());
     offset += taken.size();
     bytes = bytes.subspan(taken.size());
-    const bool complete = at + taken.size() == length;
-    const bool is_last =
-        complete && !blob.one_block() && blob.stored->cached_bytes() + length == blob.size;
+    bool complete = false;
+    bool is_last = false;
     std::vector<Waiter> served;
     {
       MutexLock lock(blob.mutex);
+      const bool of_head = &part == fetch->head.get();
+      (of_head ? fetch->head_filled : fetch->filled) = at + taken.size();
+      complete = fetch->filled == length && fetch->head_filled == fetch->start;
+      is_last = complete && !blob.one_block() && blob.stored->cached_bytes() + length == blob.size;
       if (is_last) blob.await_verdict(block, clock_.awake());  // before anybody can have its end
-      fetch->filled = at + taken.size();
       part.progress = clock_.awake();
       if (!complete && !blob.one_block()) {
         const auto ready =
             std::partition(fetch->waiters.begin(), fetch->waiters.end(),
-                           [&](const Waiter& waiter) { return waiter.range.end > fetch->filled; });
+                           [&](const Waiter& waiter) { return !fetch->has(waiter.range); });
         served.assign(std::make_move_iterator(ready),
                       std::make_move_iterator(fetch->waiters.end()));
         fetch->waiters.erase(ready, fetch->waiters.end());
@@ -172,14 +176,15 @@ void ReaderCore::on_done(Part& part, const Result<void>& result) {
   std::vector<Waiter> waiters;
   const Error error =
       result ? Error{ErrorCode::kInternal, "a fetch ended before its last byte"} : result.error();
-  std::vector<BlockFetchPtr> ended;  // their buffers are given back after the lock
+  std::vector<BlockFetchPtr> ended;  // nothing more comes for them
   std::optional<TimePoint> failed_until;
   {
     MutexLock lock(blob.mutex);
     for (const BlockFetchPtr& fetch : part.blocks) {
+      if (--fetch->open_parts == 0) ended.push_back(fetch);
+      if (fetch->open_parts > 0 && result) continue;
       const auto it = blob.fetching.find(fetch->block);
       if (it == blob.fetching.end() || it->second != fetch) continue;  // complete
-      ended.push_back(fetch);
       blob.fetching.erase(it);
       if (!fetch->waiters.empty() && error.code != ErrorCode::kCancelled) {
         failed_until = note_failed_block(blob, fetch->block, error);
@@ -188,8 +193,9 @@ void ReaderCore::on_done(Part& part, const Result<void>& result) {
       fetch->waiters.clear();
     }
   }
-  for (const BlockFetchPtr& fetch : part.blocks) {
-    fetch->part.reset();  // they refer to each other
+  for (const BlockFetchPtr& fetch : ended) {  // without the lock: buffers are given back
+    fetch->part.reset();                      // they refer to each other
+    fetch->head.reset();
     fetch->data.reset();
   }
   part.blocks.clear();
@@ -238,7 +244,8 @@ void ReaderCore::fail_waiters(const std::vector<Waiter>& waiters, const Error& e
 }
 
 std::shared_ptr<Bytes> ReaderCore::reserved_buffer(std::uint64_t size) {
-  return {new Bytes, [weak = weak_from_this(), size](Bytes* bytes) {
+  return {new Bytes, [weak = weak_from_this(), buffers = buffers_, size](Bytes* bytes) {
+            buffers->give_back(std::move(*bytes));
             delete bytes;
             if (const auto core = weak.lock()) core->release(size);
           }};
@@ -254,11 +261,12 @@ void ReaderCore::release(std::uint64_t bytes) {
 
 void ReaderCore::deliver(const Bytes& data, const std::vector<Waiter>& waiters) {
   for (const Waiter& waiter : waiters) {
-    if (!waiter.range.empty()) {  // a prefetch takes none of them
-      std::memcpy(waiter.job->out.data() + waiter.out_offset, data.data() + waiter.range.begin,
-                  waiter.range.size());
+    if (waiter.range.empty()) {  // a prefetch takes none of them
+      waiter.job->piece_arrived();
+    } else {
+      waiter.job->piece_arrived(ByteView(data).subspan(waiter.range.begin, waiter.range.size()),
+                                waiter.out_offset);
     }
-    waiter.job->piece_arrived();
   }
 }
 

@@ -24,7 +24,7 @@ void ReaderCore::give_doubtful(OpenBlob& blob, ByteRange range, ByteView bytes,
     refused = blob.refused;
     if (!refused && blob.waits_for_verdict(range)) {
       const JobPtr job = make_job(range, 1, done);
-      std::copy(bytes.begin(), bytes.end(), job->out.begin());
+      job->out.assign(bytes.begin(), bytes.end());
       blob.held.push_back(job);
       return;
     }

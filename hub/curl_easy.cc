@@ -68,8 +68,9 @@ curl_socket_t on_open_socket(void* user, curlsocktype, curl_sockaddr* peer) {
 
 // Before a request goes out on a connection, which may be an old one.
 int on_prereq(void* user, char* peer, char*, int, int) {
-  return may_send_to(*static_cast<TransferSink*>(user), peer) ? CURL_PREREQFUNC_OK
-                                                              : CURL_PREREQFUNC_ABORT;
+  auto& sink = *static_cast<TransferSink*>(user);
+  sink.sent = true;
+  return may_send_to(sink, peer) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 // Collects whether every option was taken.

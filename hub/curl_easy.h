@@ -30,6 +30,7 @@ struct TransferSink {
   TransferObserver* observer = nullptr;
   RequestHeaders headers;
   HttpHead head;
+  bool sent = false;  // the request, or about to be
   bool head_done = false;
   bool refused = false;   // by the observer
   bool bad_head = false;  // HttpHead::add_line said no

@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "hub/http_head.h"
 #include "hub/hub_client.h"
+#include "hub/link_model.h"
 
 namespace hubvfs::hub {
 
@@ -37,6 +38,11 @@ struct TransferSpec {
   std::string proxy;   // "" for none
   Priority priority = Priority::kDemand;
   bool continues = false;  // a further hop of a call under way: before others of its class
+  // A range of a file: the link model learns from it, it is watched for stalls, and what is no
+  // demand may be preempted. Other transfers are only counted.
+  bool content = false;
+  bool fresh = false;  // on a new connection
+  int patience = 1;    // how many times as long as usual it may stall
   Duration connect_timeout = std::chrono::seconds(10);
 };
 
@@ -48,6 +54,8 @@ struct TransferEnd {
   bool complete = false;    // the whole answer came, whatever its status
   bool refused = false;     // the observer ended it
   bool suspended = false;   // the machine slept meanwhile: nobody's fault, ask again at once
+  bool stalled = false;     // for longer than is usual: ask again at once, on a new connection
+  bool preempted = false;   // by a demand: ask again, it is then the first of its class
   bool bad_answer = false;  // the server does not speak HTTP as it should
   bool untrusted = false;   // its certificate is not to be trusted: asking again will not help
   Hop hop = Hop::kAnswer;   // where it failed
@@ -60,6 +68,7 @@ class TransferObserver {
  public:
   virtual ~TransferObserver() = default;
   virtual void on_transfer_started() = 0;  // it left the queue
+  virtual void on_hedged() = 0;            // its request is sent a second time: nobody answers
   // Whether this peer, an IP address in text form, may be connected to and sent a request. Asked
   // before each of both, since a connection may be another transfer's.
   virtual bool may_send_to(std::string_view address) = 0;
@@ -72,16 +81,21 @@ class TransferObserver {
 // One curl multi handle and the one thread that drives it, with its timers.
 //
 // It knows HTTP, not the Hub. Transfers start in the order of their priority, at most
-// `max_transfers` at a time, of which a quarter is kept for kDemand. After the machine was
-// suspended (Clock::suspended), transfers under way end and no old connection is used again.
-// post() is thread-safe; all else belongs to the engine's thread, where everything is called back.
+// `max_transfers` at a time, of which a quarter is kept for kDemand; what is no demand keeps to
+// what the link model says as well. A demand that finds no room, or a link so busy that it would be
+// held up, ends transfers of content that are none (`preempted`), and others wait until it is
+// through. A demand for content whose answer is far past its usual time is hedged: asked for a
+// second time, on another connection, at most 3 times in 100 (after a start of 2); the first answer
+// counts. After the machine was suspended (Clock::suspended), transfers under way end and no old
+// connection is used again. post(), advice() and link() are thread-safe; all else belongs to the
+// engine's thread, where everything is called back.
 class CurlEngine {
  public:
   struct Options {
     std::string user_agent;
     std::string ca_file;  // "": the system's
     std::string ca_path;
-    int max_transfers = 16;
+    int max_transfers = 64;
   };
   static Result<std::unique_ptr<CurlEngine>> create(const Options& options, const Clock& clock,
                                                     Logger& log);
@@ -99,11 +113,18 @@ class CurlEngine {
   void cancel(TransferId id);
   void raise_priority(TransferId id, Priority priority);
 
+  // A server asks for less: a 429 or a 503 for content.
+  void note_refused();
+
+  FetchAdvice advice() const EXCLUDES(link_mutex_);
+  LinkState link() const EXCLUDES(link_mutex_);
+
   TimerId after(TimePoint when, std::function<void()> job);
   void cancel_timer(TimerId id);
 
  private:
   struct Transfer;
+  struct Leg;
   struct Easy;
   struct Multi;
   struct Global;
@@ -115,10 +136,23 @@ class CurlEngine {
   void notice_suspend() EXCLUDES(mutex_);
   void run_timers();
   void start_waiting();
-  bool launch(Transfer& transfer);
+  bool may_start(std::size_t priority);
+  static bool is_new_demand(const Transfer& transfer);
+  bool demand_runs() const;
+  void clear_the_way();
+  std::vector<TransferId> preemptible() const;
+  void preempt(TransferId id);
+  bool launch(Transfer& transfer, bool fresh);
+  void hedge(Transfer& transfer);
+  Duration watch(Transfer& transfer, TimePoint now);
+  void watch_all();
+  void drop_losers();
   void detach(const Easy& easy);
   void collect_ended();
+  void leg_ended(TransferId id, const Leg* leg, int code);
   void finish(TransferId id, const TransferEnd& end);
+  void note_running(TimePoint now);
+  void publish() EXCLUDES(link_mutex_);
   int poll_milliseconds() const;
   void wake() EXCLUDES(mutex_);
 
@@ -136,8 +170,18 @@ class CurlEngine {
   std::map<std::pair<TimePoint, TimerId>, std::function<void()>> timers_;
   std::unordered_map<TimerId, TimePoint> timer_times_;
   std::vector<std::unique_ptr<Easy>> spare_;  // of transfers that were complete
-  int running_ = 0;
+  int running_ = 0;                           // legs
   std::uint64_t next_id_ = 1;
+  LinkModel model_;
+  TimePoint next_watch_ = TimePoint::max();
+  TimePoint demand_until_;  // others keep back until then
+  double hedges_allowed_ = 2;
+  std::vector<TransferId> hedged_;  // of which one leg has won
+  LinkState counted_;               // its counters
+  LinkState published_;             // as link_ is
+
+  mutable Mutex link_mutex_;  // lock rank: leaf
+  LinkState link_ GUARDED_BY(link_mutex_);
 
   Mutex mutex_;  // lock rank: leaf; never held while a job or a transfer runs
   std::vector<std::function<void()>> jobs_ GUARDED_BY(mutex_);

@@ -90,8 +90,8 @@ class CurlHubClient final : public HubClient {
   void cancel(FetchId id) override;
   void raise_priority(FetchId id, Priority priority) override;
   void on_token_change(std::function<void()> changed) override;
-  FetchAdvice advice() const override { return {}; }
-  HubStats stats() const override { return counters_.snapshot(); }
+  FetchAdvice advice() const override { return engine_->advice(); }
+  HubStats stats() const override;
 
  private:
   using CallId = std::uint64_t;
@@ -363,6 +363,12 @@ void CurlHubClient::raise_priority(FetchId id, Priority priority) {
     const auto found = fetches_.find(id);
     if (found != fetches_.end()) found->second->raise(priority);
   });
+}
+
+HubStats CurlHubClient::stats() const {
+  HubStats stats = counters_.snapshot();
+  stats.link = engine_->link();
+  return stats;
 }
 
 }  // namespace

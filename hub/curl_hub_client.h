@@ -23,7 +23,7 @@ struct HubClientOptions {
   std::string user_agent = "hubvfs/" HUBVFS_VERSION;
   bool offline = false;         // every call ends with kOffline, nothing is sent
   std::string offline_because;  // what said so, for messages: "HF_HUB_OFFLINE"
-  int max_connections = 16;     // transfers at a time, demand first
+  int max_connections = 64;     // transfers at a time at most, demand first
 };
 
 // HubClient on libcurl: one multi handle, one thread, redirects followed by us.

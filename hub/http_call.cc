@@ -136,7 +136,10 @@ TransferSpec HttpCall::make_spec() {
   spec.proxy = context_.proxies.proxy_for(url_);
   spec.range = range();
   spec.priority = priority_;
-  spec.continues = hops_ > 0;
+  spec.continues = hops_ > 0 || preempted_;
+  spec.content = kind_ == Kind::kFile;
+  spec.fresh = stalls_ > 0;
+  spec.patience = 1 << std::min(stalls_, 5);
   spec.connect_timeout = patience_.connect;
   spec.bearer = bearer_;
   return spec;
@@ -156,6 +159,8 @@ void HttpCall::send() {
   head_.clear();
   transfer_ = context_.engine.start(make_spec(), *this);
 }
+
+void HttpCall::on_hedged() { ++context_.counters.requests; }
 
 void HttpCall::on_transfer_started() {
   ++context_.counters.requests;
@@ -246,6 +251,14 @@ void HttpCall::on_transfer_end(const TransferEnd& end) {
 
 void HttpCall::judge_broken(const TransferEnd& end) {
   if (end.suspended) return restart();
+  preempted_ = end.preempted;
+  if (made_progress()) stalls_ = 0;
+  if (end.stalled) {
+    ++stalls_;
+    ++context_.counters.retries;
+    context_.log.debug(what() + ": " + url_.origin() + " stalled; asked again");
+  }
+  if (end.stalled || end.preempted) return restart();
   if (end.refused) return conclude({ErrorCode::kOutOfMemory, what()});
   const Error error = error_of_transfer(end, asked_, url_, context_.proxies.proxy_for(url_));
   if (end.bad_answer || end.untrusted) return conclude(error);
@@ -258,6 +271,7 @@ void HttpCall::judge_status() {
     if (at_endpoint()) note_taken();
     return takes_body_ ? completed(head_) : follow();
   }
+  if (kind_ == Kind::kFile && (status == 429 || status == 503)) context_.engine.note_refused();
   if (status == 429) return judge_limit();
   if (at_endpoint() && (status == 401 || status == 403)) return judge_refusal();
   const Error error = error_of_answer(head_, asked_, url_, context_.token.name());

@@ -67,6 +67,7 @@ class HttpCall : public TransferObserver {
 
  private:
   void on_transfer_started() final;
+  void on_hedged() final;
   bool may_send_to(std::string_view address) final;
   bool on_head(const HttpHead& head) final;
   bool on_body(ByteView bytes) final;
@@ -108,6 +109,8 @@ class HttpCall : public TransferObserver {
   std::uint64_t received_ = 0;   // in this attempt
   std::uint64_t pace_mark_ = 0;  // `received_` at the start of the window
   int failures_ = 0;
+  int stalls_ = 0;          // in a row
+  bool preempted_ = false;  // the request that comes next is the rest of one
   bool admitted_ = false;  // past the check for an outage
   bool probe_ = false;     // of an outage: one attempt only
   bool heard_5xx_ = false;

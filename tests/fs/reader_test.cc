@@ -106,6 +106,71 @@ TEST_F(ReaderTest, OneFetchABlockHoweverManyWait) {
   EXPECT_EQ(hub_->counts().fetches, 1u);
 }
 
+TEST_F(ReaderTest, ADemandFarWithinABlockIsAskedForFromThere) {
+  const std::uint64_t at = 5 * kBlock + 200'000;
+  const std::uint64_t asked_from = 5 * kBlock + 200'000 / 4096 * 4096;
+  hub_->hold_fetches(true);
+  const auto blob = open("model.bin");
+  Answer<std::string> first;
+  reader_->read(blob, {at, at + 100}, into(first));
+  ASSERT_TRUE(hub_->await_fetches(2));
+  ASSERT_TRUE(hub_->release_one_fetch());  // the more urgent
+  EXPECT_EQ(*first.get(), content_.substr(at, 100));
+  Answer<std::string> before;  // what the head brings is waited for, and made urgent
+  reader_->read(blob, {asked_from - 10, asked_from + 10}, into(before));
+  EXPECT_FALSE(before.has_come());
+  Answer<std::string> behind;
+  reader_->read(blob, {6 * kBlock - 10, 6 * kBlock}, into(behind));
+  EXPECT_EQ(*behind.get(), content_.substr(6 * kBlock - 10, 10));
+  hub_->hold_fetches(false);
+  EXPECT_EQ(*before.get(), content_.substr(asked_from - 10, 20));
+  const auto fetches = hub_->fetches();
+  ASSERT_EQ(fetches.size(), 2u);
+  EXPECT_EQ(hub_->counts().bytes, kBlock);
+  while (!Reader::stored(*blob).has(5)) std::this_thread::yield();
+  EXPECT_EQ(*read(blob, {5 * kBlock, 6 * kBlock}), content_.substr(5 * kBlock, kBlock));
+  EXPECT_EQ(hub_->counts().bytes, kBlock);
+}
+
+TEST_F(ReaderTest, WhenTheHeadOfABlockFailsItIsAskedForAgain) {
+  const std::uint64_t at = 5 * kBlock + 200'000;
+  hub_->hold_fetches(true);
+  const auto blob = open("model.bin");
+  Answer<std::string> first;
+  reader_->read(blob, {at, at + 100}, into(first));
+  ASSERT_TRUE(hub_->await_fetches(2));
+  ASSERT_TRUE(hub_->release_one_fetch());
+  ASSERT_TRUE(first.get());
+  hub_->fail_fetches(1, {ErrorCode::kUnavailable, "cut"}, 100);
+  Answer<std::string> head;
+  reader_->read(blob, {5 * kBlock, 5 * kBlock + 1000}, into(head));
+  hub_->hold_fetches(false);
+  EXPECT_EQ(head.get().error().code, ErrorCode::kUnavailable);
+  clock_.advance(std::chrono::seconds(2));
+  EXPECT_EQ(*read(blob, {5 * kBlock, 6 * kBlock}), content_.substr(5 * kBlock, kBlock));
+}
+
+TEST_F(ReaderTest, WhatASecondRequestWouldNotSaveIsReadOver) {
+  hub::FetchAdvice advice;
+  advice.detour_bytes = 250'000;
+  hub_->set_advice(advice);
+  const auto blob = open("model.bin");
+  ASSERT_TRUE(read(blob, {5 * kBlock + 200'000, 5 * kBlock + 200'100}));
+  EXPECT_EQ(hub_->counts().fetches, 1u);
+}
+
+TEST_F(ReaderTest, PartsOfReadAheadAreAsLargeAsAdvised) {
+  hub::FetchAdvice advice;
+  advice.part_bytes = 2 * kBlock;
+  hub_->set_advice(advice);
+  const auto blob = open("model.bin");
+  Answer<std::string> done;
+  reader_->prefetch(blob, {0, 8 * kBlock}, into(done));
+  ASSERT_TRUE(done.get());
+  for (const FakeFetch& fetch : hub_->fetches()) EXPECT_EQ(fetch.range.size(), 2 * kBlock);
+  EXPECT_EQ(hub_->counts().fetches, 4u);
+}
+
 TEST_F(ReaderTest, TheSameContentUnderTwoNamesIsFetchedOnce) {
   ASSERT_TRUE(read(open("model.bin"), {0, kSize}));
   const auto before = hub_->counts().bytes;

@@ -479,8 +479,8 @@ TEST_F(MirrorsInHand, AFetchBeginsWithAMirrorThatIsNotDown) {
 }
 
 TEST_F(MirrorsInHand, AdviceIsOfTheFirstThatIsNotDown) {
-  hands_[0]->advised = {1u << 20, 3};
-  hands_[1]->advised = {2u << 20, 5};
+  hands_[0]->advised.parallel = 3;
+  hands_[1]->advised.part_bytes = 2u << 20;
   EXPECT_EQ(client_->advice().parallel, 3);
   hands_[0]->counted.health.outage = "down";
   EXPECT_EQ(client_->advice().part_bytes, 2u << 20);

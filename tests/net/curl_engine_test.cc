@@ -19,6 +19,7 @@ class FakeObserver final : public TransferObserver {
 
  private:
   void on_transfer_started() override {}
+  void on_hedged() override {}
   bool may_send_to(std::string_view address) override {
     peer = address;
     return may_send_;

@@ -41,7 +41,7 @@ TEST_F(FetchOrder, ADemandStartsBeforeWhatWasQueuedEarlier) {
   expect_bytes(lfs_file(), {0, 1});  // the location is known
   close_gate();
   std::vector<std::unique_ptr<Fetching>> fetches;
-  fetches.push_back(start(1000, Priority::kReadAhead));
+  fetches.push_back(start(1000, Priority::kDemand));
   ASSERT_TRUE(content_.await_requests(2));
   fetches.push_back(start(2000, Priority::kVerify));
   fetches.push_back(start(3000, Priority::kPrefetch));

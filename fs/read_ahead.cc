@@ -68,7 +68,7 @@ std::uint64_t ReadAhead::limit(const Cursor& cursor) const {
 }
 
 void ReadAhead::widen(Cursor& cursor, bool waited, const Means& means) const {
-  const std::uint64_t most = std::max(block_size_, std::min(means.window, cursor.run));
+  const std::uint64_t most = std::max(block_size_, std::min(means.window, 2 * cursor.run));
   if (cursor.window == 0) {
     const bool from_start = cursor.start == 0 && !layout_;
     if (cursor.run > (from_start ? 1 : 3) * block_size_) cursor.window = block_size_;

@@ -21,8 +21,8 @@ namespace hubvfs::fs {
 // from the start of the blob), so that a peek into a file costs no more than the blocks of what the
 // kernel itself reads ahead. Its window then starts at one block. It is at least half of what was
 // read in a row, up to 8 MiB, so that a long read is no request a block however slow its reader. It
-// doubles each time a reader had to wait, but never beyond what was read in a row nor what the link
-// can use, and halves, down to 8 MiB, where there is no memory for it.
+// doubles each time a reader had to wait, but never beyond twice what was read in a row nor what
+// the link can use, and halves, down to 8 MiB, where there is no memory for it.
 //
 // With a layout, a second read in one tensor asks for the rest of that tensor, to 32 MiB, and
 // nothing is asked for beyond a tensor's end until a reader has gone on there.

@@ -35,10 +35,6 @@ void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::st
   reply = hold<std::string>("getxattr", node, std::move(reply));
   if (!reply) return;
   const Error none{ErrorCode::kNoAttribute, "no such attribute"};
-  // Of the system's there are none at all: told so, `ls -l` asks once, not for each file.
-  if (!name.starts_with("user.")) {
-    return reply(Error{ErrorCode::kUnsupported, "no such kind of attribute"});
-  }
   if (!name.starts_with(kPrefix) || in_hf_cache(node)) return reply(none);
   if (in_tree(node)) {
     const auto repo = parts_.catalog->names().at(node.entry);

@@ -327,16 +327,9 @@ TEST_F(HubFilesystemTest, ExtendedAttributesTellWhatAFileIs) {
   ASSERT_TRUE(store_.flush());
   EXPECT_EQ(fs_.xattr(file, "user.hubvfs.cached"), std::to_string(weights_.size()));
   EXPECT_EQ(fs_.xattr(file, "user.hubvfs.verified"), "1");
-  EXPECT_EQ(fs_.xattr(file, "user.other"), "error NoAttribute");
+  EXPECT_EQ(fs_.xattr(file, "security.selinux"), "error NoAttribute");
   EXPECT_EQ(fs_.xattr(fs_.walk("acme/llm"), "user.hubvfs.revision"), "main");
   EXPECT_EQ(fs_.xattr(fs_.walk("acme"), "user.hubvfs.repo"), "error NoAttribute");
-}
-
-// `ls -l` asks every file for these, until it hears that there is no such thing here.
-TEST_F(HubFilesystemTest, AttributesOfTheSystemAreNotSupported) {
-  const NodeId file = fs_.walk("acme/llm/model.safetensors");
-  EXPECT_EQ(fs_.xattr(file, "security.selinux"), "error Unsupported");
-  EXPECT_EQ(fs_.xattr(file, "system.posix_acl_access"), "error Unsupported");
 }
 
 TEST_F(HubFilesystemTest, AttributesOfAnUnreadFileAreKeptUntilItIsOpened) {

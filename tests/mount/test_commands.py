@@ -75,7 +75,7 @@ class Commands(CommandTestCase):
 
     def test_prefetch_beside_a_mount_fills_its_cache(self):
         mount = self.mounted()
-        weights = mount / "org/model/model.safetensors"
+        weights = mount / "org/model/weights.safetensors"
         self.assertLess(os.stat(weights).st_blocks * 512, MIB)
         self.assertEqual(self.told("prefetch", "org/model")["bytes_fetched"],
                          SIZE + 2 * MIB + len('{"a": 1}\n'))

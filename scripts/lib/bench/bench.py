@@ -17,7 +17,8 @@ class Bench:
         self.clients = clients  # the folder of the Python clients' environment, or ""
         self._results = results
         build = os.path.join(root, "build/release")
-        self.hubvfs = f"{build}/daemon/hubvfs"
+        self.server = f"{build}/daemon/hubvfs"
+        self.hubvfs = os.environ.get("HUBVFS_BIN", self.server)  # another build's mounts
         self.delay_line = f"{build}/tests/bench/delay_line"
         self.reader_program = f"{build}/tests/bench/bench_reader"
         self.turns = 2 if quick else 5  # of what takes a second or two

@@ -24,7 +24,7 @@ class Hub:
         self._serve = machine.Process(
             [
                 *link.hub,
-                bench.hubvfs,
+                bench.server,
                 "serve",
                 folder,
                 "--listen",

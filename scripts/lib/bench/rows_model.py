@@ -59,7 +59,7 @@ def transformers(bench) -> list:
 
         load("path", f"{folder}/{REPO}")  # the libraries are in memory
         runs = interleave(
-            bench.turns,
+            bench.long_turns,
             {
                 "hubvfs": hubvfs,
                 "snapshot_download": lambda: load("download", REPO),

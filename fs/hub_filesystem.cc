@@ -69,7 +69,11 @@ void HubFilesystem::place_changed(hub::RepoType type, const Place& place, const 
 void HubFilesystem::content_changed(hub::RepoType type, std::uint32_t serial, std::uint32_t entry) {
   std::vector<NodeId> nodes;
   if (type == parts_.catalog->type()) nodes.push_back({false, serial, entry});
-  if (hf_ != nullptr) nodes.push_back({false, serial, entry, HfView::of(type)});
+  if (hf_ != nullptr) {  // .hf-cache shows commits by their id alone
+    const View view = HfView::of(type);
+    const PlacedPtr placed = catalog(view).placed(serial);
+    if (placed && placed->place.pinned()) nodes.push_back({false, serial, entry, view});
+  }
   for (const NodeId node : nodes) {
     forget_name_of(node);
     MutexLock lock(notifier_mutex_);

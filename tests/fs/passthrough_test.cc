@@ -120,7 +120,7 @@ class PassthroughTest : public testing::Test {
 TEST_F(PassthroughTest, TheNodeOfACompleteFileIsAnotherWithTheSameNumber) {
   const auto before = fs_.lookup(fs_.walk("acme/llm"), "model.safetensors");
   EXPECT_FALSE(before->attributes.node.passthrough);
-  EXPECT_LE(before->entry_timeout, std::chrono::seconds(1));  // it may be passed through soon
+  EXPECT_EQ(before->entry_timeout, BackendOptions().metadata_ttl) << "told when it is opened";
   complete();
   const auto after = fs_.lookup(fs_.walk("acme/llm"), "model.safetensors");
   EXPECT_TRUE(after->attributes.node.passthrough);
@@ -233,14 +233,18 @@ TEST_F(PassthroughTest, AnOpenThatAnotherWorkerCountedIsReleasedWhereItFails) {
 
 TEST_F(PassthroughTest, TheNameOfAFileThatCompletesWhileItIsOpenIsInvalidated) {
   const NodeId node = model();
+  const NodeId parent = fs_.walk("acme/llm");
+  const auto told = [&] {
+    const auto names = notifier_.entries();
+    return std::count(names.begin(), names.end(),
+                      std::pair(parent.raw(), std::string("model.safetensors")));
+  };
   ASSERT_TRUE(fs_.open(node, {2}));
+  EXPECT_EQ(told(), 1);
+  EXPECT_LE(fs_.lookup(parent, "model.safetensors")->entry_timeout, std::chrono::seconds(1));
   ASSERT_EQ(*fs_.read(node, 0, weights_.size()), weights_);
   ASSERT_TRUE(cache_->blobs().flush());
-  const NodeId parent = fs_.walk("acme/llm");
-  const auto told = notifier_.entries();
-  EXPECT_EQ(std::count(told.begin(), told.end(),
-                       std::pair(parent.raw(), std::string("model.safetensors"))),
-            1);
+  EXPECT_EQ(told(), 2);
   EXPECT_EQ(*fs_.read(node, 5, 100), weights_.substr(5, 100));  // it stays what it is
   EXPECT_TRUE(model().passthrough);
 }

@@ -17,6 +17,12 @@ std::uint32_t seconds_of(std::uint64_t epoch) {
   return static_cast<std::uint32_t>(UseClock::time_of(epoch));
 }
 
+void mark_used(BlockSlot& slot, std::uint64_t epoch) {
+  slot.epoch = epoch;
+  slot.touched = true;
+  if (UseClock::time_of(epoch) >= slot.entered + kVisitSeconds) slot.hot = true;
+}
+
 }  // namespace
 
 BlobEntry::BlobEntry(BlobKey key, std::uint64_t number, std::uint64_t block_size,
@@ -112,8 +118,9 @@ bool BlobEntry::break_seal(const FileStamp& seal) {
 
 void BlobEntry::use_all() {
   MutexLock lock(mutex_);
-  blocks_.for_each([this](std::uint64_t, BlockSlot& slot) {
-    if (slot.present()) use(slot);
+  const std::uint64_t epoch = last_epoch_ = counters_.uses.tick();
+  blocks_.for_each([epoch](std::uint64_t, BlockSlot& slot) {
+    if (slot.present()) mark_used(slot, epoch);
   });
 }
 
@@ -172,9 +179,8 @@ BlockSlot* BlobEntry::same_slot(const Found& found) {
 }
 
 void BlobEntry::use(BlockSlot& slot) {
-  slot.epoch = last_epoch_ = counters_.uses.tick();
-  slot.touched = true;
-  if (UseClock::time_of(slot.epoch) >= slot.entered + kVisitSeconds) slot.hot = true;
+  last_epoch_ = counters_.uses.tick();
+  mark_used(slot, last_epoch_);
 }
 
 bool BlobEntry::finish_read(const Found& found, bool right) {

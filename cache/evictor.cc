@@ -5,6 +5,9 @@
 #include <map>
 
 namespace hubvfs::cache {
+namespace {
+constexpr int kAttempts = 8;  // to plan without files that are in use
+}
 
 bool Evictor::may_go(const BlobEntry& entry) const {
   return !entry.pinned() && !context_.in_passthrough(entry.key());
@@ -51,6 +54,17 @@ void Evictor::plan(std::uint64_t bytes) {
   for_room_ = true;
   expired_ = false;
   const bool by_use = context_.eviction.policy != EvictionPolicy::kFifo;
+  std::vector<EvictionCandidate> victims = choose(bytes, by_use);
+  for (int attempt = 0; attempt < kAttempts && leave_out_used(victims); ++attempt) {
+    victims = choose(bytes, by_use);
+  }
+  for (const auto& victim : victims) {
+    plan_.push_back({by_use ? victim.rank : UINT64_MAX, victim.blob, victim.block});
+    planned_bytes_ += victim.length;
+  }
+}
+
+std::vector<EvictionCandidate> Evictor::choose(std::uint64_t bytes, bool by_use) const {
   std::vector<EvictionCandidate> candidates;
   candidates.reserve(context_.counters.blocks);
   std::vector<bool> complete;
@@ -59,10 +73,23 @@ void Evictor::plan(std::uint64_t bytes) {
   }
   // What came first goes first: fifo allows none of it.
   const std::uint64_t leeway = by_use ? bytes / 4 : 0;
-  for (const auto& victim : choose_victims(std::move(candidates), complete, bytes, leeway)) {
-    plan_.push_back({by_use ? victim.rank : UINT64_MAX, victim.blob, victim.block});
-    planned_bytes_ += victim.length;
+  return choose_victims(std::move(candidates), complete, bytes, leeway);
+}
+
+// Of the whole cache only the files that were chosen are looked at. True: some may not go, and
+// others have to in their stead, or a file that is mapped for long would keep the cache full.
+bool Evictor::leave_out_used(const std::vector<EvictionCandidate>& victims) {
+  std::vector<bool> looked(entries_.size());
+  bool any = false;
+  for (const EvictionCandidate& victim : victims) {
+    if (looked[victim.blob]) continue;
+    looked[victim.blob] = true;
+    if (!context_.in_use(*entries_[victim.blob])) continue;
+    entries_[victim.blob].reset();
+    any = true;
   }
+  if (any) std::erase(entries_, nullptr);
+  return any;
 }
 
 void Evictor::plan_unused_for(Duration age, bool expired) {

@@ -18,7 +18,7 @@ namespace hubvfs::cache {
 //
 // A plan is made for all that has to go (a tenth of the cache, as a rule) and carried out in parts,
 // so that fills and readers go on meanwhile; what is used after it was planned is spared. It takes
-// blocks from readers and leaves the disk to BlockPuncher. Pinned blobs, those open in passthrough
+// blocks from readers and leaves the disk to BlockPuncher. Pinned blobs, those whose file is in use
 // and blocks that are being read are left out.
 //
 // A scan of files that are read once must not drive out what is used again and again, so half of
@@ -53,6 +53,8 @@ class Evictor {
 
   bool may_go(const BlobEntry& entry) const;
   void begin_plan();
+  std::vector<EvictionCandidate> choose(std::uint64_t bytes, bool by_use) const;
+  bool leave_out_used(const std::vector<EvictionCandidate>& victims);
   void add_candidates(std::uint32_t entry, bool by_use, std::vector<EvictionCandidate>& candidates,
                       std::vector<bool>& complete) const;
   BlobEntry::Uses uses_of(const Victim& victim) const;

@@ -26,12 +26,12 @@ inline Result<FileStamp> stamp_of(int fd) {
 
 // Whether the file is open by another descriptor than this one and its copies, or mapped: in any
 // process, also by the kernel for a mount, alive or not. Found by asking for a write lease, which
-// is given to the only one who has it open, and given back at once. `fd` was opened to write by
-// this user. Where there are no leases: false.
+// is given to the only one who has it open, and given back at once. Of a file that is not this
+// user's that cannot be told: true. Where there are no leases: false.
 inline bool open_elsewhere(int fd) {
   // Who opens it just now would have us signalled: by one that is ignored.
   ::fcntl(fd, F_SETSIG, SIGURG);
-  if (::fcntl(fd, F_SETLEASE, F_WRLCK) != 0) return errno == EAGAIN;
+  if (::fcntl(fd, F_SETLEASE, F_WRLCK) != 0) return errno == EAGAIN || errno == EACCES;
   ::fcntl(fd, F_SETLEASE, F_UNLCK);
   return false;
 }

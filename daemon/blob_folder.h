@@ -23,7 +23,8 @@ class BlobFolder {
   // To be read. Only regular files beneath the folder, on its own file system, by no symlink.
   // kInvalidArgument: no blob's name; kPermissionDenied, kNotFound and others as they say.
   Result<UniqueFd> open(const std::string& name);
-  // A new file without a name, for trying what the file system can.
+  // A new file without a name, for trying what the file system can. That is a local one, or the
+  // worker would not have opened the cache.
   Result<UniqueFd> open_unnamed();
   // The cache's folder may be another by now.
   void forget() { folder_.reset(); }

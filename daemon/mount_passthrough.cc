@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "fs/fuse_device.h"
+#include "fs/open_table.h"
 
 namespace hubvfs::daemon {
 namespace {
@@ -71,6 +72,10 @@ Result<std::int32_t> MountPassthrough::open(int dev_fd, BlobFolder& blobs, std::
   const auto of_node = file_of_.find(node);
   if (of_node != file_of_.end() && of_node->second != file) {
     return {ErrorCode::kBusy, name + ": its node is still open as another file"};
+  }
+  // A worker that was taken over may name nodes that are in no table.
+  if (file_of_.size() >= fs::OpenTable::kCapacity && of_node == file_of_.end()) {
+    return {ErrorCode::kBusy, "too many nodes are open"};
   }
   auto known = files_.find(file);
   if (known == files_.end()) {

@@ -41,8 +41,8 @@ class MountPassthrough {
   void try_it(int dev_fd, BlobFolder& blobs);
 
   // The id of the blob `name` for an OPEN of `node`, of which a handle is in the open table.
-  // kUnsupported: not in force; kBusy: too many files, or the node is still open as another file;
-  // else the errors of BlobFolder and register_backing().
+  // kUnsupported: not in force; kBusy: too many files or nodes, or the node is still open as
+  // another file; else the errors of BlobFolder and register_backing().
   Result<std::int32_t> open(int dev_fd, BlobFolder& blobs, std::uint64_t node,
                             const std::string& name);
   bool has_files() const { return !files_.empty(); }

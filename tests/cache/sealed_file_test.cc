@@ -144,6 +144,20 @@ TEST_F(SealedFileTest, AMappedFileIsNeitherEvictedNorPrunedUntilItIsUnmapped) {
   EXPECT_EQ(store().evict(source.key).value_or(0), 3 * kTestBlock);
 }
 
+TEST_F(SealedFileTest, OthersAreEvictedInTheSteadOfAMappedFile) {
+  open(20 * kTestBlock);
+  const TestBlob old = make_blob(8 * kTestBlock, 17);
+  fill(old);
+  const Mapped mapped(data_file(old));
+  for (unsigned seed = 18; seed < 22; ++seed) {
+    const TestBlob next = make_blob(6 * kTestBlock, seed);
+    fill(next);
+    EXPECT_TRUE(blob(next)->complete()) << seed;
+  }
+  EXPECT_TRUE(blob(old)->sealed());
+  EXPECT_TRUE(mapped.text() == old.content);
+}
+
 TEST_F(SealedFileTest, NothingIsPunchedOrWrittenUnderAMapping) {
   const TestBlob source = make_blob(3 * kTestBlock, 10);
   fill(source);

@@ -45,7 +45,7 @@ TEST(Options, EachKeyIsTaken) {
                     "metadata.deadline=5s,read.deadline=2m",
                     "cache.policy=ttl,cache.ttl=7d,cache.min_free=12%",
                     "cache.high_watermark=80%,cache.low_watermark=60",
-                    "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug"});
+                    "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug,passthrough=off"});
   ASSERT_TRUE(s) << s.error().context;
   EXPECT_EQ(s->worker.cache_path, "/c");
   EXPECT_EQ(s->worker.cache_size, 20ull << 30);
@@ -63,6 +63,8 @@ TEST(Options, EachKeyIsTaken) {
   EXPECT_EQ(s->worker.memory, 64u << 20);
   EXPECT_EQ(s->worker.endpoint, "http://127.0.0.1:8080");
   EXPECT_TRUE(s->mount.allow_other);
+  EXPECT_FALSE(s->passthrough);
+  EXPECT_TRUE(resolve({"passthrough=off,passthrough=auto"})->passthrough);
   EXPECT_EQ(s->worker.log_level, LogLevel::kDebug);
 }
 
@@ -192,6 +194,7 @@ TEST(Options, BadValuesNameTheirPlace) {
                           "endpoints=https://a https://a/",
                           "allow_other=maybe",
                           "log.level=loud",
+                          "passthrough=on",
                           "cache.path=",
                           "cache.path",
                           "memory"}) {

@@ -189,13 +189,13 @@ Duration LinkModel::held_up_by(int others, std::uint64_t bytes) const {
 
 Duration LinkModel::first_byte_deadline() const {
   if (first_bytes_.samples() < kKnown) return seconds(30);
-  return std::clamp<Duration>(4 * first_bytes_.at(0.99), seconds(1), seconds(30));
+  return std::clamp<Duration>(2 * first_bytes_.at(0.99), seconds(1), seconds(30));
 }
 
 Duration LinkModel::gap_deadline() const {
   if (first_bytes_.samples() < kKnown) return seconds(15);
   const Duration usual = std::max(gaps_.at(0.99), first_bytes_.at(0.99));
-  return std::clamp<Duration>(4 * usual, seconds(1), seconds(15));
+  return std::clamp<Duration>(2 * usual, seconds(1), seconds(15));
 }
 
 Duration LinkModel::hedge_after() const {

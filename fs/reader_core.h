@@ -29,7 +29,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
         store_(store),
         failures_(std::move(failures)),
         clock_(clock),
-        buffers_(std::make_shared<BlockBuffers>(options.memory_budget / 8)) {}
+        buffers_(std::make_shared<BlockBuffers>(options.memory_budget / 4)) {}
 
   Result<std::shared_ptr<OpenBlob>> open(const cache::Namespace& space, const hub::FileRef& file,
                                          hub::HubClient& hub,

@@ -188,14 +188,18 @@ Duration LinkModel::held_up_by(int others, std::uint64_t bytes) const {
 }
 
 Duration LinkModel::first_byte_deadline() const {
-  if (first_bytes_.samples() < kKnown) return seconds(30);
-  return std::clamp<Duration>(4 * first_bytes_.at(0.99), seconds(1), seconds(30));
+  return deadline(first_bytes_.at(0.99), seconds(30));
 }
 
 Duration LinkModel::gap_deadline() const {
-  if (first_bytes_.samples() < kKnown) return seconds(15);
-  const Duration usual = std::max(gaps_.at(0.99), first_bytes_.at(0.99));
-  return std::clamp<Duration>(4 * usual, seconds(1), seconds(15));
+  return deadline(std::max(gaps_.at(0.99), first_bytes_.at(0.99)), seconds(15));
+}
+
+// From a few one cannot tell yet what is unusual.
+Duration LinkModel::deadline(Duration usual, Duration most) const {
+  if (first_bytes_.samples() == 0) return most;
+  if (first_bytes_.samples() < kKnown) return std::clamp<Duration>(8 * usual, seconds(3), most);
+  return std::clamp<Duration>(2 * usual, seconds(1), most);
 }
 
 Duration LinkModel::hedge_after() const {

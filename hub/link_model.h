@@ -72,6 +72,7 @@ class LinkModel {
   void set_connections(int connections, Trial trial);
   void back_off(int connections, TimePoint now);
   void size_parts();
+  Duration deadline(Duration usual, Duration most) const;
 
   const int most_;
   int connections_;

@@ -186,6 +186,9 @@ TEST(LinkModel, SaysWhenATransferIsLate) {
   EXPECT_EQ(model.hedge_after(), Duration::zero());
   EXPECT_EQ(model.first_byte_deadline(), seconds(30));
   EXPECT_EQ(model.gap_deadline(), seconds(15));
+  model.on_first_byte(milliseconds(100), true);
+  EXPECT_EQ(model.first_byte_deadline(), seconds(3));
+  EXPECT_EQ(model.gap_deadline(), seconds(3));
   for (int i = 0; i < 100; ++i) model.on_first_byte(milliseconds(100), true);
   EXPECT_GE(model.hedge_after(), milliseconds(200));
   EXPECT_LE(model.hedge_after(), milliseconds(300));

@@ -28,7 +28,9 @@ void write_counters(JsonWriter& out, const hub::HubStats& hub) {
   number("connections", static_cast<std::uint64_t>(hub.link.connections));
   number("running", static_cast<std::uint64_t>(hub.link.running));
   number("part_bytes", hub.link.part_bytes);
-  out.key("round_trip_seconds").number(std::chrono::duration<double>(hub.link.round_trip).count());
+  number("round_trip_microseconds",
+         static_cast<std::uint64_t>(
+             std::chrono::duration_cast<std::chrono::microseconds>(hub.link.round_trip).count()));
   number("rate", hub.link.rate);
   number("hedged", hub.link.hedged);
   number("hedges_won", hub.link.hedges_won);

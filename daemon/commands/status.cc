@@ -118,6 +118,20 @@ std::string counted(std::uint64_t number, const char* one, const char* many) {
   return std::to_string(number) + " " + (number == 1 ? one : many);
 }
 
+// What it is taken for, once something came over it.
+void print_link(const JsonValues& v, std::ostream& out) {
+  const std::uint64_t round_trip = v.number("hub.link.round_trip_microseconds");
+  if (round_trip == 0) return;
+  out << "  link   " << (round_trip + 500) / 1000 << " ms to a first byte, ";
+  if (const std::uint64_t rate = v.number("hub.link.rate"); rate > 0) {
+    out << human_bytes(rate) << "/s, ";
+  }
+  out << counted(v.number("hub.link.connections"), "connection", "connections") << ", "
+      << human_bytes(v.number("hub.link.part_bytes")) << " a request; "
+      << v.number("hub.link.stalled") << " stalled, " << v.number("hub.link.hedged")
+      << " asked twice, " << v.number("hub.link.preempted") << " made way\n";
+}
+
 void print_values(const JsonValues& v, std::ostream& out) {
   const std::string shows = v.text("repo").empty() ? v.text("type") : v.text("repo");
   out << "  hub    " << v.text("endpoint") << " (" << shows << ")"
@@ -127,6 +141,7 @@ void print_values(const JsonValues& v, std::ostream& out) {
       << counted(v.number("hub.failures"), "failure", "failures") << ", "
       << counted(v.number("hub.retries"), "retry", "retries") << "\n";
   print_trouble(v, out);
+  print_link(v, out);
   out << "  reads  " << v.number("reads.total") << ", of these waited for the hub "
       << v.number("reads.waited") << ", waiting now " << v.number("reads.waiting_now")
       << "; buffers " << human_bytes(v.number("reads.buffer_bytes")) << " of "

@@ -85,6 +85,7 @@ class Kept(unittest.TestCase):
             report.keep(folder, HERE, row, [line], "scripts/bench cold", {"more": 1})
             self.assertEqual(os.listdir(folder), ["cold.json"])
             results = report.load(folder, ["absent", "cold"])
+            self.assertEqual(report.measured(folder, HERE, ["absent", "cold"]), ["cold"])
         self.assertEqual([report.line_from_json(kept) for kept in results[0]["lines"]], [line])
         self.assertEqual(results[0]["notes"], {"more": 1})
         text = report.text_table(results)

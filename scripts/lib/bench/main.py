@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures rows of the benchmark; scripts/bench calls it when everything is built.
 
-usage: main.py ROOT WORK CLIENTS [--quick] [--list | --table | --document] [ROW...]
+usage: main.py ROOT WORK CLIENTS [--quick] [--resume] [--list | --table | --document] [ROW...]
 """
 
 import os
@@ -87,7 +87,7 @@ def main(root: str, work: str, clients: str, *words: str) -> int:
     if "--list" in options:
         print("\n".join(f"{row.name:16} {row.title}" for row in ROWS.values()))
         return 0
-    known = {"--quick", "--table", "--document"}
+    known = {"--quick", "--resume", "--table", "--document"}
     unknown = [name for name in names if name not in ROWS] + sorted(options - known)
     if unknown:
         print(
@@ -97,11 +97,14 @@ def main(root: str, work: str, clients: str, *words: str) -> int:
     results = f"{root}/bench/results" + ("/quick" if "--quick" in options else "")
     os.makedirs(results, exist_ok=True)
     failed = 0
-    if options <= {"--quick"}:
+    if options <= {"--quick", "--resume"}:
         bench = Bench(work, root, "--quick" in options, clients, results)
         links.remove_abandoned()
         command = " ".join(["scripts/bench", *words])
-        failed = measure(bench, names or list(ROWS), results, command)
+        names = names or list(ROWS)
+        if "--resume" in options:
+            names = [name for name in names if name not in report.measured(results, root, ROWS)]
+        failed = measure(bench, names, results, command)
         print()
     show(results)
     if "--document" in options:

@@ -63,6 +63,12 @@ def load(folder: str, names) -> list:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
 
+def measured(folder: str, root: str, names) -> list:
+    """The rows that were measured at the commit that is checked out."""
+    now = commit(root)
+    return [result["row"] for result in load(folder, names) if result["commit"] == now]
+
+
 def number(value: float) -> str:
     if value >= 1000:
         return f"{value:,.0f}"

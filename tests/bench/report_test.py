@@ -85,6 +85,7 @@ class Kept(unittest.TestCase):
             report.keep(folder, HERE, row, [line], "scripts/bench cold", {"more": 1})
             self.assertEqual(os.listdir(folder), ["cold.json"])
             results = report.load(folder, ["absent", "cold"])
+            self.assertEqual(report.measured(folder, HERE, ["absent", "cold"]), ["cold"])
         self.assertEqual([report.line_from_json(kept) for kept in results[0]["lines"]], [line])
         self.assertEqual(results[0]["notes"], {"more": 1})
         text = report.text_table(results)
@@ -93,6 +94,17 @@ class Kept(unittest.TestCase):
         self.assertIn(
             "| rate, MB/s | 90.5 | curl 100 | 0.905 | >= 0.9 | yes |", report.markdown_table(results)
         )
+
+    def test_the_document_gets_the_newest_results(self):
+        line = Line("rate", "MB/s", {"hubvfs": [90]}, None)
+        row = types.SimpleNamespace(name="cold", title="A cold file")
+        page = f"before\n{report.BEGIN}old\n{report.END}after\n"
+        with tempfile.TemporaryDirectory() as folder:
+            report.keep(folder, HERE, row, [line], "scripts/bench cold", {})
+            made = report.put_into(page, report.load(folder, ["cold"]))
+        self.assertTrue(made.startswith("before\n") and made.endswith("after\n"))
+        self.assertIn("| **A cold file** |", made)
+        self.assertNotIn("old\n", made)
 
     def test_a_spread_is_median_and_range(self):
         self.assertEqual(report.spread([3, 1, 2]), "2 (1 to 3)")

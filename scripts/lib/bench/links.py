@@ -45,11 +45,11 @@ class Shaped:
 
     def __enter__(self):
         remove_spaces(str(os.getpid()))
-        for space in self._spaces:
-            machine.run(["ip", "netns", "add", space])
-        pathlib.Path(self._log).unlink(missing_ok=True)
-        self._line = machine.Process(self._words, self._log)
         try:
+            for space in self._spaces:
+                machine.run(["ip", "netns", "add", space])
+            pathlib.Path(self._log).unlink(missing_ok=True)
+            self._line = machine.Process(self._words, self._log)
             self._line.wait_until(
                 lambda: "ready" in pathlib.Path(self._log).read_text(), "waited for delay_line"
             )
@@ -59,7 +59,8 @@ class Shaped:
         return self
 
     def __exit__(self, *error):
-        self._line.close()
+        if self._line is not None:
+            self._line.close()
         remove_spaces(str(os.getpid()))
 
 

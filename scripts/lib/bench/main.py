@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures rows of the benchmark; scripts/bench calls it when everything is built.
 
-usage: main.py ROOT WORK CLIENTS [--quick] [--list | --table] [ROW...]
+usage: main.py ROOT WORK CLIENTS [--quick] [--resume] [--list | --table | --document] [ROW...]
 """
 
 import os
+import pathlib
+import shutil
 import signal
 import sys
 import traceback
@@ -50,6 +52,17 @@ def show(results_folder: str) -> None:
     print(f"\n{report.machine_text()}, load {os.getloadavg()[0]:.1f}; kept in {results_folder}")
 
 
+def document(root: str, results_folder: str) -> None:
+    """Puts the table and the plots into docs/."""
+    path = pathlib.Path(root, "docs/PERFORMANCE.md")
+    text = report.put_into(path.read_text(encoding="utf-8"), report.load(results_folder, ROWS))
+    path.write_text(text, encoding="utf-8")
+    for name in ("ratios", "links"):
+        plot = pathlib.Path(results_folder, f"{name}.svg")
+        if plot.exists():
+            shutil.copy(plot, f"{root}/docs/{name}.svg")
+
+
 def measure(bench: Bench, names: list, results: str, command: str) -> int:
     """Each row, kept as soon as it is there: what is interrupted goes on with the rows that lack."""
     failed = 0
@@ -74,7 +87,8 @@ def main(root: str, work: str, clients: str, *words: str) -> int:
     if "--list" in options:
         print("\n".join(f"{row.name:16} {row.title}" for row in ROWS.values()))
         return 0
-    unknown = [name for name in names if name not in ROWS] + sorted(options - {"--quick", "--table"})
+    known = {"--quick", "--resume", "--table", "--document"}
+    unknown = [name for name in names if name not in ROWS] + sorted(options - known)
     if unknown:
         print(
             f"bench: no row or option {', '.join(unknown)}; see scripts/bench --list", file=sys.stderr
@@ -83,13 +97,18 @@ def main(root: str, work: str, clients: str, *words: str) -> int:
     results = f"{root}/bench/results" + ("/quick" if "--quick" in options else "")
     os.makedirs(results, exist_ok=True)
     failed = 0
-    if "--table" not in options:
+    if options <= {"--quick", "--resume"}:
         bench = Bench(work, root, "--quick" in options, clients, results)
         links.remove_abandoned()
         command = " ".join(["scripts/bench", *words])
-        failed = measure(bench, names or list(ROWS), results, command)
+        names = names or list(ROWS)
+        if "--resume" in options:
+            names = [name for name in names if name not in report.measured(results, root, ROWS)]
+        failed = measure(bench, names, results, command)
         print()
     show(results)
+    if "--document" in options:
+        document(root, results)
     return 1 if failed else 0
 
 

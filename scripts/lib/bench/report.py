@@ -63,6 +63,12 @@ def load(folder: str, names) -> list:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
 
 
+def measured(folder: str, root: str, names) -> list:
+    """The rows that were measured at the commit that is checked out."""
+    now = commit(root)
+    return [result["row"] for result in load(folder, names) if result["commit"] == now]
+
+
 def number(value: float) -> str:
     if value >= 1000:
         return f"{value:,.0f}"
@@ -118,3 +124,25 @@ def markdown_table(results: list) -> str:
         out.append(f"| **{result['title']}** |" + " |" * (len(HEAD) - 1))
         out += [f"| {' | '.join(c)} |" for c in map(cells, map(line_from_json, result["lines"]))]
     return "\n".join(out)
+
+
+BEGIN, END = "<!-- results: scripts/bench --document -->\n", "<!-- end of results -->\n"
+
+
+def described(results: list) -> str:
+    """The table for the document, and when, where and of what it is."""
+    machines = sorted({result["machine"] for result in results})
+    dates = sorted(result["date"] for result in results)
+    commits = sorted({result["commit"] for result in results})
+    loads = [result["load"] for result in results]
+    return (
+        f"`{results[0]['command'].split()[0]}`, {dates[0]} to {dates[-1]}, commit {', '.join(commits)}, "
+        f"release build; {'; '.join(machines)}; load at the end of a row {min(loads):.1f} to "
+        f"{max(loads):.1f}.\n\n{markdown_table(results)}\n"
+    )
+
+
+def put_into(document: str, results: list) -> str:
+    """The document with its results replaced."""
+    before, rest = document.split(BEGIN)
+    return before + BEGIN + described(results) + END + rest.split(END)[1]

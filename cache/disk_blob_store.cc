@@ -40,7 +40,7 @@ class DiskBlobStore::Handle final : public Blob {
   std::uint64_t cached_bytes() const override { return entry_->cached_bytes(endpoint_); }
   bool complete() const override { return entry_->complete(endpoint_); }
   bool verified() const override { return entry_->verified(); }
-  bool sealed() const override { return entry_->seal().has_value(); }
+  bool sealed() const override { return entry_->seal() && store_.disk_can_be_read(); }
   Result<std::string> sealed_file() override { return store_.sealed_file(entry_); }
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {
     return store_.read(entry_, endpoint_, offset, out);
@@ -186,11 +186,18 @@ void DiskBlobStore::check_stamp(const EntryPtr& entry) {
   entry->stamp_checked(same);
 }
 
+// While it fails, files are read here, where what is lost is fetched again.
+bool DiskBlobStore::disk_can_be_read() const {
+  const auto disk = context_.disk.status();
+  return disk || disk.error().code != ErrorCode::kIo;
+}
+
 // Each time it is to be passed through: what others did to the file meanwhile shows in its stamp.
 Result<std::string> DiskBlobStore::sealed_file(const EntryPtr& entry) {
   const std::string name = blob_file_name(entry->key());
   const auto seal = entry->seal();
   if (!seal) return {ErrorCode::kNotFound, name + " is not complete and verified"};
+  if (!disk_can_be_read()) return {ErrorCode::kNotFound, "the cache's disk is failing"};
   const auto file = context_.files.open(entry->number(), name);
   const auto stamp = file ? stamp_of((*file)->get()) : Result<FileStamp>(file.error());
   if (stamp && *stamp == *seal) {

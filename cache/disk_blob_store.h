@@ -70,6 +70,7 @@ class DiskBlobStore final : public BlobStore {
   void start(bool sweep);
   void check_stamp(const EntryPtr& entry);
   Result<std::string> sealed_file(const EntryPtr& entry);
+  bool disk_can_be_read() const;
   Result<void> read(const EntryPtr& entry, const EndpointId& viewer, std::uint64_t offset,
                     std::span<std::byte> out);
   bool put(const EntryPtr& entry, const EndpointId& endpoint, std::uint64_t block,

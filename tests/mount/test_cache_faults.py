@@ -226,9 +226,10 @@ class CacheDisk(CacheFaults):
         self.addCleanup(disk.close)
         return disk
 
-    def mount_on(self, disk, **more):
+    def mount_on(self, disk, passthrough="off", **more):
+        """What the kernel reads by itself from such a disk is the disk's error, not ours to mend."""
         return self.mount(cache=os.path.relpath(os.path.join(disk.path, "cache"), self.work),
-                          options=f"memory={self.MEMORY}", **more)
+                          options=f"memory={self.MEMORY},passthrough={passthrough}", **more)
 
     def readers(self, mount):
         readers = Readers({mount / f"org/model/{name}": self.sums[name] for name in self.FILES})
@@ -279,6 +280,28 @@ class CacheDisk(CacheFaults):
         self.assert_goes_on(mount, readers)
         disk.work()
         self.assert_recovers(mount, readers)
+
+    @unittest.skipIf(why_no_failing_disk(), why_no_failing_disk())
+    def test_a_disk_that_is_known_to_fail_is_not_passed_through(self):
+        disk = self.small_disk(FailingDisk, size=256 * MIB)
+        mount = self.mount_on(disk, passthrough="auto")
+        if not mount.status()["passthrough"]["in_force"]:
+            self.skipTest(mount.status()["passthrough"]["why_not"])
+        path = mount / "org/model/tokenizer.bin"
+
+        def opens_after_a_read():
+            self.assertEqual(support.sha256_of(path), self.sums["tokenizer.bin"])
+            return mount.status()["passthrough"]["opens"]
+
+        wait_for(opens_after_a_read, "the file to be passed through")
+        disk.fail()
+        self.assert_all_right(mount, ["weights-2.safetensors"])  # fetched, and cannot be stored
+        wait_for(lambda: "failing" in self.degraded(mount), "status to tell of a failing disk")
+        before = mount.status()["passthrough"]["opens"]
+        self.assertEqual(opens_after_a_read(), before)
+        disk.work()
+        wait_for(lambda: self.degraded(mount) == "", "the cache to be used again")
+        wait_for(lambda: opens_after_a_read() > before, "the file to be passed through again")
 
     def test_a_disk_that_is_gone_for_good(self):
         disk = self.small_disk()

@@ -268,7 +268,8 @@ void ReaderCore::expire() {
     {
       MutexLock lock(blob->mutex);
       no_verdict = blob->judged_block && waits_in_vain(*blob, now);
-      for (auto& [block, fetch] : blob->fetching) {
+      for (const auto& item : blob->fetching) {
+        BlockFetch* const fetch = item.second.get();
         std::erase_if(fetch->waiters, [&](const Waiter& waiter) {
           const TimePoint progress = fetch->part_of(waiter.range)->progress;
           if (now - std::max(waiter.since, progress) <= limit) return false;

@@ -296,6 +296,7 @@ void CurlEngine::finish(TransferId id, const TransferEnd& end) {
     model_.on_transfer(leg.received, now - leg.first_byte);
   }
   note_running(now);
+  publish();  // whoever hears of the end may ask how it was
   transfer->observer->on_transfer_end(end);
 }
 

@@ -17,8 +17,17 @@ class FetchLink : public FaultyHub {
   void learn() {
     for (std::uint64_t i = 0; i < 10; ++i) expect_bytes(lfs_file(), {i, i + 1000});
     learned_ = content_.requests().size();
+    before_ = client().stats().link;  // a machine that is busy may have been late already
   }
-  hub::LinkState link() { return client().stats().link; }
+  // Its counters since then.
+  hub::LinkState link() {
+    hub::LinkState now = client().stats().link;
+    now.hedged -= before_.hedged;
+    now.hedges_won -= before_.hedges_won;
+    now.stalled -= before_.stalled;
+    now.preempted -= before_.preempted;
+    return now;
+  }
   std::unique_ptr<Fetching> start(ByteRange range, Priority priority = Priority::kDemand) {
     return std::make_unique<Fetching>(client(), lfs_file(), range, seconds(60), priority);
   }
@@ -26,13 +35,14 @@ class FetchLink : public FaultyHub {
     const auto done = fetching.wait();
     ASSERT_TRUE(done) << done.error().context;
     EXPECT_TRUE(fetching.contiguous());
-    EXPECT_EQ(fetching.bytes(), weights_.substr(range.begin, range.size()));
+    EXPECT_TRUE(fetching.bytes() == weights_.substr(range.begin, range.size()));
   }
   std::size_t asked_since() { return content_.requests().size() - learned_; }
   std::string range_asked(std::size_t nth) {
     return content_.requests()[learned_ + nth].header("range");
   }
   std::size_t learned_ = 0;
+  hub::LinkState before_;
 };
 
 TEST_F(FetchLink, AStallLongerThanUsualGoesOnOnANewConnection) {
@@ -127,8 +137,8 @@ TEST_F(FetchLink, OnlyAFewAreAskedForTwice) {
   for (std::uint64_t i = 1; i <= 10; ++i) {
     expect_whole(*fetches[i - 1], {i * 1000, i * 1000 + 500});
   }
-  EXPECT_EQ(link().hedged, 2u);
-  EXPECT_EQ(link().stalled, 8u);
+  EXPECT_LE(link().hedged, 3u);
+  EXPECT_GE(link().hedged + link().stalled, 10u);
 }
 
 TEST_F(FetchLink, AReadAheadThatMakesRoomLosesNothing) {
@@ -180,6 +190,34 @@ TEST_F(FetchLink, ADemandIsNotPreempted) {
   expect_whole(*demand, {5000, 6000});
   EXPECT_EQ(asked_since(), 2u);
   EXPECT_EQ(link().preempted, 0u);
+}
+
+TEST_F(FetchLink, OnABusyLinkADemandEndsReadAheadThatWouldHoldItUp) {
+  learn();
+  const std::uint64_t kMany = 10;
+  std::atomic<bool> thin{true};
+  on_content([&](const ScriptedRequest& request, int) {
+    ScriptedAnswer answer = good_content(request);
+    if (!thin) return answer;
+    answer.body_limit = 1;
+    answer.then = Then::kDrip;  // a hundred bytes a second
+    return answer;
+  });
+  std::vector<std::unique_ptr<Fetching>> ahead;
+  const auto range = [](std::uint64_t i) { return ByteRange{i * 10'000, i * 10'000 + 5'000}; };
+  for (std::uint64_t i = 0; i < kMany; ++i) ahead.push_back(start(range(i), Priority::kReadAhead));
+  while (link().rate == 0) std::this_thread::yield();  // as many run as may
+  EXPECT_EQ(link().preempted, 0u);
+  thin = false;
+  auto demand = start({400'000, 401'000});
+  expect_whole(*demand, {400'000, 401'000});
+  EXPECT_GE(link().preempted, 8u);
+  for (const auto& each : ahead) {
+    ASSERT_TRUE(each->wait());
+    EXPECT_TRUE(each->contiguous());
+    EXPECT_EQ(each->bytes().size(), range(0).size());
+  }
+  EXPECT_EQ(client().stats().failures, 0u);
 }
 
 TEST_F(FetchLink, ARefusalOfTheContentHostMeansFewerConnections) {

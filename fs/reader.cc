@@ -17,7 +17,7 @@ constexpr Duration kExpiryGrace = std::chrono::seconds(2);
 Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space,
                                                    const hub::FileRef& file, hub::HubClient& hub,
                                                    const std::optional<hub::FileRef>& next) {
-  const auto blob = find_or_make(space, file, hub);
+  auto blob = find_or_make(space, file, hub);
   if (!blob) return blob;
   MutexLock lock((*blob)->mutex);
   (*blob)->refused.reset();  // it came wrong once: whoever opens it now gets it from its start

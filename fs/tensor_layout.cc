@@ -142,7 +142,7 @@ TensorLayout::Outcome TensorLayout::parse_safetensors(ByteView head, std::uint64
 TensorLayout::Outcome TensorLayout::parse_gguf(ByteView head, std::uint64_t file_size) {
   const std::uint64_t most = std::min(file_size, kMaxHeader);
   GgufReader in(head.first(std::min<std::uint64_t>(head.size(), most)));
-  const Outcome more = head.size() < most ? Outcome{nullptr, head.size() + 1} : Outcome{};
+  Outcome more = head.size() < most ? Outcome{nullptr, head.size() + 1} : Outcome{};
   const auto magic = in.integer<std::uint32_t>();
   const auto version = in.integer<std::uint32_t>();
   const auto tensor_count = in.integer<std::uint64_t>();

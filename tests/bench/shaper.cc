@@ -6,13 +6,15 @@
 
 namespace hubvfs::bench {
 
+// Stalls come whether or not anything is sent: else every packet of a slow sender would meet one.
 void Shaper::stall(Flow& flow, double now) {
   if (shape_.stall_every <= 0) return;
   std::uniform_real_distribution<double> share(0.5, 1.5);
   if (flow.next_stall < 0) flow.next_stall = now + shape_.stall_every * share(random_);
-  if (now < flow.next_stall) return;
-  flow.stalled_to = now + shape_.stall_for;
-  flow.next_stall = flow.stalled_to + shape_.stall_every * share(random_);
+  while (now >= flow.next_stall + shape_.stall_for) {
+    flow.next_stall += shape_.stall_for + shape_.stall_every * share(random_);
+  }
+  if (now >= flow.next_stall) flow.stalled_to = flow.next_stall + shape_.stall_for;
 }
 
 bool Shaper::offer(Packet packet, double now) {

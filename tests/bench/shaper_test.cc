@@ -107,6 +107,24 @@ TEST(Shaper, AStalledFlowStandsStillAndTheOthersDoNot) {
   EXPECT_LT(out.at(2).back(), 1.9);
 }
 
+TEST(Shaper, AFlowThatSendsSeldomMissesMostStalls) {
+  LinkShape shape = roomy();
+  shape.stall_every = 8;
+  shape.stall_for = 4;
+  Shaper shaper(shape);
+  constexpr int kPackets = 200;
+  int waited = 0;
+  for (int i = 0; i < kPackets; ++i) {
+    const double now = i * 20.0;
+    ASSERT_TRUE(shaper.offer(packet_of(1), now));
+    Packet packet;
+    if (!shaper.next_due(now + 0.001, packet)) ++waited;
+    while (shaper.next_due(now + 19, packet)) continue;
+  }
+  EXPECT_GT(waited, kPackets / 6);  // a third of the time is stalls
+  EXPECT_LT(waited, kPackets / 2);
+}
+
 TEST(Shaper, AFlowKeepsItsOrder) {
   LinkShape shape = roomy();
   shape.flow_rate = 1e6;

@@ -105,7 +105,7 @@ def cold_link(bench) -> list:
             Target(at_least=0.95),
             ("curl", "aria2"),
         ),
-        Line("share of the link's 100 MB/s", "", nominal),
+        Line("share of the link's 100 MB/s", "of it", nominal),
     ]
 
 

@@ -216,7 +216,6 @@ void ReaderCore::add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter&
   fetch->start = fetch->filled = skipped;
   ++fetch->open_parts;
   fetch->part->range.begin = begin + skipped;
-  parts.insert(parts.end() - 1, head);
 }
 
 // With the blob's mutex held. Neighbouring blocks become one part.
@@ -297,7 +296,11 @@ void ReaderCore::close() {
     queued_.clear();
   }
   const Error stopping{ErrorCode::kCancelled, "the filesystem is stopping"};
-  for (const PartPtr& part : queued) on_done(*part, stopping);
+  for (const PartPtr& part : queued) {
+    const PartPtr head = part->blocks.front()->head;
+    if (head) on_done(*head, stopping);
+    on_done(*part, stopping);
+  }
   for (const auto& blob : live_blobs()) {
     std::vector<Waiter> waiters;
     std::vector<JobPtr> held;

@@ -51,8 +51,11 @@ void ReaderCore::start_queued() {
   }
 }
 
+// With its head, which needs no memory of its own: in the queue it might wait behind a part that
+// waits for the memory of this one.
 void ReaderCore::start(const PartPtr& part) {
   OpenBlob& blob = *part->blob;
+  PartPtr head;
   hub::FetchRequest request;
   request.file = blob.file;
   request.range = part->range;
@@ -68,6 +71,8 @@ void ReaderCore::start(const PartPtr& part) {
     for (const BlockFetchPtr& fetch : part->blocks) {
       if (!fetch->data) fetch->data = reserved_buffer(blob.block_length(fetch->block));
     }
+    const BlockFetch& first = *part->blocks.front();
+    if (part != first.head) head = first.head;
     request.priority = part->priority;
     part->progress = clock_.awake();
   }
@@ -79,6 +84,7 @@ void ReaderCore::start(const PartPtr& part) {
   }
   // Whoever made it urgent meanwhile found neither an id nor a place in the queue.
   if (part->priority != asked) blob.hub.raise_priority(id, part->priority);
+  if (head) start(head);
 }
 
 void ReaderCore::make_urgent(const PartPtr& part, std::optional<hub::FetchId> id) {

@@ -139,10 +139,10 @@ void CurlEngine::run_timers() {
 int CurlEngine::poll_milliseconds() const {
   // poll() does not count a suspend: while anybody waits, it is looked for every second.
   const int longest = transfers_.empty() && timers_.empty() ? 60'000 : 1'000;
-  TimePoint next = next_watch_;
-  if (!timers_.empty()) next = std::min(next, timers_.begin()->first.first);
-  if (next == TimePoint::max()) return longest;
-  const Duration left = next - clock_.now();
+  Duration left = Duration::max();
+  if (!timers_.empty()) left = timers_.begin()->first.first - clock_.now();
+  if (next_watch_ != TimePoint::max()) left = std::min(left, next_watch_ - clock_.awake());
+  if (left == Duration::max()) return longest;
   if (left <= Duration::zero()) return 0;
   const auto rounded_up = std::chrono::ceil<std::chrono::milliseconds>(left).count();
   return static_cast<int>(std::min<decltype(rounded_up)>(rounded_up, longest));

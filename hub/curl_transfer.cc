@@ -35,7 +35,7 @@ CurlEngine::Leg::Leg(CurlEngine& of_engine, Transfer& of_transfer, TimePoint now
 }
 
 bool CurlEngine::Leg::may_send_to(std::string_view address) {
-  if (sink.sent) asked = engine.clock_.now();
+  if (sink.sent) asked = engine.clock_.awake();
   return transfer.observer->may_send_to(address);
 }
 
@@ -48,7 +48,7 @@ bool CurlEngine::Leg::on_head(const HttpHead& head) {
     if (this == transfer.legs.back().get()) ++engine.counted_.hedges_won;
   }
   transfer.answered = this;
-  last_byte = first_byte = engine.clock_.now();
+  last_byte = first_byte = engine.clock_.awake();
   if (transfer.spec.content) {
     engine.model_.on_first_byte(first_byte - asked, head.status == 200 || head.status == 206);
   }
@@ -56,7 +56,7 @@ bool CurlEngine::Leg::on_head(const HttpHead& head) {
 }
 
 bool CurlEngine::Leg::on_body(ByteView bytes) {
-  const TimePoint now = engine.clock_.now();
+  const TimePoint now = engine.clock_.awake();
   if (transfer.spec.content) engine.model_.on_bytes(bytes.size(), now - last_byte, now);
   last_byte = now;
   received += bytes.size();
@@ -86,7 +86,7 @@ void CurlEngine::cancel(TransferId id) {
   for (const auto& leg : transfer.legs) detach(*leg->easy);
   if (transfer.legs.empty()) std::erase(waiting_[index_of(transfer.spec.priority)], id);
   transfers_.erase(found);
-  note_running(clock_.now());
+  note_running(clock_.awake());
 }
 
 void CurlEngine::raise_priority(TransferId id, Priority priority) {
@@ -102,7 +102,7 @@ void CurlEngine::raise_priority(TransferId id, Priority priority) {
   transfer.spec.priority = priority;
 }
 
-void CurlEngine::note_refused() { model_.on_refused(clock_.now()); }
+void CurlEngine::note_refused() { model_.on_refused(clock_.awake()); }
 
 // Of content, and no demand: the last begun first.
 std::vector<TransferId> CurlEngine::preemptible() const {
@@ -131,7 +131,7 @@ void CurlEngine::preempt(TransferId id) {
 
 // Ends those others that would hold up a demand that begins now.
 void CurlEngine::clear_the_way() {
-  demand_until_ = clock_.now() + kQuiet;
+  demand_until_ = clock_.awake() + kQuiet;
   auto others = preemptible();
   std::reverse(others.begin(), others.end());
   while (!others.empty() &&
@@ -152,7 +152,7 @@ bool CurlEngine::may_start(std::size_t priority) {
   // What is not urgent leaves room, so that a demand never waits behind long read-aheads.
   const int most = options_.max_transfers - options_.max_transfers / 4;
   if (running_ >= std::min(most, model_.connections())) return false;
-  if (clock_.now() >= demand_until_) return true;
+  if (clock_.awake() >= demand_until_) return true;
   const auto others = static_cast<int>(preemptible().size());
   return others == 0 ? !demand_runs() : model_.held_up_by(others + 1, kDemandBytes) <= kHeldUp;
 }
@@ -195,7 +195,7 @@ void CurlEngine::detach(const Easy& easy) {
 bool CurlEngine::launch(Transfer& transfer, bool fresh) {
   if (spare_.empty()) spare_.push_back(std::make_unique<Easy>());
   if (spare_.back()->handle == nullptr) return false;
-  const TimePoint now = clock_.now();
+  const TimePoint now = clock_.awake();
   auto leg = std::make_unique<Leg>(*this, transfer, now);
   leg->easy = std::move(spare_.back());
   spare_.pop_back();
@@ -252,7 +252,7 @@ Duration CurlEngine::watch(Transfer& transfer, TimePoint now) {
 }
 
 void CurlEngine::watch_all() {
-  const TimePoint now = clock_.now();
+  const TimePoint now = clock_.awake();
   if (now < next_watch_) return;
   std::vector<TransferId> watched;
   for (const auto& [id, transfer] : transfers_) {
@@ -290,7 +290,7 @@ void CurlEngine::finish(TransferId id, const TransferEnd& end) {
     // What libcurl leaves in a handle that failed can make it refuse an option the next time.
     if (end.complete && leg.get() == transfer->answered) spare_.push_back(std::move(leg->easy));
   }
-  const TimePoint now = clock_.now();
+  const TimePoint now = clock_.awake();
   if (end.complete && transfer->spec.content) {
     const Leg& leg = *transfer->answered;
     model_.on_transfer(leg.received, now - leg.first_byte);

@@ -337,8 +337,10 @@ TEST_F(FullDiskTest, RoomIsMadeWhenOthersFillTheDisk) {
   EXPECT_GE(store().stats().disk_free, 8u << 20);
   write_file(mount_ / "others", std::string(free_bytes() - (2u << 20), 'x'));
   ASSERT_LT(free_bytes(), 8u << 20);
-  clock_.advance(seconds(5));
-  until([&] { return free_bytes() >= 8u << 20; });
+  until([&] {  // a file that is being synced is left for the next time
+    clock_.advance(seconds(5));
+    return free_bytes() >= 8u << 20;
+  });
   EXPECT_TRUE(blob(pinned)->complete());
   EXPECT_GT(blob(source)->cached_bytes(), 0u);
 }

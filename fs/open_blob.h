@@ -163,6 +163,7 @@ class OpenBlob {
   std::optional<Error> refused GUARDED_BY(mutex);  // its content proved wrong; `doubtful` is set
   ReadAhead read_ahead GUARDED_BY(mutex);
   std::optional<hub::FileRef> next GUARDED_BY(mutex);  // is read after it; none once that is begun
+  std::atomic<bool> has_next{false};
   // Set while the store's verdict is due. Nobody had the last bytes of this block before all others
   // had come, so nobody gets the whole content unjudged.
   std::optional<std::uint64_t> judged_block GUARDED_BY(mutex);

@@ -23,7 +23,10 @@ Result<std::shared_ptr<OpenBlob>> ReaderCore::open(const cache::Namespace& space
   MutexLock lock((*blob)->mutex);
   (*blob)->refused.reset();  // it came wrong once: whoever opens it now gets it from its start
   (*blob)->doubtful = (*blob)->judged_block.has_value();
-  if (next) (*blob)->next = next;
+  if (next) {
+    (*blob)->next = next;
+    (*blob)->has_next = true;
+  }
   return blob;
 }
 

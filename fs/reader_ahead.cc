@@ -26,7 +26,8 @@ std::uint64_t ReaderCore::ahead_room(std::uint64_t under_way) {
 }
 
 void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const ReadSeen& read) {
-  if (blob->one_block() || blob->stored->complete()) return;
+  // Of a file that is all here the next one may still be to begin: it came faster than it is read.
+  if (blob->one_block() || (blob->stored->complete() && !blob->has_next)) return;
   if (blob->layout_needs != 0) learn_layout(*blob);
   const hub::FetchAdvice advice = blob->hub.advice();
   ReadAhead::Means means;
@@ -42,7 +43,10 @@ void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const Re
     const ReadAhead::Plan plan = blob->read_ahead.on_read(read, means);
     add_missing(blob, plan.ahead, parts);
     if (plan.sweep) sweep(blob, *plan.sweep, parts);
-    if (plan.ends_soon) next.swap(blob->next);
+    if (plan.ends_soon) {
+      next.swap(blob->next);
+      blob->has_next = false;
+    }
   }
   enqueue(parts);
   if (next) begin_next(*blob, *next);

@@ -149,7 +149,7 @@ Reader::Reader(const std::string& path, int rounds) {
   if (pid_ == 0) ::_exit(read_whole(path, rounds, ends[1]));
   ::close(ends[1]);
   char byte = 0;
-  static_cast<void>(::read(ends[0], &byte, 1));
+  [[maybe_unused]] const ssize_t told = ::read(ends[0], &byte, 1);
   ::close(ends[0]);
 }
 

@@ -159,7 +159,7 @@ Result<NameTable::Name> Catalog::link_renamed(const Place& place, const std::str
   link.target = (target.owner().empty() ? "" : target.owner() + "/") + target.name();
   if (!place.owner().empty()) {
     const auto owner = ensure_owner(place.owner());
-    if (!owner) return owner;
+    if (!owner) return owner.error();
     link.parent = owner->number;
     link.target.insert(0, "../");
   }

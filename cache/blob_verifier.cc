@@ -37,12 +37,6 @@ bool BlobVerifier::stopping() const {
   return stopping_;
 }
 
-void BlobVerifier::on_verdict(BlobStore::OnVerdict callback) {
-  auto shared = std::make_shared<const BlobStore::OnVerdict>(std::move(callback));
-  MutexLock lock(mutex_);
-  on_verdict_ = std::move(shared);
-}
-
 void BlobVerifier::look(const EntryPtr& entry) {
   MutexLock lock(mutex_);
   enqueue(entry);
@@ -246,22 +240,13 @@ void BlobVerifier::judge(const EntryPtr& entry, Progress progress) {
     verdict = wrong_hash(content, found);
     context_.log.debug("cache: " + verdict.error().context);  // whoever reads it tells more
   }
-  tell(entry->key(), std::move(verdict));
+  on_verdict_(entry->key(), std::move(verdict));
 }
 
 // Whoever waits for a verdict need not, when it lost a block: none will come.
 void BlobVerifier::not_judged(const EntryPtr& entry) {
   if (!entry->lost_before_verdict()) return;
-  tell(entry->key(), {ErrorCode::kNotFound, "it lost a block before it was judged"});
-}
-
-void BlobVerifier::tell(const BlobKey& key, Result<void> verdict) {
-  std::shared_ptr<const BlobStore::OnVerdict> callback;
-  {
-    MutexLock lock(mutex_);
-    callback = on_verdict_;
-  }
-  if (callback != nullptr && *callback) (*callback)(key, std::move(verdict));
+  on_verdict_(entry->key(), {ErrorCode::kNotFound, "it lost a block before it was judged"});
 }
 
 void BlobVerifier::store_if_small(const EntryPtr& entry) {

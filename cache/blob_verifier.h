@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/digest.h"
@@ -16,6 +17,7 @@
 #include "cache/blob_store.h"
 #include "cache/block_reader.h"
 #include "cache/block_writer.h"
+#include "cache/callback_slot.h"
 #include "cache/index_committer.h"
 
 namespace hubvfs::cache {
@@ -37,7 +39,7 @@ class BlobVerifier {
   // Judges the small blobs that wait (they are not stored before), and leaves the others.
   void stop() EXCLUDES(mutex_);
 
-  void on_verdict(BlobStore::OnVerdict callback) EXCLUDES(mutex_);
+  void on_verdict(BlobStore::OnVerdict callback) { on_verdict_.set(std::move(callback)); }
   // The blob is whole.
   void look(const EntryPtr& entry) EXCLUDES(mutex_);
   // A block of it came that is Put::in_order.
@@ -74,7 +76,6 @@ class BlobVerifier {
   void let_go(Progress& progress) EXCLUDES(mutex_);
   void judge(const EntryPtr& entry, Progress progress) EXCLUDES(mutex_);
   void not_judged(const EntryPtr& entry) EXCLUDES(mutex_);
-  void tell(const BlobKey& key, Result<void> verdict) EXCLUDES(mutex_);
   void store_if_small(const EntryPtr& entry);
   bool stopping() const EXCLUDES(mutex_);
 
@@ -86,6 +87,8 @@ class BlobVerifier {
   std::map<const BlobEntry*, Progress> progress_;  // the thread's
   Bytes buffer_;                                   // the thread's
 
+  CallbackSlot<void(const BlobKey&, Result<void>)> on_verdict_;
+
   mutable Mutex mutex_;  // Lock rank: leaf.
   CondVar changed_;
   std::deque<EntryPtr> queue_ GUARDED_BY(mutex_);
@@ -94,7 +97,6 @@ class BlobVerifier {
   std::uint64_t asked_ GUARDED_BY(mutex_) = 0;
   std::uint64_t done_ GUARDED_BY(mutex_) = 0;
   std::uint64_t again_ GUARDED_BY(mutex_) = 0;
-  std::shared_ptr<const BlobStore::OnVerdict> on_verdict_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
 };
 

@@ -94,11 +94,6 @@ bool MemoryStoreCore::verified(const BlobKey& key) const {
   return is_verified(key);
 }
 
-void MemoryStoreCore::on_verdict(BlobStore::OnVerdict callback) {
-  MutexLock lock(mutex_);
-  on_verdict_ = std::make_shared<const BlobStore::OnVerdict>(std::move(callback));
-}
-
 void MemoryStoreCore::flush() {
   assert_may_block("the memory store's verdicts");
   MutexLock lock(mutex_);
@@ -153,25 +148,17 @@ void MemoryStoreCore::set_pinned(const std::vector<BlobKey>& keys) {
   pinned_ = {keys.begin(), keys.end()};
 }
 
-void MemoryStoreCore::set_passthrough_check(BlobStore::InPassthrough check) {
-  MutexLock lock(mutex_);
-  in_passthrough_ = std::make_shared<const BlobStore::InPassthrough>(std::move(check));
-}
-
 // What may not be evicted now. Asks the passthrough check with no lock held.
-std::set<BlobKey> MemoryStoreCore::kept() const {
+std::set<BlobKey> MemoryStoreCore::kept() {
   std::set<BlobKey> keys;
   std::set<BlobKey> candidates;
-  std::shared_ptr<const BlobStore::InPassthrough> check;
   {
     MutexLock lock(mutex_);
     keys = pinned_;
-    check = in_passthrough_;
-    if (check == nullptr || !*check) return keys;
     for (const auto& [name, variant] : variants_) candidates.insert(key_of(name));
   }
   for (const BlobKey& key : candidates) {
-    if ((*check)(key)) keys.insert(key);
+    if (in_passthrough_(key)) keys.insert(key);
   }
   return keys;
 }
@@ -349,7 +336,7 @@ void MemoryStoreCore::hash(const VariantKey& name) {
     const std::uint64_t count = is_whole ? block_count(key.content.size(), block_size_) : 0;
     for (std::uint64_t i = 0; i < count; ++i) blocks.push_back(*find_block(key, endpoint, i));
   }
-  if (!is_whole) return tell(key, lost);
+  if (!is_whole) return on_verdict_(key, lost);
   Digest digest = Digest::for_content(key.content);
   for (const Block& block : blocks) digest.update(*block);
   const std::string found = digest.finish_hex();
@@ -367,17 +354,8 @@ void MemoryStoreCore::hash(const VariantKey& name) {
       drop_variant({key.space, key.content, ""});
     }
   }
-  if (changed) return tell(key, lost);
-  tell(key, right ? Result<void>() : wrong_hash(key.content, found));
-}
-
-void MemoryStoreCore::tell(const BlobKey& key, Result<void> verdict) {
-  std::shared_ptr<const BlobStore::OnVerdict> callback;
-  {
-    MutexLock lock(mutex_);
-    callback = on_verdict_;
-  }
-  if (callback != nullptr && *callback) (*callback)(key, std::move(verdict));
+  if (changed) return on_verdict_(key, lost);
+  on_verdict_(key, right ? Result<void>() : wrong_hash(key.content, found));
 }
 
 std::uint64_t MemoryStoreCore::generation_of(const VariantKey& name) {

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "cache/blob_store.h"
+#include "cache/callback_slot.h"
 
 namespace hubvfs::cache {
 
@@ -45,13 +46,15 @@ class MemoryStoreCore {
   bool complete(const BlobKey& key, const std::string& endpoint) const EXCLUDES(mutex_);
   bool verified(const BlobKey& key) const EXCLUDES(mutex_);
 
-  void on_verdict(BlobStore::OnVerdict callback) EXCLUDES(mutex_);
+  void on_verdict(BlobStore::OnVerdict callback) { on_verdict_.set(std::move(callback)); }
   void flush() EXCLUDES(mutex_);
   StoreStats stats() const EXCLUDES(mutex_);
 
   std::vector<BlobInfo> blobs() const EXCLUDES(mutex_);
   void set_pinned(const std::vector<BlobKey>& keys) EXCLUDES(mutex_);
-  void set_passthrough_check(BlobStore::InPassthrough check) EXCLUDES(mutex_);
+  void set_passthrough_check(BlobStore::InPassthrough check) {
+    in_passthrough_.set(std::move(check));
+  }
   Result<std::uint64_t> evict(const BlobKey& key) EXCLUDES(mutex_);
   std::uint64_t prune(const PruneOptions& options) EXCLUDES(mutex_);
   Result<VerifyReport> verify(bool repair, const BlobStore::VerifyProgress& progress)
@@ -84,13 +87,12 @@ class MemoryStoreCore {
   // Removes least recently used blocks that may go, as long as `more(block's last use)`. Bytes.
   template <typename More>
   std::uint64_t evict_while(const std::set<BlobKey>& kept, More&& more) REQUIRES(mutex_);
-  std::set<BlobKey> kept() const EXCLUDES(mutex_);
+  std::set<BlobKey> kept() EXCLUDES(mutex_);
   void drop_variant(const VariantKey& name) REQUIRES(mutex_);
   void schedule(const VariantKey& name) REQUIRES(mutex_);
   void run() EXCLUDES(mutex_);
   void hash(const VariantKey& name) EXCLUDES(mutex_);
   bool whole(const VariantKey& name) const REQUIRES(mutex_);
-  void tell(const BlobKey& key, Result<void> verdict) EXCLUDES(mutex_);
   std::uint64_t generation_of(const VariantKey& name) REQUIRES(mutex_);
   void trust(const VariantKey& name) REQUIRES(mutex_);
 
@@ -99,6 +101,9 @@ class MemoryStoreCore {
   const Clock& clock_;
 
   std::thread thread_;
+
+  CallbackSlot<void(const BlobKey&, Result<void>)> on_verdict_;
+  CallbackSlot<bool(const BlobKey&)> in_passthrough_;
 
   mutable Mutex mutex_;  // Lock rank: leaf.
   CondVar changed_;
@@ -113,8 +118,6 @@ class MemoryStoreCore {
   std::uint64_t hits_ GUARDED_BY(mutex_) = 0;
   std::uint64_t misses_ GUARDED_BY(mutex_) = 0;
   std::uint64_t evicted_ GUARDED_BY(mutex_) = 0;
-  std::shared_ptr<const BlobStore::OnVerdict> on_verdict_ GUARDED_BY(mutex_);
-  std::shared_ptr<const BlobStore::InPassthrough> in_passthrough_ GUARDED_BY(mutex_);
 };
 
 }  // namespace hubvfs::cache

@@ -112,16 +112,21 @@ Result<std::shared_ptr<Blob>> StartingBlobStore::open(const BlobKey& key,
   return real()->open(key, endpoint);
 }
 
+// The real store may wait for a call of the one before: not with the lock held.
 void StartingBlobStore::on_verdict(OnVerdict callback) {
-  MutexLock lock(mutex_);
-  if (BlobStore* store = real()) return store->on_verdict(std::move(callback));
-  on_verdict_ = std::move(callback);
+  {
+    MutexLock lock(mutex_);
+    if (real() == nullptr) return on_verdict_.swap(callback);
+  }
+  real()->on_verdict(std::move(callback));
 }
 
 void StartingBlobStore::on_sealed(OnSealed callback) {
-  MutexLock lock(mutex_);
-  if (BlobStore* store = real()) return store->on_sealed(std::move(callback));
-  on_sealed_ = std::move(callback);
+  {
+    MutexLock lock(mutex_);
+    if (real() == nullptr) return on_sealed_.swap(callback);
+  }
+  real()->on_sealed(std::move(callback));
 }
 
 void StartingBlobStore::set_pinned(const std::vector<BlobKey>& keys) {
@@ -131,9 +136,11 @@ void StartingBlobStore::set_pinned(const std::vector<BlobKey>& keys) {
 }
 
 void StartingBlobStore::set_passthrough_check(InPassthrough check) {
-  MutexLock lock(mutex_);
-  if (BlobStore* store = real()) return store->set_passthrough_check(std::move(check));
-  in_passthrough_ = std::move(check);
+  {
+    MutexLock lock(mutex_);
+    if (real() == nullptr) return in_passthrough_.swap(check);
+  }
+  real()->set_passthrough_check(std::move(check));
 }
 
 StoreStats StartingBlobStore::stats() const {

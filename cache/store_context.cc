@@ -52,27 +52,6 @@ Result<void> Health::status() const {
   return {code_, reason_};
 }
 
-void PassthroughCheck::set(BlobStore::InPassthrough check) {
-  auto shared = std::make_shared<const BlobStore::InPassthrough>(std::move(check));
-  MutexLock lock(mutex_);
-  check_ = std::move(shared);
-}
-
-void SealedCallback::set(BlobStore::OnSealed callback) {
-  auto shared = std::make_shared<const BlobStore::OnSealed>(std::move(callback));
-  MutexLock lock(mutex_);
-  callback_ = std::move(shared);
-}
-
-void SealedCallback::operator()(const BlobKey& key) const {
-  std::shared_ptr<const BlobStore::OnSealed> callback;
-  {
-    MutexLock lock(mutex_);
-    callback = callback_;
-  }
-  if (callback != nullptr && *callback) (*callback)(key);
-}
-
 // A mapping outlives its descriptor, its mount and every process of ours, and no request tells of
 // it: the kernel alone knows.
 bool StoreContext::in_use(const BlobEntry& entry) {
@@ -81,15 +60,6 @@ bool StoreContext::in_use(const BlobEntry& entry) {
   if (!entry.on_disk()) return false;
   const auto file = files.open(entry.number(), blob_file_name(entry.key()));
   return file && open_elsewhere((*file)->get());
-}
-
-bool PassthroughCheck::operator()(const BlobKey& key) const {
-  std::shared_ptr<const BlobStore::InPassthrough> check;
-  {
-    MutexLock lock(mutex_);
-    check = check_;
-  }
-  return check != nullptr && *check && (*check)(key);
 }
 
 }  // namespace hubvfs::cache

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "cache/blob_store.h"
+#include "cache/callback_slot.h"
 #include "cache/directory.h"
 #include "cache/entry_table.h"
 #include "cache/eviction_policy.h"
@@ -55,28 +56,6 @@ class Health {
   TimePoint retry_at_ GUARDED_BY(mutex_);
 };
 
-// Whether a blob's file is open in passthrough. Thread-safe.
-class PassthroughCheck {
- public:
-  void set(BlobStore::InPassthrough check) EXCLUDES(mutex_);
-  bool operator()(const BlobKey& key) const EXCLUDES(mutex_);
-
- private:
-  mutable Mutex mutex_;  // Lock rank: leaf; not held while `check_` runs.
-  std::shared_ptr<const BlobStore::InPassthrough> check_ GUARDED_BY(mutex_);
-};
-
-// Who wants to know of sealed blobs. Thread-safe.
-class SealedCallback {
- public:
-  void set(BlobStore::OnSealed callback) EXCLUDES(mutex_);
-  void operator()(const BlobKey& key) const EXCLUDES(mutex_);
-
- private:
-  mutable Mutex mutex_;  // Lock rank: leaf; not held while `callback_` runs.
-  std::shared_ptr<const BlobStore::OnSealed> callback_ GUARDED_BY(mutex_);
-};
-
 // What the disk store's parts share. The directory and the small blobs outlive it.
 struct StoreContext {
   StoreContext(const Directory& blobs_directory, SmallBlobs& small_blobs, std::uint64_t block_bytes,
@@ -105,8 +84,8 @@ struct StoreContext {
   SmallBlobs& small;
   Health disk;
   Health index;
-  PassthroughCheck in_passthrough;
-  SealedCallback on_sealed;
+  CallbackSlot<bool(const BlobKey&)> in_passthrough;  // whether the kernel reads its file by itself
+  CallbackSlot<void(const BlobKey&)> on_sealed;
   // Nothing on the disk is unknown: the index was left in order, or compared with the sidecars.
   std::atomic<bool> swept{true};
 

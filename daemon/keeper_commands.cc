@@ -61,8 +61,10 @@ void Keeper::take_order(UniqueFd command, ByteView body) {
 }
 
 // What it asks for is the worker's to read. From then on the worker alone has the connection, so
-// that its death is seen there. Where that died just now, the next one gets it.
+// that its death is seen there. Where that died just now, the next one gets it. What was closed
+// before is no longer in use by then: the command may be to evict it.
 void Keeper::hand_on(WaitingCommand waiting) {
+  let_go_of_backing();
   const int command = waiting.connection.get();
   std::vector<int> fds{command};
   for (const UniqueFd& fd : waiting.order.fds) fds.push_back(fd.get());

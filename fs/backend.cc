@@ -144,6 +144,7 @@ void Backend::close() {
   }
   if (housekeeper_.joinable()) housekeeper_.join();
   for (const auto& mount : live_->live()) mount->close();
+  store_.on_sealed({});
   store_.set_passthrough_check({});
   for (const auto& catalog : catalogs) catalog->close();
   reader_->close();

@@ -106,7 +106,7 @@ Entry HubFilesystem::control_entry(std::uint32_t number) const {
   const auto text = control_text({false, 0, number});
   if (!text) return entry;
   entry.attributes.kind = Attributes::Kind::kFile;
-  entry.attributes.mode = S_IFREG | (mount_.shared ? 0444 : 0400);
+  entry.attributes.mode = owner_.file_mode();
   entry.attributes.size = text->size();
   entry.attributes.blocks = 1;
   entry.attribute_timeout = Duration::zero();

@@ -116,16 +116,7 @@ Entry HfView::absent(Duration kept) {
 }
 
 Entry HfView::folder_entry(NodeId node, UnixSeconds modified, Duration kept) const {
-  Entry entry;
-  entry.attributes.node = node;
-  entry.attributes.kind = Attributes::Kind::kDirectory;
-  entry.attributes.mode = S_IFDIR | (options_.shared ? 0555 : 0500);
-  entry.attributes.uid = options_.uid;
-  entry.attributes.gid = options_.gid;
-  entry.attributes.modified = modified;
-  entry.entry_timeout = kept;
-  entry.attribute_timeout = options_.metadata_ttl;
-  return entry;
+  return options_.owner.folder(node, modified, kept, options_.metadata_ttl);
 }
 
 Entry HfView::root_entry() const {
@@ -143,7 +134,7 @@ Result<Entry> HfView::entry_of(View view, Role role, const NameTable::Name& name
                              options_.metadata_ttl);
   if (role == Role::kRef) {
     entry.attributes.kind = Attributes::Kind::kFile;
-    entry.attributes.mode = S_IFREG | (options_.shared ? 0444 : 0400);
+    entry.attributes.mode = options_.owner.file_mode();
     entry.attributes.size = kCommitLength;
     entry.attributes.blocks = 1;
   } else if (role == Role::kRenamed) {

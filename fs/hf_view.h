@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/types.h>
-
 #include <array>
 #include <memory>
 #include <optional>
@@ -12,6 +10,7 @@
 
 #include "base/clock.h"
 #include "fs/catalog.h"
+#include "fs/entry_owner.h"
 #include "fs/operations.h"
 
 namespace hubvfs::fs {
@@ -42,9 +41,7 @@ struct HfFolder {
 class HfView : public std::enable_shared_from_this<HfView> {
  public:
   struct Options {
-    uid_t uid = 0;
-    gid_t gid = 0;
-    bool shared = false;  // as MountOptions
+    EntryOwner owner;
     Duration metadata_ttl{};
     Duration metadata_deadline{};
     UnixSeconds started = 0;  // of the mount: what has no date of its own

@@ -31,13 +31,13 @@ HubFilesystem::HubFilesystem(const BackendOptions& options, const MountOptions& 
       mount_(mount),
       place_(mount.repo ? mount.repo->place() : Place{}),
       parts_(parts),
+      owner_{options.uid, options.gid, mount.shared},
       started_(parts.clock.unix_now()),
       hf_(mount.repo
               ? nullptr
-              : std::make_shared<const HfView>(
-                    HfView::Options{options.uid, options.gid, mount.shared, options.metadata_ttl,
-                                    options.metadata_deadline, started_},
-                    parts.catalogs, parts.hub, parts.clock)),
+              : std::make_shared<const HfView>(HfView::Options{owner_, options.metadata_ttl,
+                                                               options.metadata_deadline, started_},
+                                               parts.catalogs, parts.hub, parts.clock)),
       notifier_(&notifier) {}
 
 HubFilesystem::~HubFilesystem() { close(); }
@@ -169,16 +169,7 @@ Entry HubFilesystem::absent(Duration timeout) const {
 }
 
 Entry HubFilesystem::directory(NodeId node, UnixSeconds modified, Duration entry_timeout) const {
-  Entry entry;
-  entry.attributes.node = node;
-  entry.attributes.kind = Attributes::Kind::kDirectory;
-  entry.attributes.mode = S_IFDIR | (mount_.shared ? 0555 : 0500);
-  entry.attributes.uid = options_.uid;
-  entry.attributes.gid = options_.gid;
-  entry.attributes.modified = modified;
-  entry.entry_timeout = entry_timeout;
-  entry.attribute_timeout = kForever;
-  return entry;
+  return owner_.folder(node, modified, entry_timeout, kForever);
 }
 
 Entry HubFilesystem::placed_entry(const PlacedPtr& placed, View view) const {
@@ -208,7 +199,7 @@ Entry HubFilesystem::snapshot_entry(const Located& at) const {
   if (file.is_directory) return directory(node, modified, kForever);
   Entry entry = directory(node, modified, kForever);
   entry.attributes.kind = Attributes::Kind::kFile;
-  entry.attributes.mode = S_IFREG | (mount_.shared ? 0444 : 0400);
+  entry.attributes.mode = owner_.file_mode();
   entry.attributes.size = file.size;
   std::uint64_t cached = 0;
   auto mode = Passthrough::Mode::kRead;

@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "fs/backend.h"
 #include "fs/catalog.h"
+#include "fs/entry_owner.h"
 #include "fs/hf_view.h"
 #include "fs/open_table.h"
 #include "fs/operations.h"
@@ -188,6 +189,7 @@ class HubFilesystem final : public Operations,
   const MountOptions mount_;
   const Place place_;  // of the mount of one repo
   const MountParts parts_;
+  const EntryOwner owner_;
   const UnixSeconds started_;
   const std::shared_ptr<const HfView> hf_;  // null in the mount of one repo
   PendingReplies pending_;

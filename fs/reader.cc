@@ -76,7 +76,7 @@ void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Re
   const std::span<std::byte> view(scratch.data(), range.size());
   if (blob->stored->read(range.begin, view)) {
     plan_read_ahead(blob, {range, false, thread});
-    return blob->doubtful ? give_doubtful(*blob, range, view, done) : done(ByteView(view));
+    return blob->doubtful ? give_doubtful(blob, range, view, done) : done(ByteView(view));
   }
   const std::uint64_t first = range.begin / blob->block_size;
   const std::uint64_t last = (range.end - 1) / blob->block_size;
@@ -84,7 +84,7 @@ void ReaderCore::read(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Re
                               [self = shared_from_this(), blob, range,
                                done = std::move(done)](const Result<ByteView>& bytes) {
                                 if (!bytes || !blob->doubtful) return done(bytes);
-                                self->give_doubtful(*blob, range, *bytes, done);
+                                self->give_doubtful(blob, range, *bytes, done);
                               });
   Parts parts;
   for (std::uint64_t block = first; block <= last; ++block) {
@@ -291,7 +291,7 @@ void ReaderCore::expire() {
 }
 
 void ReaderCore::close() {
-  closed_ = true;
+  if (!closed_.exchange(true)) store_.on_verdict({});
   Parts queued;
   {
     MutexLock lock(mutex_);

@@ -84,7 +84,8 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   void keep_failing(const std::shared_ptr<OpenBlob>& blob, TimePoint until);
   void let_go_of_failing();
   JobPtr make_job(ByteRange range, std::size_t pieces, Reader::Done done);
-  void give_doubtful(OpenBlob& blob, ByteRange range, ByteView bytes, const Reader::Done& done);
+  void give_doubtful(const std::shared_ptr<OpenBlob>& blob, ByteRange range, ByteView bytes,
+                     const Reader::Done& done);
   void release_held(OpenBlob& blob, const Result<void>& verdict);
   static bool waits_in_vain(const OpenBlob& blob, TimePoint now);
   Error count_mismatch(const cache::BlobKey& key, const OpenBlob* blob, const Error& mismatch);

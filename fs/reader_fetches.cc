@@ -51,8 +51,8 @@ void ReaderCore::start_queued() {
   }
 }
 
-// With its head, which needs no memory of its own: in the queue it might wait behind a part that
-// waits for the memory of this one.
+// With its head, which needs no memory of its own: in the queue it might wait for memory that is
+// given back when it has come.
 void ReaderCore::start(const PartPtr& part) {
   OpenBlob& blob = *part->blob;
   PartPtr head;
@@ -153,7 +153,7 @@ void ReaderCore::block_complete(OpenBlob& blob, const BlockFetchPtr& fetch, bool
   {
     MutexLock lock(blob.mutex);
     served.swap(fetch->waiters);
-    blob.fetching.erase(fetch->block);
+    blob.no_longer_fetching(fetch);
     blob.failed.erase(fetch->block);
   }
   deliver(*fetch->data, served);
@@ -167,7 +167,7 @@ void ReaderCore::refetch(const std::shared_ptr<OpenBlob>& blob, const BlockFetch
   {
     MutexLock lock(blob->mutex);
     waiters.swap(fetch->waiters);
-    blob->fetching.erase(fetch->block);
+    blob->no_longer_fetching(fetch);
     refused = blob->refused;
     if (!refused && !waiters.empty()) {
       add_block(blob, fetch->block, hub::Priority::kDemand, parts)->waiters.swap(waiters);
@@ -189,9 +189,7 @@ void ReaderCore::on_done(Part& part, const Result<void>& result) {
     for (const BlockFetchPtr& fetch : part.blocks) {
       if (--fetch->open_parts == 0) ended.push_back(fetch);
       if (fetch->open_parts > 0 && result) continue;
-      const auto it = blob.fetching.find(fetch->block);
-      if (it == blob.fetching.end() || it->second != fetch) continue;  // complete
-      blob.fetching.erase(it);
+      blob.no_longer_fetching(fetch);
       if (!fetch->waiters.empty() && error.code != ErrorCode::kCancelled) {
         failed_until = note_failed_block(blob, fetch->block, error);
       }

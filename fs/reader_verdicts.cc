@@ -16,16 +16,18 @@ constexpr std::size_t kRememberedMismatches = 1024;
 }  // namespace
 
 // Nobody must get the whole of a content before it is known to be right.
-void ReaderCore::give_doubtful(OpenBlob& blob, ByteRange range, ByteView bytes,
-                               const Reader::Done& done) {
+void ReaderCore::give_doubtful(const std::shared_ptr<OpenBlob>& blob, ByteRange range,
+                               ByteView bytes, const Reader::Done& done) {
   std::optional<Error> refused;
   {
-    MutexLock lock(blob.mutex);
-    refused = blob.refused;
-    if (!refused && blob.waits_for_verdict(range)) {
-      const JobPtr job = make_job(range, 1, done);
+    MutexLock lock(blob->mutex);
+    refused = blob->refused;
+    if (!refused && blob->waits_for_verdict(range)) {
+      // Keeps the blob until it is answered, whoever closes it.
+      const JobPtr job =
+          make_job(range, 1, [blob, done](const Result<ByteView>& given) { done(given); });
       job->out.assign(bytes.begin(), bytes.end());
-      blob.held.push_back(job);
+      blob->held.push_back(job);
       return;
     }
   }

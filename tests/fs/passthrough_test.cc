@@ -57,14 +57,15 @@ class PassthroughTest : public testing::Test {
  protected:
   void SetUp() override {
     weights_ = random_bytes(3 * kBlock + 5, 4);
-    hub_->commit(repo_, {{"config.json", {"{}", false}},
-                         {"model.safetensors", {weights_, true}},
-                         {"copy/model.safetensors", {weights_, true}}});
     keeper_.table = table_.get();
     start();
   }
   void TearDown() override { stop(); }
   void start() {
+    hub_ = std::make_unique<FakeHubClient>();
+    hub_->commit(repo_, {{"config.json", {"{}", false}},
+                         {"model.safetensors", {weights_, true}},
+                         {"copy/model.safetensors", {weights_, true}}});
     cache::DiskCacheOptions cache;
     cache.path = dir_ / "cache";
     cache.size_limit = 1u << 30;
@@ -84,6 +85,7 @@ class PassthroughTest : public testing::Test {
   }
   void stop() {
     backend_->close();
+    hub_.reset();  // a fetch keeps its blob until its last call has returned
     fs_.reset();
     backend_.reset();
     cache_.reset();
@@ -111,7 +113,7 @@ class PassthroughTest : public testing::Test {
   std::unique_ptr<OpenTable> table_ = *OpenTable::make_private(log_);
   FakeKeeper keeper_;
   RecordingNotifier notifier_;
-  std::unique_ptr<FakeHubClient> hub_ = std::make_unique<FakeHubClient>();
+  std::unique_ptr<FakeHubClient> hub_;
   std::unique_ptr<cache::DiskCache> cache_;
   std::unique_ptr<Backend> backend_;
   SyncMount fs_;

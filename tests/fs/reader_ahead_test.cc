@@ -199,6 +199,26 @@ TEST_F(ReaderAhead, TheNextShardIsBegunByWhoReadsTheOneBeforeToItsEnd) {
   EXPECT_EQ(bytes(fetched(second)), 32 * kMiB) << "once";
 }
 
+// What comes faster than it is read is complete long before its reader's end.
+TEST_F(ReaderAhead, TheNextShardIsBegunByWhoReadsWhatIsAllHere) {
+  const std::string second = "m-00002-of-00002.bin";
+  commit({{"m-00001-of-00002.bin", {content_, true}}, {second, {random_bytes(kMiB, 6), true}}});
+  const auto blob = *reader_->open("public", file("m-00001-of-00002.bin"), *hub_, file(second));
+  const std::uint64_t size = content_.size();
+  for (std::uint64_t at = 0; at < 8 * kMiB; at += kBlock) read(blob, {at, at + kBlock});
+  Answer<bool> rest;
+  reader_->prefetch(blob, {0, size}, [callback = rest.callback()](const Result<ByteView>& done) {
+    callback(done ? Result<bool>(true) : Result<bool>(done.error()));
+  });
+  ASSERT_TRUE(rest.get());
+  ASSERT_TRUE(Reader::stored(*blob).complete());
+  EXPECT_EQ(bytes(fetched(second)), 0u);
+  for (std::uint64_t at = 8 * kMiB; at < size; at += kBlock) {
+    read(blob, {at, std::min(size, at + kBlock)});
+  }
+  EXPECT_EQ(bytes(fetched(second)), kMiB);
+}
+
 TEST_F(ReaderAhead, ReadersOfManyFilesShareWhatThereIs) {
   constexpr int kFiles = 16;
   reader_->close();

@@ -159,6 +159,47 @@ TEST_F(ReaderTest, WhatASecondRequestWouldNotSaveIsReadOver) {
   EXPECT_EQ(hub_->counts().fetches, 1u);
 }
 
+// Else it would wait for memory that is given back when it has come.
+TEST_F(ReaderTest, TheHeadOfABlockWaitsForNoMemory) {
+  reader_->close();
+  make_reader(kBlock / 2);  // less than a block, which comes all the same
+  const auto blob = open("model.bin");
+  const std::uint64_t at = 5 * kBlock + 200'000;
+  EXPECT_EQ(*read(blob, {at, at + 10}), content_.substr(at, 10));
+  const auto other = read(blob, {0, 10});
+  ASSERT_TRUE(other) << other.error().context;
+  EXPECT_EQ(*other, content_.substr(0, 10));
+}
+
+// Its last bytes may come after it was asked for once more: whoever waits for that is answered too.
+TEST_F(ReaderTest, TheOtherPartOfAFailedFetchEndsNotTheNextFetch) {
+  const auto release_one = [this] {  // and waits until it is answered
+    const std::size_t held = hub_->held_fetches();
+    hub_->release_one_fetch();
+    while (hub_->held_fetches() == held) std::this_thread::yield();
+    Answer<hub::RepoInfo> info;
+    hub_->repo_info(repo_, "main", TimePoint::max(), info.callback());
+    EXPECT_TRUE(info.get());
+  };
+  const auto blob = open("model.bin");
+  hub_->hold_fetches(true);
+  hub_->fail_fetches(1, {ErrorCode::kUnavailable, "cut"}, kBlock);  // after its last byte
+  Answer<std::string> deep;
+  reader_->read(blob, {5 * kBlock + 200'000, 5 * kBlock + 200'010}, into(deep));
+  ASSERT_EQ(hub_->held_fetches(), 2u);
+  release_one();
+  ASSERT_TRUE(deep.get());
+  Answer<std::string> whole;
+  reader_->prefetch(blob, {5 * kBlock, 6 * kBlock}, into(whole));
+  ASSERT_EQ(hub_->held_fetches(), 2u);
+  release_one();  // the head of the first
+  hub_->fail_fetches(1, {ErrorCode::kUnavailable, "cut"}, 0);
+  release_one();
+  const auto prefetched = whole.get();
+  ASSERT_FALSE(prefetched);
+  EXPECT_EQ(prefetched.error().code, ErrorCode::kUnavailable) << prefetched.error().context;
+}
+
 TEST_F(ReaderTest, PartsOfReadAheadAreAsLargeAsAdvised) {
   hub::FetchAdvice advice;
   advice.part_bytes = 2 * kBlock;
@@ -440,18 +481,25 @@ TEST_F(WrongContent, AReaderIsNotHeldAtTheEndForAVerdictThatCannotCome) {
   reader.close();
 }
 
-// The store's thread is busy with another content meanwhile.
+// The store's thread is busy with another content meanwhile: it waits to log what it found there.
 TEST_F(WrongContent, AReaderIsNotHeldWhenItsContentLosesABlockBeforeItIsJudged) {
-  std::promise<void> reached;
-  std::promise<void> go_on;
-  store_.on_verdict([&](const cache::BlobKey&, const Result<void>&) {
-    reached.set_value();
-    go_on.get_future().wait();
-  });
-  ASSERT_TRUE(store_.open({"public", content_id_of("", false)}, "http://hub"));
-  reached.get_future().wait();
+  struct HeldLogger final : Logger {
+    void write(LogLevel, std::string_view) override {
+      reached.set_value();
+      go_on.get_future().wait();
+    }
+    std::promise<void> reached;
+    std::promise<void> go_on;
+  } held;
   reader_->close();
-  make_reader(256u << 20);  // which gets the next verdict
+  failures_ = std::make_shared<FailureLog>(held, clock_);
+  make_reader(256u << 20);
+  commit_ = hub_->commit(repo_, {{"model.bin", {content_, true}},
+                                 {"wrong.bin", {random_bytes(kBlock + 1, 2), true}}});
+  hub_->corrupt_fetches("wrong.bin", 1);
+  Answer<std::string> wrong;
+  reader_->read(open("wrong.bin"), {0, kBlock + 1}, into(wrong));
+  held.reached.get_future().wait();
 
   const auto blob = open("model.bin");
   for (std::uint64_t at = 0; at + kBlock < kSize; at += kBlock) {
@@ -462,7 +510,8 @@ TEST_F(WrongContent, AReaderIsNotHeldWhenItsContentLosesABlockBeforeItIsJudged) 
   while (!Reader::stored(*blob).complete()) std::this_thread::yield();
   EXPECT_FALSE(end.has_come());
   EXPECT_TRUE(store_.evict(Reader::stored(*blob).key()));
-  go_on.set_value();
+  held.go_on.set_value();
+  EXPECT_EQ(wrong.get().error().code, ErrorCode::kCorrupt) << "though nobody has it open";
   const auto got = end.get();
   ASSERT_TRUE(got) << got.error().context;
   EXPECT_EQ(*got, content_.substr(kSize - 777));

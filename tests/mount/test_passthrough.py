@@ -264,6 +264,14 @@ class WhatMustNotBePulledAway(PassthroughTestCase):
         os.close(fd)
         self.assert_evicted_when_closed()
 
+    def test_it_is_evicted_right_after_the_last_close(self):
+        for _ in range(8):  # more often than the keeper is told of
+            with open(self.path(), "rb"):
+                pass
+        wait_for(lambda: self.status()["status"]["open_files"] == 0, "the RELEASE")
+        self.evict_repo()
+        self.assertFalse(self.still_there())
+
     def test_a_mapping_whose_descriptor_is_closed(self):
         """No request tells of it: the kernel has let go of the handle, and of its RELEASE."""
         view = Mapping(self.path(), BIG)

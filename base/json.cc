@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
 #include <nlohmann/json.hpp>
+
+#include "base/text.h"
 
 namespace hubvfs {
 namespace {
@@ -88,6 +94,32 @@ class PathTracker final : public nlohmann::json_sax<json> {
   std::string failure_;
 };
 
+constexpr std::size_t kEscapeSize = 6;  // of \uXXXX
+
+// The UTF-16 unit that `text` begins with, escaped.
+std::optional<unsigned> escaped_unit(std::string_view text) {
+  if (text.size() < kEscapeSize || !text.starts_with("\\u")) return {};
+  unsigned unit = 0;
+  const auto [end, error] = std::from_chars(text.data() + 2, text.data() + kEscapeSize, unit, 16);
+  if (error != std::errc() || end != text.data() + kEscapeSize) return {};
+  return unit;
+}
+
+bool lies_between(std::optional<unsigned> unit, unsigned first, unsigned last) {
+  return unit && *unit >= first && *unit <= last;
+}
+
+// Bytes of the character, escaped or not, at the start of JSON text; 0: it is none.
+std::size_t character_size(std::string_view text) {
+  if (text.front() != '\\') return utf8_length(text);
+  const auto unit = escaped_unit(text);
+  if (!unit) return std::min<std::size_t>(text.size(), 2);
+  if (lies_between(unit, 0xdc00, 0xdfff)) return 0;
+  if (!lies_between(unit, 0xd800, 0xdbff)) return kEscapeSize;
+  const bool whole = lies_between(escaped_unit(text.substr(kEscapeSize)), 0xdc00, 0xdfff);
+  return whole ? 2 * kEscapeSize : 0;
+}
+
 }  // namespace
 
 Result<void> parse_json(std::string_view text, JsonVisitor& visitor, const JsonLimits& limits) {
@@ -96,6 +128,22 @@ Result<void> parse_json(std::string_view text, JsonVisitor& visitor, const JsonL
   if (json::sax_parse(text.begin(), text.end(), &tracker)) return {};
   const std::string& why = tracker.failure();
   return {ErrorCode::kBadAnswer, "JSON: " + (why.empty() ? std::string("malformed") : why)};
+}
+
+std::string with_nul_for_bad_text(std::string_view document) {
+  std::string mended;
+  mended.reserve(document.size());
+  while (!document.empty()) {
+    const std::size_t size = character_size(document);
+    if (size > 0) {
+      mended += document.substr(0, size);
+      document.remove_prefix(size);
+    } else {
+      mended += "\\u0000";
+      document.remove_prefix(document.front() == '\\' ? kEscapeSize : 1);
+    }
+  }
+  return mended;
 }
 
 void JsonWriter::separate() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -20,7 +21,9 @@ bool is_commit_id(std::string_view text);
 // A decimal number with nothing around it that fits; otherwise none. No sign, no blanks.
 std::optional<std::uint64_t> parse_decimal(std::string_view text);
 
-// Valid UTF-8 (RFC 3629) throughout; true for "".
+// Bytes of the valid UTF-8 sequence (RFC 3629) at the start of `text`, 0 if there is none.
+std::size_t utf8_length(std::string_view text);
+// Valid UTF-8 throughout; true for "".
 bool is_utf8(std::string_view text);
 
 // Blanks, tabs, CR and LF removed at both ends.

@@ -20,7 +20,6 @@ JsonLimits page_limits() {
 
 Error bad(const std::string& what) { return {ErrorCode::kBadAnswer, "answer of the Hub: " + what}; }
 
-// The string in `value`, or "" when it is of another type (null where there is none, mostly).
 // Takes the text out of `value`: "" when it is none.
 std::string text_of(JsonScalar& value) {
   auto* text = std::get_if<std::string>(&value);
@@ -142,7 +141,8 @@ class TreeVisitor final : public ItemsVisitor {
 
  private:
   struct Item {
-    std::string type, path, oid, lfs_oid;
+    std::string type, oid, lfs_oid;
+    std::optional<std::string> path;
     std::optional<std::uint64_t> size, lfs_size;
     bool is_lfs = false;
   };
@@ -152,7 +152,9 @@ class TreeVisitor final : public ItemsVisitor {
   }
   bool field(const std::string& path, JsonScalar&& value) override {
     if (path == "[].type") item_.type = text_of(value);
-    if (path == "[].path") item_.path = text_of(value);
+    if (path == "[].path" && std::holds_alternative<std::string>(value)) {
+      item_.path = text_of(value);
+    }
     if (path == "[].oid") item_.oid = text_of(value);
     if (path == "[].size") return take_size(value, item_.size);
     if (path == "[].lfs.oid") item_.lfs_oid = text_of(value);
@@ -160,10 +162,10 @@ class TreeVisitor final : public ItemsVisitor {
     return true;
   }
   bool end_item() override {
-    if (item_.path.empty() || item_.type.empty()) return false;
+    if (!item_.path || item_.type.empty()) return false;
     if (item_.type != "file" && item_.type != "directory") return true;
     TreeEntry entry;
-    entry.path = std::move(item_.path);
+    entry.path = std::move(*item_.path);
     if (item_.type == "directory") {
       entry.kind = TreeEntry::Kind::kDirectory;
     } else {
@@ -206,32 +208,45 @@ class RepoPageVisitor final : public ItemsVisitor {
   RepoSummary item_;
 };
 
+// One name that is no text must not cost the others: with a NUL in it, it is left out later.
+template <typename Visitor>
+Result<Visitor> read_answer(std::string_view text, const Visitor& empty) {
+  Visitor visitor = empty;
+  const auto parsed = parse_json(text, visitor, page_limits());
+  if (parsed) return visitor;
+  const std::string mended = with_nul_for_bad_text(text);
+  if (mended == text) return parsed.error();
+  visitor = empty;
+  if (const auto again = parse_json(mended, visitor, page_limits()); !again) return again.error();
+  return visitor;
+}
+
 }  // namespace
 
 Result<RepoInfo> parse_repo_info(std::string_view text, RepoType type) {
-  InfoVisitor visitor(type);
-  if (const auto parsed = parse_json(text, visitor, page_limits()); !parsed) return parsed.error();
-  if (!is_repo_name(visitor.info.id.name)) return bad("repo info without a valid id");
-  if (!is_commit_id(visitor.info.commit)) return bad("repo info without a commit");
-  return std::move(visitor.info);
+  auto answer = read_answer(text, InfoVisitor(type));
+  if (!answer) return answer.error();
+  if (!is_repo_name(answer->info.id.name)) return bad("repo info without a valid id");
+  if (!is_commit_id(answer->info.commit)) return bad("repo info without a commit");
+  return std::move(answer->info);
 }
 
 Result<RepoRefs> parse_repo_refs(std::string_view text) {
-  RefsVisitor visitor;
-  if (const auto parsed = parse_json(text, visitor, page_limits()); !parsed) return parsed.error();
-  return std::move(visitor.refs);
+  auto answer = read_answer(text, RefsVisitor());
+  if (!answer) return answer.error();
+  return std::move(answer->refs);
 }
 
 Result<std::vector<TreeEntry>> parse_tree_page(std::string_view text) {
-  TreeVisitor visitor;
-  if (const auto parsed = parse_json(text, visitor, page_limits()); !parsed) return parsed.error();
-  return std::move(visitor.entries);
+  auto answer = read_answer(text, TreeVisitor());
+  if (!answer) return answer.error();
+  return std::move(answer->entries);
 }
 
 Result<RepoPage> parse_repo_page(std::string_view text, RepoType type) {
-  RepoPageVisitor visitor(type);
-  if (const auto parsed = parse_json(text, visitor, page_limits()); !parsed) return parsed.error();
-  return std::move(visitor.page);
+  auto answer = read_answer(text, RepoPageVisitor(type));
+  if (!answer) return answer.error();
+  return std::move(answer->page);
 }
 
 }  // namespace hubvfs::hub

@@ -68,6 +68,17 @@ TEST(ParseJson, WhatIsNotJsonIsAnErrorWithItsPlace) {
   EXPECT_NE(parse("[1,]").error().context.find("byte"), std::string::npos);
 }
 
+TEST(ParseJson, BadTextIsReplacedAndNothingElse) {
+  for (const char* text : {"", "{", R"(["a\\ud800", "\\", "\ud83d\ude00", "\u00e9\n", "\uzzzz"])",
+                           "[\"\xc3\xa9\"]", "\\"}) {
+    EXPECT_EQ(with_nul_for_bad_text(text), text);
+  }
+  EXPECT_EQ(with_nul_for_bad_text("[\"\xff\xc3\"]"), "[\"\\u0000\\u0000\"]");
+  EXPECT_EQ(with_nul_for_bad_text(R"("\ud800x")"), R"("\u0000x")");
+  EXPECT_EQ(with_nul_for_bad_text(R"("\ud800\ud83d\ude00\ude00")"),
+            R"("\u0000\ud83d\ude00\u0000")");
+}
+
 TEST(ParseJson, TheVisitorMayStopIt) {
   EXPECT_NE(parse(R"({"stop": 1})").error().context.find("stop"), std::string::npos);
 }

@@ -184,7 +184,7 @@ TEST(HubProtocolC2, OtherFormsOfATreeAreBad) {
   for (const char* bad : {"", "{}", "null", "[1]", "[\"a\"]", "[null]", "[{}]", "[[]",
                           R"([{"type":"file","path":"a"}])", R"([{"type":"file","size":1}])",
                           R"([{"path":"a","size":1}])", R"([{"type":"file","path":7,"size":1}])",
-                          "[{\"type\":\"file\",\"path\":\"\xff\",\"size\":1}]"}) {
+                          "[{\"type\":\"file\",\"path\":\"\xff\",\"size\":-1}]"}) {
     EXPECT_FALSE(parse_tree_page(bad)) << bad;
   }
   EXPECT_TRUE(parse_tree_page("[]"));
@@ -194,6 +194,41 @@ TEST(TreeAnswer, HostilePathsArriveWhole) {
   const auto page = parse_tree_page(R"([{"type":"file","path":"a\u0000b/../c","size":1}])");
   ASSERT_TRUE(page);
   EXPECT_EQ((*page)[0].path, std::string("a\0b/../c", 8));
+}
+
+TEST(TreeAnswer, OnePathThatIsNoTextCostsNoOther) {
+  for (const std::string bad : {"\xff", "\xed\xa0\x80", "\\ud800", "\\udc00\\ud800", "caf\xe9"}) {
+    const auto page = parse_tree_page(R"([{"type":"file","path":"a","size":1},{"path":")" + bad +
+                                      R"(","type":"file","size":2},)"
+                                      R"({"type":"file","path":"\ud83d\ude00","size":3}])");
+    ASSERT_TRUE(page) << bad << page.error().context;
+    ASSERT_EQ(page->size(), 3u) << bad;
+    EXPECT_EQ((*page)[0].path, "a");
+    EXPECT_NE((*page)[1].path.find('\0'), std::string::npos) << "no directory may hold it";
+    EXPECT_EQ((*page)[2].path, "\xf0\x9f\x98\x80");
+  }
+}
+
+TEST(RepoAnswers, TextThatIsNoneCostsNothingElse) {
+  EXPECT_TRUE(parse_repo_info(R"({"id":"org/a","sha":")" + kCommit +
+                                  R"(","siblings":[{"rfilename":"\ud800"}]})",
+                              RepoType::kModel));
+  const auto refs = parse_repo_refs(R"({"branches":[{"name":"\ud800","ref":"refs/heads/\ud800"},)"
+                                    R"({"name":"main","ref":"refs/heads/main","targetCommit":")" +
+                                    kCommit + R"("}]})");
+  ASSERT_TRUE(refs) << refs.error().context;
+  EXPECT_EQ(refs->branches.size(), 1u);
+  const auto page = parse_repo_page(R"([{"id":"org/\ud800"},{"id":"org/a"}])", RepoType::kModel);
+  ASSERT_TRUE(page) << page.error().context;
+  EXPECT_EQ(page->repos.size(), 1u);
+}
+
+TEST(TreeAnswer, AnEmptyPathCostsNoOther) {
+  const auto page = parse_tree_page(R"([{"type":"file","path":"","size":1},)"
+                                    R"({"type":"file","path":"a","size":1}])");
+  ASSERT_TRUE(page) << page.error().context;
+  ASSERT_EQ(page->size(), 2u);
+  EXPECT_EQ((*page)[0].path, "");
 }
 
 TEST(TreeAnswer, DeepAndWideDocumentsAreBad) {

@@ -37,6 +37,7 @@ class Fault:
 class FaultyProxy:
     def __init__(self, url: str):
         self.fault = Fault()  # set by the test; read for each answer
+        self.rewrite = None  # of metadata: (path, body) -> body
         self.requests = 0
         self.seen = []  # (path, whether it had a token) of each
         self.stalled = 0
@@ -137,9 +138,14 @@ class FaultyProxy:
         handler.end_headers()
 
     def _relay(self, handler, answer, origin: str, fault: Fault) -> None:
+        whole = None
+        if self.rewrite and handler.command == "GET" and handler.path.startswith("/api/"):
+            whole = self.rewrite(handler.path, answer.read())
         handler.send_response_only(answer.status)
         for name, value in answer.getheaders():
-            if name.lower() == "location":
+            if whole is not None and name.lower() == "content-length":
+                value = str(len(whole))
+            elif name.lower() == "location":
                 value = self._rewritten(value, origin)
             elif name.lower() == "link":
                 value = "<" + self._rewritten(value[1:].split(">", 1)[0], origin) + ">" + (
@@ -149,6 +155,9 @@ class FaultyProxy:
             handler.send_header(name, value)
         handler.end_headers()
         if handler.command == "HEAD":
+            return
+        if whole is not None:
+            handler.wfile.write(whole)
             return
         sent = 0
         while piece := answer.read1(65536):

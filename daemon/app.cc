@@ -93,6 +93,7 @@ fs::BackendOptions backend_options(const WorkerSettings& settings) {
   options.gid = ::getgid();
   options.offline = settings.offline;
   options.metadata_ttl = std::chrono::seconds(settings.metadata_ttl_seconds);
+  options.metadata_settle = std::chrono::seconds(settings.metadata_settle_seconds);
   options.metadata_deadline = std::chrono::seconds(settings.metadata_deadline_seconds);
   options.read_deadline = std::chrono::seconds(settings.read_deadline_seconds);
   options.memory_budget = memory_budget(settings);

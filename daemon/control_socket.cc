@@ -181,6 +181,7 @@ Result<std::vector<std::string>> compare_settings(const Introduction& running,
   note(has.eviction == asks.eviction, "what the cache evicts and when");
   note(has.memory == asks.memory, "memory");
   note(has.metadata_ttl_seconds == asks.metadata_ttl_seconds, "metadata.ttl");
+  note(has.metadata_settle_seconds == asks.metadata_settle_seconds, "metadata.settle");
   note(has.metadata_deadline_seconds == asks.metadata_deadline_seconds, "metadata.deadline");
   note(has.read_deadline_seconds == asks.read_deadline_seconds, "read.deadline");
   note(has.log_level == asks.log_level, "log.level");

@@ -239,6 +239,9 @@ Result<void> set_one(ResolvedMount& to, const std::string& key, const std::strin
   if (key == "endpoint") return set_endpoint(s, from, value);
   if (key == "endpoints") return set_endpoints(s, from, value);
   if (key == "metadata.ttl") return set_seconds(s.metadata_ttl_seconds, from, value, 0, kMostTtl);
+  if (key == "metadata.settle") {
+    return set_seconds(s.metadata_settle_seconds, from, value, 0, kMostTtl);
+  }
   if (key == "metadata.deadline") {
     return set_seconds(s.metadata_deadline_seconds, from, value, 1, kMostDeadline);
   }
@@ -470,6 +473,8 @@ const std::vector<OptionKey>& option_keys() {
        "of cache.size: eviction begins beyond it (default: 95%)"},
       {"cache.low_watermark", "PERCENT", "of cache.size: eviction goes down to it (default: 85%)"},
       {"metadata.ttl", "TIME", "how long a branch is believed not to have moved (default: 5m)"},
+      {"metadata.settle", "TIME",
+       "how long none of its files was opened before a branch that moved is shown (default: 60s)"},
       {"metadata.deadline", "TIME", "how long a lookup waits for the Hub (default: 30s)"},
       {"read.deadline", "TIME", "how long a read waits without progress (default: 120s)"},
       {"endpoint", "URL", "the Hub (default: $HF_ENDPOINT, else https://huggingface.co)"},

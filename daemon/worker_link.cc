@@ -53,6 +53,7 @@ Bytes WorkerSettings::encode() const {
   write_eviction(out, eviction);
   out.integer(memory);
   out.integer(metadata_ttl_seconds);
+  out.integer(metadata_settle_seconds);
   out.integer(metadata_deadline_seconds);
   out.integer(read_deadline_seconds);
   out.integer(static_cast<std::uint8_t>(log_level));
@@ -79,6 +80,7 @@ Result<WorkerSettings> WorkerSettings::decode(ByteView bytes) {
   s.eviction = read_eviction(in);
   s.memory = in.integer<std::uint64_t>();
   s.metadata_ttl_seconds = in.integer<std::uint64_t>();
+  s.metadata_settle_seconds = in.integer<std::uint64_t>();
   s.metadata_deadline_seconds = in.integer<std::uint64_t>();
   s.read_deadline_seconds = in.integer<std::uint64_t>();
   s.log_level = static_cast<LogLevel>(in.integer<std::uint8_t>());

@@ -32,6 +32,7 @@ struct WorkerSettings {
   cache::EvictionSettings eviction;
   std::uint64_t memory = 256u << 20;
   std::uint64_t metadata_ttl_seconds = 300;
+  std::uint64_t metadata_settle_seconds = 60;
   std::uint64_t metadata_deadline_seconds = 30;
   std::uint64_t read_deadline_seconds = 120;
   LogLevel log_level = LogLevel::kInfo;

@@ -81,6 +81,7 @@ Result<std::shared_ptr<Catalog>> Backend::catalog_of(hub::RepoType type, bool sh
   options.own = shared ? "public" : "u" + std::to_string(options_.uid);
   options.offline = options_.offline;
   options.metadata_ttl = options_.metadata_ttl;
+  options.metadata_settle = options_.metadata_settle;
   options.metadata_deadline = options_.metadata_deadline;
   auto made = Catalog::create(options, shared ? hubs_.anonymous : hubs_.own, meta_, log_, failures_,
                               clock_);

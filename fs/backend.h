@@ -39,6 +39,7 @@ struct BackendOptions {  // the same for all mounts of a worker
   gid_t gid = 0;
   bool offline = false;
   Duration metadata_ttl = std::chrono::minutes(5);
+  Duration metadata_settle = std::chrono::seconds(60);
   Duration metadata_deadline = std::chrono::seconds(30);
   Duration read_deadline = std::chrono::seconds(120);  // without progress
   std::uint64_t memory_budget = 256u << 20;            // bytes of fetch buffers, of all mounts

@@ -12,7 +12,6 @@
 namespace hubvfs::fs {
 namespace {
 
-constexpr Duration kSettle = std::chrono::seconds(60);  // metadata.settle
 constexpr Duration kLatestSwitch = std::chrono::minutes(15);
 constexpr Duration kDeniedFor = std::chrono::seconds(10);  // as a masked listing
 
@@ -317,7 +316,8 @@ void Catalog::switch_if_settled(const Place& place) {
     if (it == branches_.end() || !it->second.moved) return;
     const Branch& branch = it->second;
     const TimePoint now = clock_.now();
-    const bool settled = branch.last_open == TimePoint() || now - branch.last_open >= kSettle;
+    const bool settled =
+        branch.last_open == TimePoint() || now - branch.last_open >= options_.metadata_settle;
     if (!settled && now - branch.moved_at < kLatestSwitch) return;
     moved = *branch.moved;
     before = branch.placed;

@@ -33,6 +33,7 @@ struct CatalogOptions {
   cache::Namespace own = "public";
   bool offline = false;
   Duration metadata_ttl = std::chrono::minutes(5);
+  Duration metadata_settle = std::chrono::seconds(60);  // without an open, before a branch moves
   Duration metadata_deadline = std::chrono::seconds(30);
 };
 

@@ -69,16 +69,18 @@ TEST(Introduction, WhatStaysAsItWasIsSaid) {
   other.eviction.policy = cache::EvictionPolicy::kFifo;
   other.memory = 1u << 30;
   other.metadata_ttl_seconds = 1;
+  other.metadata_settle_seconds = 1;
   other.hf_token = "";
   other.mirrors = {"https://mirror"};
   auto notes = compare_settings(running, Introduction::of(other));
   ASSERT_TRUE(notes) << notes.error().context;
-  ASSERT_EQ(notes->size(), 5u);
+  ASSERT_EQ(notes->size(), 6u);
   EXPECT_NE((*notes)[0].find("token"), std::string::npos);
   EXPECT_NE((*notes)[1].find("mirrors"), std::string::npos);
   EXPECT_NE((*notes)[2].find("evicts"), std::string::npos);
   EXPECT_NE((*notes)[3].find("memory"), std::string::npos);
   EXPECT_NE((*notes)[4].find("metadata.ttl"), std::string::npos);
+  EXPECT_NE((*notes)[5].find("metadata.settle"), std::string::npos);
 }
 
 TEST(Introduction, ACommandThatAsksTheHubMeansTheDaemonsOrIsRefused) {

@@ -33,6 +33,7 @@ TEST(Options, DefaultsAreThoseOfTheManual) {
   EXPECT_EQ(s->worker.cache_size, 0u);
   EXPECT_EQ(s->worker.memory, 256u << 20);
   EXPECT_EQ(s->worker.metadata_ttl_seconds, 300u);
+  EXPECT_EQ(s->worker.metadata_settle_seconds, 60u);
   EXPECT_FALSE(s->mount.allow_other);
   EXPECT_FALSE(s->worker.offline);
   EXPECT_EQ(s->worker.log_level, LogLevel::kInfo);
@@ -42,7 +43,7 @@ TEST(Options, DefaultsAreThoseOfTheManual) {
 TEST(Options, EachKeyIsTaken) {
   auto s = resolve({"cache.path=/c,cache.size=20G",
                     "cache.mode=0770,cache.block_size=4M,metadata.ttl=1h,memory=64M",
-                    "metadata.deadline=5s,read.deadline=2m",
+                    "metadata.settle=3m,metadata.deadline=5s,read.deadline=2m",
                     "cache.policy=ttl,cache.ttl=7d,cache.min_free=12%",
                     "cache.high_watermark=80%,cache.low_watermark=60",
                     "endpoint=http://127.0.0.1:8080/,allow_other,log.level=debug,passthrough=off"});
@@ -58,6 +59,7 @@ TEST(Options, EachKeyIsTaken) {
   EXPECT_EQ(s->worker.eviction.high_watermark, 80u);
   EXPECT_EQ(s->worker.eviction.low_watermark, 60u);
   EXPECT_EQ(s->worker.metadata_ttl_seconds, 3600u);
+  EXPECT_EQ(s->worker.metadata_settle_seconds, 180u);
   EXPECT_EQ(s->worker.metadata_deadline_seconds, 5u);
   EXPECT_EQ(s->worker.read_deadline_seconds, 120u);
   EXPECT_EQ(s->worker.memory, 64u << 20);
@@ -323,6 +325,7 @@ TEST(WorkerSettings, SurviveTheirJourney) {
   s.eviction.low_watermark = 8;
   s.memory = 3;
   s.metadata_ttl_seconds = 4;
+  s.metadata_settle_seconds = 7;
   s.metadata_deadline_seconds = 5;
   s.read_deadline_seconds = 6;
   s.log_level = LogLevel::kError;

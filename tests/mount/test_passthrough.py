@@ -100,7 +100,9 @@ class PassthroughTestCase(MountTestCase):
                    env=clean_environment(self.work, self.tag, HF_ENDPOINT=self.server.url))
 
     def worker(self) -> int:
-        return self.status()["keeper"]["worker_pid"]
+        """Told also while no worker answers yet, with the exit status of something wrong."""
+        told = run(binary(), "status", self.m.path, "--json", check=False).stdout
+        return json.loads(told)["keeper"]["worker_pid"]
 
     def kill_worker(self) -> None:
         worker = self.worker()

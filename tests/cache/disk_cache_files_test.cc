@@ -64,12 +64,12 @@ class DamagedFilesTest : public OpenedCache {
     return missing;
   }
 
-  // A file of blobs/ or meta/.
+  // A file of blobs/ or meta/ in which there is something to damage.
   std::string pick_file() {
     std::vector<std::string> files;
     for (const char* folder : {"/blobs", "/meta"}) {
       for (const auto& each : std::filesystem::recursive_directory_iterator(path_ + folder)) {
-        if (each.is_regular_file()) files.push_back(each.path());
+        if (each.is_regular_file() && each.file_size() > 0) files.push_back(each.path());
       }
     }
     std::sort(files.begin(), files.end());  // the same for the same seed

@@ -25,6 +25,8 @@ class HttpCall : public TransferObserver {
   HttpCall& operator=(const HttpCall&) = delete;
 
   void raise_priority(Priority priority);
+  // Is no crawl's any more, and goes on at once where it waits for its share.
+  void end_crawl();
   // Ends the call. Not from within a callback of libcurl's, unless nothing is being transferred.
   void conclude(Result<void> result);
 
@@ -57,6 +59,7 @@ class HttpCall : public TransferObserver {
   virtual void completed(const HttpHead& head) = 0;
   // A refusing status, or an answer that check_success or take_body refused. True: dealt with.
   virtual bool recover(const HttpHead& head, const Error& error) = 0;
+  virtual bool is_crawl() const { return false; }    // see Terms
   virtual bool is_resolve() const { return false; }  // the request now sent goes to /resolve/
   // How the last attempt went on: true when it brought enough to be worth an immediate retry.
   virtual bool made_progress() { return false; }
@@ -75,7 +78,11 @@ class HttpCall : public TransferObserver {
 
   void send();
   TransferSpec make_spec();
+  const Hold* hold() const;  // on the quota that counts this; null: none
   bool held_back();
+  bool waits_for_share();
+  void stop_waiting_for_share();
+  void go_on();
   bool given_up();
   void note_outage(const Error& error);
   Duration time_left() const { return deadline_ - context_.clock.awake(); }
@@ -95,6 +102,7 @@ class HttpCall : public TransferObserver {
   const Asked asked_;
   Duration allowance_;
   TimePoint deadline_;  // on Clock::awake(): nothing can be done in a suspend
+  std::optional<Duration> left_while_waiting_;  // of its time, while it waits for its share
   Patience patience_;
 
   Url url_;  // of the hop under way
@@ -111,8 +119,8 @@ class HttpCall : public TransferObserver {
   int failures_ = 0;
   int stalls_ = 0;          // in a row
   bool preempted_ = false;  // the request that comes next is the rest of one
-  bool admitted_ = false;  // past the check for an outage
-  bool probe_ = false;     // of an outage: one attempt only
+  bool admitted_ = false;   // past the check for an outage
+  bool probe_ = false;      // of an outage: one attempt only
   bool heard_5xx_ = false;
   std::uint64_t answers_before_;  // of the endpoint, when this call began
 

@@ -19,9 +19,12 @@ struct MetadataAnswer {
 class MetadataCall final : public HttpCall {
  public:
   // `done` is called once, last; the call may then be destroyed, after that call has returned.
-  MetadataCall(CallContext& context, const Url& url, TimePoint deadline, Asked asked,
+  MetadataCall(CallContext& context, const Url& url, const Terms& terms, Asked asked,
                std::function<void(Result<MetadataAnswer>)> done);
   void begin();
+  const CrawlPtr& crawl() const { return crawl_; }
+  // The crawl it is of was raised.
+  void raise() { end_crawl(); }
 
  private:
   void restart() override;
@@ -31,8 +34,10 @@ class MetadataCall final : public HttpCall {
   void completed(const HttpHead& head) override;
   bool recover(const HttpHead&, const Error&) override { return false; }
   void concluded(Result<void> result) override;
+  bool is_crawl() const override { return crawl_ && !crawl_->raised; }
 
   const Url first_url_;
+  const CrawlPtr crawl_;
   std::function<void(Result<MetadataAnswer>)> done_;
   MetadataAnswer answer_;
 };

@@ -127,6 +127,12 @@ void Catalog::note_open(const Placed& placed) {
   if (check) hub_.raise(check);
 }
 
+bool Catalog::was_opened(const Place& place) const {
+  MutexLock lock(mutex_);
+  const auto it = branches_.find(place.text());
+  return it != branches_.end() && it->second.last_open != TimePoint();
+}
+
 hub::Terms Catalog::terms(const hub::CrawlPtr& crawl) const {
   return {clock_.now() + options_.metadata_deadline, crawl};
 }

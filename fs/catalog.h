@@ -131,7 +131,7 @@ class Catalog {
   void note_content_changed(std::uint32_t serial, std::uint32_t entry);
 
   // The listing of a commit. A masked one is asked again when it is older than 10 s and
-  // `want_unmasked`.
+  // `want_unmasked`. Where a file of its place was opened, nobody who lists it crawls.
   void snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done,
                 Purpose purpose = Purpose::kDemand);
   // The same without a question, from memory or the store; null when it was never listed.
@@ -211,6 +211,7 @@ class Catalog {
   std::vector<std::shared_ptr<PlaceListener>> listeners() const;
   void tell_listeners(const Place& place, const PlacedPtr& before);
 
+  bool was_opened(const Place& place) const;
   SnapshotPtr load_snapshot(const PlacedPtr& placed);
   SnapshotPtr remember(const PlacedPtr& placed, Snapshot snapshot, std::optional<TimePoint> asked);
   void ask_listing(const PlacedPtr& placed, const std::string& question, const hub::Terms& terms);

@@ -14,9 +14,12 @@
 
 namespace hubvfs::fs {
 
-// For what something is asked of the Hub: because somebody lists directories, or looks for the
-// thing itself (hub::Crawl).
-enum class Purpose { kDemand, kCrawl };
+// Why something is asked of the Hub.
+enum class Purpose {
+  kDemand,         // somebody looks for the thing itself
+  kCrawl,          // somebody lists directories (hub::Crawl)
+  kPerhapsACrawl,  // nobody knows: they do not wait, and it counts as a crawl's
+};
 
 // Questions under way: whoever asks the same thing meanwhile gets the same answer. Thread-safe.
 template <typename T>
@@ -36,7 +39,10 @@ class Coalescer {
     const auto [it, first] = questions_.try_emplace(question);
     Question& asked = it->second;
     asked.waiting.push_back(std::move(done));
-    if (first && purpose == Purpose::kCrawl) asked.crawl = std::make_shared<hub::Crawl>();
+    if (first && purpose != Purpose::kDemand) {
+      asked.crawl = std::make_shared<hub::Crawl>();
+      asked.crawl->raised = purpose == Purpose::kPerhapsACrawl;
+    }
     if (first) return {true, asked.crawl};
     if (purpose == Purpose::kCrawl) return {};
     return {false, std::exchange(asked.crawl, nullptr)};

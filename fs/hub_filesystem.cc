@@ -306,7 +306,8 @@ void HubFilesystem::lookup_repo(const NameTable::Name& owner, const std::string&
   if (!place) return reply(absent(kForever));
   if (const PlacedPtr shown = parts_.catalog->known(*place)) return reply(placed_entry(shown));
   const auto known = parts_.catalog->names().find(owner.number, name);
-  // What everybody sees is asked for even where it was listed: the list does not tell the gated.
+  // What everybody sees is asked for even where it was listed: the list does not tell the gated. It
+  // may be a crawl that comes by, the kernel having let go of the names it listed.
   const bool ask = parts_.catalog->shared() && !options_.offline;
   if (known && (known->kind == NameTable::Kind::kSymlink || (known->listed && !ask))) {
     return reply(name_entry(*known));
@@ -314,11 +315,13 @@ void HubFilesystem::lookup_repo(const NameTable::Name& owner, const std::string&
   if (options_.offline && parts_.catalog->was_listed(owner.name)) {
     return reply(absent(options_.metadata_ttl));
   }
-  parts_.catalog->resolve(*place,
-                          [self = shared_from_this(), owner, name, place = *place,
-                           reply = std::move(reply)](const Result<Catalog::Resolved>& answer) {
-                            self->take_repo(owner, name, place, answer, reply);
-                          });
+  parts_.catalog->resolve(
+      *place,
+      [self = shared_from_this(), owner, name, place = *place,
+       reply = std::move(reply)](const Result<Catalog::Resolved>& answer) {
+        self->take_repo(owner, name, place, answer, reply);
+      },
+      known && known->listed ? Purpose::kPerhapsACrawl : Purpose::kDemand);
 }
 
 void HubFilesystem::take_repo(const NameTable::Name& owner, const std::string& name,

@@ -38,6 +38,7 @@ void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<Snapsho
   if (placed->partial) {  // the Hub's would number the files anew
     return done(Error{ErrorCode::kStale, placed->place.text() + ": its listing is lost"});
   }
+  if (was_opened(placed->place)) purpose = Purpose::kDemand;
   const std::string question = std::to_string(placed->serial);
   if (const auto terms = join(listing_, question, purpose, std::move(done))) {
     ask_listing(placed, question, *terms);

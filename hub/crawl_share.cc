@@ -39,18 +39,26 @@ void CrawlShare::note_answer(const HttpHead& head, TimePoint now) {
   left_ = limit->remaining;
 }
 
+void CrawlShare::begin_window_if_over(TimePoint now) {
+  if (now < window_end_) return;
+  used_ = 0;
+  left_.reset();
+  window_end_ = now + window_;
+}
+
 bool CrawlShare::take(TimePoint now) {
-  if (now >= window_end_) {
-    used_ = 0;
-    left_.reset();
-    window_end_ = now + window_;
-  }
+  begin_window_if_over(now);
   if (unlimited_) return true;
   if (used_ >= std::max<std::uint64_t>(requests_ / kPart, 1)) return false;
   if (left_ && *left_ <= requests_ / kPart) return false;
-  ++used_;
-  if (left_) --*left_;
+  charge(now);
   return true;
+}
+
+void CrawlShare::charge(TimePoint now) {
+  begin_window_if_over(now);
+  ++used_;
+  if (left_ && *left_ > 0) --*left_;
 }
 
 }  // namespace hubvfs::hub

@@ -25,9 +25,13 @@ class CrawlShare {
   // True: a request of a crawl may be sent now, and is counted. False: not before resumes().
   bool take(TimePoint now);
   TimePoint resumes() const { return window_end_; }  // the end of this window
+  // One is sent all the same, and is counted.
+  void charge(TimePoint now);
 
  private:
   static constexpr std::uint64_t kPart = 4;
+
+  void begin_window_if_over(TimePoint now);
 
   std::uint64_t token_changes_ = 0;
   std::uint64_t requests_ = 500;  // of all, in a window

@@ -199,7 +199,7 @@ void CurlHubClient::raise(const CrawlPtr& crawl) {
   crawl->raised = true;
   engine_->post([this, crawl] {
     for (const auto& [id, call] : asks_) {
-      if (call->crawl() == crawl) return call->raise();
+      if (call->crawl() == crawl.get()) return call->end_crawl();
     }
   });
 }

@@ -25,7 +25,9 @@ class HttpCall : public TransferObserver {
   HttpCall& operator=(const HttpCall&) = delete;
 
   void raise_priority(Priority priority);
-  // Is no crawl's any more, and goes on at once where it waits for its share.
+  // What it is asked as (Terms); null: a demand.
+  virtual const Crawl* crawl() const { return nullptr; }
+  // That was raised: it goes on at once where it waits for its share.
   void end_crawl();
   // Ends the call. Not from within a callback of libcurl's, unless nothing is being transferred.
   void conclude(Result<void> result);
@@ -59,7 +61,6 @@ class HttpCall : public TransferObserver {
   virtual void completed(const HttpHead& head) = 0;
   // A refusing status, or an answer that check_success or take_body refused. True: dealt with.
   virtual bool recover(const HttpHead& head, const Error& error) = 0;
-  virtual bool is_crawl() const { return false; }    // see Terms
   virtual bool is_resolve() const { return false; }  // the request now sent goes to /resolve/
   // How the last attempt went on: true when it brought enough to be worth an immediate retry.
   virtual bool made_progress() { return false; }

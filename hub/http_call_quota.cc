@@ -38,7 +38,7 @@ void HttpCall::judge_limit() {
       context_.failures.note(LogLevel::kWarning,
                              "limit " + std::to_string(static_cast<int>(quota())), error.context);
     }
-    if (is_crawl()) return restart();  // and wait there
+    if (crawl() != nullptr && !crawl()->raised) return restart();  // and wait there
   }
   wait_until(until, error);
 }
@@ -46,9 +46,14 @@ void HttpCall::judge_limit() {
 // What a crawl asks is sent when it has its share of the quota, and not while a 429 holds that
 // back; until then its deadline waits too.
 bool HttpCall::waits_for_share() {
-  if (!is_crawl() || !at_endpoint()) return false;
+  const Crawl* const crawl = this->crawl();
+  if (crawl == nullptr || !at_endpoint()) return false;
   const TimePoint now = context_.clock.now();
   context_.crawl_share.use_token(context_.token.changes());
+  if (crawl->raised) {
+    context_.crawl_share.charge(now);
+    return false;
+  }
   const Hold* hold = this->hold();
   if (hold == nullptr && context_.crawl_share.take(now)) return false;
   const TimePoint until = hold != nullptr ? hold->until : context_.crawl_share.resumes();

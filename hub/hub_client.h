@@ -92,8 +92,10 @@ using Done = std::function<void(Result<T>)>;
 
 // Marks what is asked only since somebody lists directories (find, updatedb): such requests go last
 // and get a quarter of the API quota, beyond which they wait (hub/crawl_share.h). One for each
-// thing asked. HubClient::raise() ends that.
+// thing asked.
 struct Crawl {
+  // It goes on as a demand, though it still counts as a crawl's. Set by HubClient::raise(), or
+  // before it is asked.
   std::atomic<bool> raised{false};
 };
 using CrawlPtr = std::shared_ptr<Crawl>;
@@ -141,7 +143,7 @@ class HubClient {
   virtual void list_repos(RepoType type, const std::string& owner, const std::string& next,
                           Terms terms, Done<RepoPage> done) = 0;
 
-  // Somebody waits now for what was asked as this, which goes on as if it had been asked by them.
+  // Somebody waits now for what was asked as this.
   virtual void raise(const CrawlPtr& crawl) = 0;
 
   // Starts a ranged GET. Checks made before a byte is passed on: 206 and a Content-Range equal to

@@ -22,9 +22,7 @@ class MetadataCall final : public HttpCall {
   MetadataCall(CallContext& context, const Url& url, const Terms& terms, Asked asked,
                std::function<void(Result<MetadataAnswer>)> done);
   void begin();
-  const CrawlPtr& crawl() const { return crawl_; }
-  // The crawl it is of was raised.
-  void raise() { end_crawl(); }
+  const Crawl* crawl() const override { return crawl_.get(); }
 
  private:
   void restart() override;
@@ -34,7 +32,6 @@ class MetadataCall final : public HttpCall {
   void completed(const HttpHead& head) override;
   bool recover(const HttpHead&, const Error&) override { return false; }
   void concluded(Result<void> result) override;
-  bool is_crawl() const override { return crawl_ && !crawl_->raised; }
 
   const Url first_url_;
   const CrawlPtr crawl_;

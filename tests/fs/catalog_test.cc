@@ -563,6 +563,9 @@ TEST_F(CatalogTest, ABranchIsCheckedAsACrawlsUntilAFileOfItIsOpened) {
   ASSERT_TRUE(resolve("llm"));
   let_checks_end();
   EXPECT_EQ(hub_->counts().info, 5u);
+  Answer<SnapshotPtr> listing;
+  catalog_->snapshot(shown->placed, false, listing.callback(), Purpose::kCrawl);
+  EXPECT_TRUE(listing.get()) << "nor is who lists it a crawler";
   EXPECT_EQ(hub_->counts().crawls, 1u);
 }
 

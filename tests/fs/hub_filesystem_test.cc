@@ -177,6 +177,19 @@ TEST_F(HubFilesystemTest, WhatListingsAskIsACrawlsAndWhatWalksAskIsNot) {
   EXPECT_EQ(hub_->counts().crawls, 3u) << "its commit, and the listing of that";
 }
 
+TEST_F(HubFilesystemTest, ALookupOfAListedNameThatEverybodySeesCountsAsACrawlsAndDoesNotWait) {
+  stop();
+  mount_.shared = true;
+  start();
+  const NodeId owner = fs_.walk("acme");
+  ASSERT_TRUE(fs_.list(owner).contains("llm"));
+  const auto crawls = hub_->counts().crawls;
+  hub_->hold_crawls(true);
+  ASSERT_TRUE(fs_.lookup(owner, "llm")->exists);
+  EXPECT_EQ(hub_->counts().crawls, crawls + 1);
+  hub_->hold_crawls(false);
+}
+
 TEST_F(HubFilesystemTest, WalksGoOnWhileACrawlWaits) {
   const hub::RepoId listed{hub::RepoType::kModel, "acme/listed"};
   hub_->commit(listed, {{"a", {"1", false}}});

@@ -90,6 +90,17 @@ TEST_F(CrawlShareTest, WhatOthersUsedUpIsLeftToReaders) {
   EXPECT_EQ(take_all(), 10);
 }
 
+TEST_F(CrawlShareTest, WhatIsSentAllTheSameCounts) {
+  hear(40, 30);
+  for (int i = 0; i < 7; ++i) share_.charge(clock_.now());
+  EXPECT_EQ(take_all(), 3);
+  for (int i = 0; i < 7; ++i) share_.charge(clock_.now());
+  EXPECT_EQ(take_all(), 0);
+  pass(seconds(31));
+  share_.charge(clock_.now());
+  EXPECT_EQ(take_all(), 9);
+}
+
 TEST_F(CrawlShareTest, ASmallQuotaLetsOneThrough) {
   hear(3, 30, 3);
   EXPECT_EQ(take_all(), 1);

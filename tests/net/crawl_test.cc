@@ -91,6 +91,21 @@ TEST_F(CrawlQuota, WhatSomebodyWaitsForIsACrawlsNoMore) {
   EXPECT_TRUE(answer.wait());
 }
 
+TEST_F(CrawlQuota, WhatMayBeACrawlsDoesNotWaitAndCounts) {
+  serve_info(8, 299);
+  ASSERT_TRUE(ask()->answer.wait());
+  for (int i = 0; i < 3; ++i) {
+    const auto perhaps = std::make_shared<hub::Crawl>();
+    perhaps->raised = true;
+    Answer<hub::RepoInfo> answer;
+    client().repo_info(kRepo, "", {deadline_in(kAmple), perhaps}, answer.callback());
+    EXPECT_TRUE(answer.wait());
+  }
+  const auto crawl = ask();
+  EXPECT_TRUE(info());
+  EXPECT_EQ(health().crawl_waiting, 1);
+}
+
 TEST_F(CrawlQuota, TheWaitIsNotOfItsTime) {
   serve_info(4, 1);
   ASSERT_TRUE(ask()->answer.wait());

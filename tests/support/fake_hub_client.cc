@@ -365,7 +365,7 @@ Result<std::string> FakeHubClient::content_now(const FetchRequest& request) {
 
 void FakeHubClient::queue_metadata(const hub::Terms& terms, Metadata run) {
   MutexLock lock(mutex_);
-  if (terms.crawl && !terms.crawl->raised) ++counts_.crawls;
+  if (terms.crawl) ++counts_.crawls;
   metadata_.push_back({std::move(run), terms.crawl});
   changed_.notify_all();
 }
@@ -588,8 +588,9 @@ std::deque<FakeHubClient::PendingFetch>::iterator FakeHubClient::next_fetch() {
 std::deque<FakeHubClient::PendingMetadata>::iterator FakeHubClient::next_metadata() {
   if (stopping_ || offline_) return metadata_.begin();
   if (hold_metadata_) return metadata_.end();
-  return std::find_if(metadata_.begin(), metadata_.end(), [this](const PendingMetadata& call) {
-    return !hold_crawls_ || !call.crawl || call.crawl->raised;
+  const bool held = hold_crawls_;
+  return std::find_if(metadata_.begin(), metadata_.end(), [held](const PendingMetadata& call) {
+    return !held || !call.crawl || call.crawl->raised;
   });
 }
 

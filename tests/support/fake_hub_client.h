@@ -32,7 +32,7 @@ struct FakeCounts {
   std::uint64_t tree = 0;        // list_tree calls
   std::uint64_t tree_pages = 0;  // pages given
   std::uint64_t lists = 0;       // list_repos calls
-  std::uint64_t crawls = 0;      // calls for metadata that came as a crawl's
+  std::uint64_t crawls = 0;      // calls for metadata that count as a crawl's
   std::uint64_t fetches = 0;
   std::uint64_t cancels = 0;  // of fetches not yet answered
   std::uint64_t bytes = 0;    // given to on_bytes

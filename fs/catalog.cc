@@ -115,14 +115,31 @@ PlacedPtr Catalog::placed(std::uint32_t serial) const {
 }
 
 void Catalog::note_open(const Placed& placed) {
+  hub::CrawlPtr check;
+  {
+    MutexLock lock(mutex_);
+    const auto it = branches_.find(placed.place.text());
+    if (it == branches_.end()) return;
+    it->second.last_open = clock_.now();
+    check.swap(it->second.crawl);
+  }
+  if (check) hub_.raise(check);
+}
+
+bool Catalog::was_opened(const Place& place) const {
   MutexLock lock(mutex_);
-  const auto it = branches_.find(placed.place.text());
-  if (it != branches_.end()) it->second.last_open = clock_.now();
+  const auto it = branches_.find(place.text());
+  return it != branches_.end() && it->second.last_open != TimePoint();
+}
+
+hub::Terms Catalog::terms(const hub::CrawlPtr& crawl) const {
+  return {clock_.now() + options_.metadata_deadline, crawl};
 }
 
 PlacedPtr Catalog::known(const Place& place) {
   switch_if_settled(place);
   PlacedPtr shown;
+  hub::CrawlPtr crawl;
   bool due = false;
   {
     MutexLock lock(mutex_);
@@ -135,26 +152,38 @@ PlacedPtr Catalog::known(const Place& place) {
     due = (!place.pinned() || shown->partial) && !branch.checking && !options_.offline &&
           !closed_ && (age >= ttl.count() || age < 0);
     branch.checking |= due;
+    // A second `find` comes by all that the first has resolved.
+    if (due && branch.last_open == TimePoint()) branch.crawl = std::make_shared<hub::Crawl>();
+    if (due) crawl = branch.crawl;
   }
-  if (due) check(place, shown);
+  if (due) check(place, shown, crawl);
   return shown;
 }
 
-void Catalog::resolve(const Place& place, Done<Resolved> done) {
+Duration Catalog::check_due_in(const Place& place) const {
+  MutexLock lock(mutex_);
+  const auto it = branches_.find(place.text());
+  if (it == branches_.end()) return Duration::zero();
+  if (options_.offline || it->second.checking) return options_.metadata_ttl;
+  const Duration age = std::chrono::seconds(clock_.unix_now() - it->second.checked);
+  if (age < Duration::zero()) return Duration::zero();
+  return std::max(options_.metadata_ttl - age, Duration::zero());
+}
+
+void Catalog::resolve(const Place& place, Done<Resolved> done, Purpose purpose) {
   if (auto placed = at_hand(place)) return done(Resolved{placed, ""});
   const std::string text = place.text();
   if (auto refused = refusal(text)) return done(*refused);
-  if (resolving_.join(text, std::move(done))) ask(place);
+  if (const auto terms = join(resolving_, text, purpose, std::move(done))) ask(place, *terms);
 }
 
-void Catalog::ask(const Place& place) {
-  const auto deadline = clock_.now() + options_.metadata_deadline;
+void Catalog::ask(const Place& place, const hub::Terms& terms) {
   std::uint64_t forgotten = 0;
   {
     MutexLock lock(mutex_);
     forgotten = denials_forgotten_;
   }
-  hub_.repo_info({options_.type, place.repo}, place.revision, deadline,
+  hub_.repo_info({options_.type, place.repo}, place.revision, terms,
                  [weak = self_, place, forgotten](const Result<hub::RepoInfo>& answer) {
                    const auto self = weak.lock();
                    if (!self) return;
@@ -255,9 +284,8 @@ void Catalog::note_unkept(const Result<void>& stored, const std::string& consequ
   failures_->note(LogLevel::kWarning, consequence, consequence + ": " + stored.error().context);
 }
 
-void Catalog::check(const Place& place, const PlacedPtr& shown) {
-  const auto deadline = clock_.now() + options_.metadata_deadline;
-  hub_.repo_info(shown->info.id, place.revision, deadline,
+void Catalog::check(const Place& place, const PlacedPtr& shown, const hub::CrawlPtr& crawl) {
+  hub_.repo_info(shown->info.id, place.revision, terms(crawl),
                  [weak = self_, place](const Result<hub::RepoInfo>& answer) {
                    if (const auto self = weak.lock()) self->take_check(place, answer);
                  });
@@ -278,6 +306,7 @@ void Catalog::take_check(const Place& place, const Result<hub::RepoInfo>& answer
     if (it == branches_.end()) return;
     Branch& branch = it->second;
     branch.checking = false;
+    branch.crawl.reset();
     shown = branch.placed;
     if (refused) {
       branches_.erase(it);

@@ -89,10 +89,13 @@ class Catalog {
   // Told of every place that changes, for as long as it lives.
   void add_listener(std::weak_ptr<PlaceListener> listener);
 
-  // The commit a place shows now, if it was ever resolved; may start a check of the branch.
+  // The commit a place shows now, if it was ever resolved; may start a check of the branch, as a
+  // crawl's if nobody opened a file of the place.
   PlacedPtr known(const Place& place);
   // The same without a check.
   PlacedPtr shown(const Place& place) const;
+  // How long until known() would check it; zero: now, or it is not known.
+  Duration check_due_in(const Place& place) const;
   // As known(); and a commit by its id, where any place has shown it.
   PlacedPtr at_hand(const Place& place);
   // The same, asking the Hub where needed. kNotFound, and where shared that a repo is private or
@@ -103,7 +106,7 @@ class Catalog {
     PlacedPtr placed;
     std::string renamed;
   };
-  void resolve(const Place& place, Done<Resolved> done);
+  void resolve(const Place& place, Done<Resolved> done, Purpose purpose = Purpose::kDemand);
   // The entry in names() of a place that resolve() found to be called `canonical` now: a symlink.
   // Errors: it cannot be written.
   Result<NameTable::Name> link_renamed(const Place& place, const std::string& canonical);
@@ -129,8 +132,9 @@ class Catalog {
   void note_content_changed(std::uint32_t serial, std::uint32_t entry);
 
   // The listing of a commit. A masked one is asked again when it is older than 10 s and
-  // `want_unmasked`.
-  void snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done);
+  // `want_unmasked`. Where a file of its place was opened, nobody who lists it crawls.
+  void snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done,
+                Purpose purpose = Purpose::kDemand);
   // The same without a question, from memory or the store; null when it was never listed.
   SnapshotPtr stored_snapshot(const PlacedPtr& placed);
   // The commits of a repo that any place has shown, each once.
@@ -138,7 +142,8 @@ class Catalog {
 
   // Fills the name table with the root's owners, or with an owner's repos. Answers at once when
   // that was ever done (and does it again beside, when older than its ttl); an error only if
-  // nothing is known.
+  // nothing is known. An owner is asked for as a crawl's; the root, ten requests a day at most, is
+  // not: a mount is usable when that is answered.
   void list_root(Done<bool> done);
   void list_owner(const NameTable::Name& owner, Done<bool> done);
   // A name at the root that is not in the table: makes it an owner, a symlink or a legacy repo's
@@ -158,6 +163,7 @@ class Catalog {
     PlacedPtr placed;
     UnixSeconds checked = 0;
     bool checking = false;
+    hub::CrawlPtr crawl;  // of that check, which is to be raised when a file is opened
     std::optional<hub::RepoInfo> moved;  // the newer commit, not yet shown
     TimePoint moved_at;
     TimePoint last_open;
@@ -182,22 +188,34 @@ class Catalog {
   std::optional<Error> refused_by_kind(const hub::RepoInfo& info) const;
 
   PlacedPtr known_commit(const Place& place) const;
-  void ask(const Place& place);
+  // None: it is being asked already. Else the caller must ask it, on these terms, and finish it.
+  template <typename T>
+  std::optional<hub::Terms> join(Coalescer<T>& questions, const std::string& question,
+                                 Purpose purpose, Done<T> done) {
+    const auto joined = questions.join(question, purpose, std::move(done));
+    if (joined.first) return terms(joined.crawl);
+    if (joined.crawl) hub_.raise(joined.crawl);
+    return {};
+  }
+  hub::Terms terms(const hub::CrawlPtr& crawl = nullptr) const;
+
+  void ask(const Place& place, const hub::Terms& terms);
   Result<Resolved> take_answer(const Place& place, std::uint64_t denials_forgotten,
                                const Result<hub::RepoInfo>& answer);
   Result<PlacedPtr> place_commit(const Place& place, const hub::RepoInfo& info,
                                  bool partial = false);
   void show(const Place& place, const PlacedPtr& placed);
-  void check(const Place& place, const PlacedPtr& shown);
+  void check(const Place& place, const PlacedPtr& shown, const hub::CrawlPtr& crawl);
   void take_check(const Place& place, const Result<hub::RepoInfo>& answer);
   void drop(const Place& place, const PlacedPtr& shown, const Error& why);
   void switch_if_settled(const Place& place);
   std::vector<std::shared_ptr<PlaceListener>> listeners() const;
   void tell_listeners(const Place& place, const PlacedPtr& before);
 
+  bool was_opened(const Place& place) const;
   SnapshotPtr load_snapshot(const PlacedPtr& placed);
   SnapshotPtr remember(const PlacedPtr& placed, Snapshot snapshot, std::optional<TimePoint> asked);
-  void ask_listing(const PlacedPtr& placed, const std::string& question);
+  void ask_listing(const PlacedPtr& placed, const std::string& question, const hub::Terms& terms);
   std::string listing_key(const Placed& placed) const;
 
   struct RepoListing;

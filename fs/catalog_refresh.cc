@@ -89,9 +89,8 @@ void Catalog::refresh(const Place& place, Done<Resolved> done) {
   const PlacedPtr shown = known(place);
   if (shown == nullptr || (place.pinned() && !shown->partial))
     return resolve(place, std::move(done));
-  const auto deadline = clock_.now() + options_.metadata_deadline;
   hub_.repo_info(
-      {options_.type, place.repo}, place.revision, deadline,
+      {options_.type, place.repo}, place.revision, terms(),
       [weak = self_, place, shown, done = std::move(done)](const Result<hub::RepoInfo>& answer) {
         const auto self = weak.lock();
         if (!self) return done(Error{ErrorCode::kCancelled, "the filesystem is stopping"});

@@ -22,6 +22,8 @@ void write_counters(JsonWriter& out, const hub::HubStats& hub) {
   number("outage_since", static_cast<std::uint64_t>(hub.health.outage_since));
   number("next_probe", static_cast<std::uint64_t>(hub.health.next_probe));
   number("limited_until", static_cast<std::uint64_t>(hub.health.limited_until));
+  number("crawl_waiting", static_cast<std::uint64_t>(hub.health.crawl_waiting));
+  number("crawl_until", static_cast<std::uint64_t>(hub.health.crawl_until));
   out.key("refused_token").string(hub.health.refused_token);
   out.key("mirror").string(hub.health.mirror);
   out.key("link").begin_object();

@@ -26,14 +26,15 @@ void HubFilesystem::opendir(NodeId node, Reply<OpenFlags> reply) {
   }
   // The folder of node 1 changes with the commit that its place shows.
   const bool constant = !is_repo_root(node) || pinned();
-  locate(node, [constant, reply](const Result<Located>& at) {
+  const auto opened = [constant, reply](const Result<Located>& at) {
     if (!at) return reply(at.error());
     if (!at->entry().is_directory) return reply(Error{ErrorCode::kNotDirectory, "a file"});
     OpenFlags flags;
     flags.keep_cache = constant;
     flags.cache_listing = constant;
     reply(flags);
-  });
+  };
+  locate(node, opened, Purpose::kCrawl);
 }
 
 // Cookies: 1 and 2 for the dots, then an entry's number + 3, so that a name which is added while
@@ -55,7 +56,8 @@ void HubFilesystem::fill_names(std::uint32_t parent, std::uint64_t cookie, const
     if (names.empty()) return;
     for (const NameTable::Name& name : names) {
       after = name.number;
-      if (!fill({name.name, static_cast<std::uint64_t>(name.number) + 3, name_entry(name)})) return;
+      if (!fill({name.name, static_cast<std::uint64_t>(name.number) + 3, listed_entry(name)}))
+        return;
     }
   }
 }
@@ -129,7 +131,9 @@ void HubFilesystem::readdir(NodeId node, std::uint64_t cookie, Fill fill, Done r
     give([&](std::uint64_t at, const Fill& to) { self->fill_snapshot(node, *located, at, to); });
   };
   const auto begun_in = static_cast<std::uint32_t>(cookie >> 32);
-  if (!is_repo_root(node) || begun_in == 0) return locate(node, give_located);
+  if (!is_repo_root(node) || begun_in == 0) {
+    return locate(node, give_located, Purpose::kCrawl);
+  }
   const PlacedPtr placed = parts_.catalog->placed(begun_in);
   if (!placed) return owed->give(stale());
   locate_folder(placed, give_located);

@@ -16,6 +16,7 @@
 #include "fs/errno_map.h"
 #include "fs/fuse_device.h"
 #include "fs/fuse_loop.h"
+#include "fs/killed_caller.h"
 #include "fs/operations.h"
 
 namespace hubvfs::fs {
@@ -27,7 +28,7 @@ class Request {
  public:
   explicit Request(fuse_req_t req) : req_(req) {}
   ~Request() {
-    if (!answered_.exchange(true)) {
+    if (take()) {
       fuse_reply_err(req_, EIO);
       bug("a FUSE request was dropped");
     }
@@ -35,9 +36,21 @@ class Request {
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
 
+  // It may take minutes: its caller, who cannot be killed before the answer, is answered EINTR when
+  // somebody tries. For an operation as it begins; not for reads, whose answer others see as well,
+  // in the page cache.
+  void end_if_killed() {
+    watched_ = true;
+    bool already = false;
+    interrupted_already_ = &already;
+    fuse_req_interrupt_func(req_, &Request::interrupted, this);
+    interrupted_already_ = nullptr;
+    if (already && is_being_killed(fuse_req_ctx(req_)->pid)) fail(EINTR);
+  }
+
   template <typename Send>
   void answer(Send&& send) {
-    if (!answered_.exchange(true)) send(req_);  // a reader that is gone makes it fail: no matter
+    if (take()) send(req_);  // a reader that is gone makes it fail: no matter
   }
   void fail(int error) {
     answer([&](fuse_req_t req) { fuse_reply_err(req, error); });
@@ -46,9 +59,29 @@ class Request {
   fuse_req_t raw() const { return req_; }
 
  private:
+  // True: the caller is to answer. libfuse calls interrupted() with the request's lock, which is
+  // taken here too, so that `this` is there until then.
+  bool take() {
+    if (answered_.exchange(true)) return false;
+    if (watched_) fuse_req_interrupt_func(req_, nullptr, nullptr);
+    return true;
+  }
+  static void interrupted(fuse_req_t req, void* request) {
+    if (interrupted_already_ != nullptr) {  // libfuse goes on to use it: not the place to answer
+      *interrupted_already_ = true;
+      return;
+    }
+    if (!is_being_killed(fuse_req_ctx(req)->pid)) return;
+    // Once it is answered, another thread may let go of the Request.
+    if (!static_cast<Request*>(request)->answered_.exchange(true)) fuse_reply_err(req, EINTR);
+  }
+
+  static thread_local bool* interrupted_already_;  // while this thread is in end_if_killed()
   fuse_req_t req_;
+  bool watched_ = false;
   std::atomic<bool> answered_{false};
 };
+thread_local bool* Request::interrupted_already_ = nullptr;
 using RequestPtr = std::shared_ptr<Request>;
 
 // Runs one operation: the only place where an exception of others ends.
@@ -98,6 +131,7 @@ fuse_entry_param to_param(const Entry& entry) {
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
+    request->end_if_killed();
     operations.lookup(NodeId::from_raw(parent), name, [request](const Result<Entry>& entry) {
       if (!entry) return request->fail(entry.error());
       // A negative entry that may not be kept is a plain ENOENT.
@@ -200,6 +234,7 @@ void op_read(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset,
 
 void op_opendir(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
+    request->end_if_killed();
     operations.opendir(NodeId::from_raw(node),
                        [request, copy = *info](const Result<OpenFlags>& flags) {
                          if (!flags) return request->fail(flags.error());
@@ -237,6 +272,7 @@ struct DirectoryBuffer {
 
 void read_directory(fuse_req_t req, fuse_ino_t node, std::size_t size, off_t offset, bool plus) {
   run_op(req, [&](Operations& operations, const RequestPtr& request) {
+    request->end_if_killed();
     auto buffer = std::make_shared<DirectoryBuffer>(request, size, plus);
     operations.readdir(
         NodeId::from_raw(node), static_cast<std::uint64_t>(offset),

@@ -111,46 +111,50 @@ PlacedPtr HubFilesystem::placed_of(NodeId node) const {
   return catalog(node.view).placed(node.serial);
 }
 
-void HubFilesystem::locate(NodeId node, Reply<Located> reply) {
+void HubFilesystem::locate(NodeId node, Reply<Located> reply, Purpose purpose) {
   if (is_repo_root(node)) return locate_root(std::move(reply));
   if (node.serial == 0) {
     const auto name = in_tree(node) ? parts_.catalog->names().at(node.entry) : std::nullopt;
     if (!name || name->kind != NameTable::Kind::kRepo) return reply(stale());
-    return locate_repo_name(*name, std::move(reply));
+    return locate_repo_name(*name, std::move(reply), purpose);
   }
   const PlacedPtr placed = placed_of(node);
   if (!placed) return reply(stale());
-  locate_in(placed, node.view, node.entry, std::move(reply));
+  locate_in(placed, node.view, node.entry, std::move(reply), purpose);
 }
 
-void HubFilesystem::locate_repo_name(const NameTable::Name& name, Reply<Located> reply) {
+void HubFilesystem::locate_repo_name(const NameTable::Name& name, Reply<Located> reply,
+                                     Purpose purpose) {
   if (name.serial != 0) {
     const PlacedPtr placed = parts_.catalog->placed(name.serial);
     if (!placed) return reply(stale());
-    return locate_in(placed, View::kTree, 0, std::move(reply));
+    return locate_in(placed, View::kTree, 0, std::move(reply), purpose);
   }
   parts_.catalog->resolve(
-      place_of(name), [self = shared_from_this(), name,
-                       reply = std::move(reply)](const Result<Catalog::Resolved>& answer) {
+      place_of(name),
+      [self = shared_from_this(), name, purpose,
+       reply = std::move(reply)](const Result<Catalog::Resolved>& answer) {
         if (!answer) return reply(answer.error());
         if (!answer->placed) return reply(stale());  // renamed since it was listed
         if (auto bound = self->parts_.catalog->names().bind(name.number, answer->placed->serial);
             !bound) {
           self->parts_.log.warning(bound.error().context);
         }
-        self->locate_in(answer->placed, View::kTree, 0, reply);
-      });
+        self->locate_in(answer->placed, View::kTree, 0, reply, purpose);
+      },
+      purpose);
 }
 
 void HubFilesystem::locate_in(const PlacedPtr& placed, View view, std::uint32_t number,
-                              Reply<Located> reply) {
+                              Reply<Located> reply, Purpose purpose) {
   catalog(view).snapshot(
       placed, false,
       [placed, view, number, reply = std::move(reply)](const Result<SnapshotPtr>& got) {
         if (!got) return reply(got.error());
         if (number >= (*got)->size()) return reply(stale());
         reply(Located{placed, *got, number, view});
-      });
+      },
+      purpose);
 }
 
 Place HubFilesystem::place_of(const NameTable::Name& name) const {
@@ -181,6 +185,23 @@ Entry HubFilesystem::name_entry(const NameTable::Name& name) {
   if (name.kind == NameTable::Kind::kRepo) {
     if (const PlacedPtr shown = parts_.catalog->known(place_of(name))) return placed_entry(shown);
   }
+  return unplaced_entry(name);
+}
+
+// In a listing, which asks nothing about single repos: whoever looks the name up does, when it is
+// due.
+Entry HubFilesystem::listed_entry(const NameTable::Name& name) const {
+  const Place place = place_of(name);
+  const bool is_repo = name.kind == NameTable::Kind::kRepo;
+  const PlacedPtr shown = is_repo ? parts_.catalog->shown(place) : nullptr;
+  if (!shown) return unplaced_entry(name);
+  Entry entry = placed_entry(shown);
+  entry.entry_timeout = std::min(entry.entry_timeout, parts_.catalog->check_due_in(place));
+  return entry;
+}
+
+// An owner, a symlink, or a repo of which no commit is known.
+Entry HubFilesystem::unplaced_entry(const NameTable::Name& name) const {
   Entry entry = directory({false, 0, name.number}, name.modified,
                           name.kind == NameTable::Kind::kRepo ? options_.metadata_ttl : kForever);
   if (name.kind == NameTable::Kind::kSymlink) {
@@ -285,7 +306,8 @@ void HubFilesystem::lookup_repo(const NameTable::Name& owner, const std::string&
   if (!place) return reply(absent(kForever));
   if (const PlacedPtr shown = parts_.catalog->known(*place)) return reply(placed_entry(shown));
   const auto known = parts_.catalog->names().find(owner.number, name);
-  // What everybody sees is asked for even where it was listed: the list does not tell the gated.
+  // What everybody sees is asked for even where it was listed: the list does not tell the gated. It
+  // may be a crawl that comes by, the kernel having let go of the names it listed.
   const bool ask = parts_.catalog->shared() && !options_.offline;
   if (known && (known->kind == NameTable::Kind::kSymlink || (known->listed && !ask))) {
     return reply(name_entry(*known));
@@ -293,11 +315,13 @@ void HubFilesystem::lookup_repo(const NameTable::Name& owner, const std::string&
   if (options_.offline && parts_.catalog->was_listed(owner.name)) {
     return reply(absent(options_.metadata_ttl));
   }
-  parts_.catalog->resolve(*place,
-                          [self = shared_from_this(), owner, name, place = *place,
-                           reply = std::move(reply)](const Result<Catalog::Resolved>& answer) {
-                            self->take_repo(owner, name, place, answer, reply);
-                          });
+  parts_.catalog->resolve(
+      *place,
+      [self = shared_from_this(), owner, name, place = *place,
+       reply = std::move(reply)](const Result<Catalog::Resolved>& answer) {
+        self->take_repo(owner, name, place, answer, reply);
+      },
+      known && known->listed ? Purpose::kPerhapsACrawl : Purpose::kDemand);
 }
 
 void HubFilesystem::take_repo(const NameTable::Name& owner, const std::string& name,

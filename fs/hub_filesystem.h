@@ -94,9 +94,10 @@ class HubFilesystem final : public Operations,
 
   // The snapshot entry a node stands for: its own; for a repo known by name the root of the commit
   // it is tied to (and is tied to now, if it was not); for node 1 of one repo's mount its folder.
-  void locate(NodeId node, Reply<Located> reply);
-  void locate_repo_name(const NameTable::Name& name, Reply<Located> reply);
-  void locate_in(const PlacedPtr& placed, View view, std::uint32_t number, Reply<Located> reply);
+  void locate(NodeId node, Reply<Located> reply, Purpose purpose = Purpose::kDemand);
+  void locate_repo_name(const NameTable::Name& name, Reply<Located> reply, Purpose purpose);
+  void locate_in(const PlacedPtr& placed, View view, std::uint32_t number, Reply<Located> reply,
+                 Purpose purpose);
   void locate_root(Reply<Located> reply);
 
   // The reply of `operation` on `node` (a lookup: of `name` in it), which tells the log when it is
@@ -155,6 +156,8 @@ class HubFilesystem final : public Operations,
   Place place_of(const NameTable::Name& name) const;
 
   Entry name_entry(const NameTable::Name& name);
+  Entry listed_entry(const NameTable::Name& name) const;
+  Entry unplaced_entry(const NameTable::Name& name) const;
   Entry placed_entry(const PlacedPtr& placed, View view = View::kTree) const;
   Entry snapshot_entry(const Located& at) const;
   Duration content_timeout(const Located& at, std::uint64_t cached) const;

@@ -16,7 +16,8 @@ std::string Catalog::listing_key(const Placed& placed) const {
              commit_rest(placed.info.id.name, placed.info.commit));
 }
 
-void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done) {
+void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done,
+                       Purpose purpose) {
   bool again = false;
   SnapshotPtr found;
   {
@@ -37,8 +38,11 @@ void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<Snapsho
   if (placed->partial) {  // the Hub's would number the files anew
     return done(Error{ErrorCode::kStale, placed->place.text() + ": its listing is lost"});
   }
+  if (was_opened(placed->place)) purpose = Purpose::kDemand;
   const std::string question = std::to_string(placed->serial);
-  if (listing_.join(question, std::move(done))) ask_listing(placed, question);
+  if (const auto terms = join(listing_, question, purpose, std::move(done))) {
+    ask_listing(placed, question, *terms);
+  }
 }
 
 SnapshotPtr Catalog::load_snapshot(const PlacedPtr& placed) {
@@ -59,11 +63,11 @@ SnapshotPtr Catalog::stored_snapshot(const PlacedPtr& placed) {
   return load_snapshot(placed);
 }
 
-void Catalog::ask_listing(const PlacedPtr& placed, const std::string& question) {
-  const auto deadline = clock_.now() + options_.metadata_deadline;
+void Catalog::ask_listing(const PlacedPtr& placed, const std::string& question,
+                          const hub::Terms& terms) {
   auto entries = std::make_shared<std::vector<hub::TreeEntry>>();
   hub_.list_tree(
-      placed->info.id, placed->info.commit, "", true, deadline,
+      placed->info.id, placed->info.commit, "", true, terms,
       [entries](std::vector<hub::TreeEntry> page) {
         std::move(page.begin(), page.end(), std::back_inserter(*entries));
         return true;

@@ -25,6 +25,7 @@ struct Catalog::RepoListing {
   std::string owner;
   int pages_left = 1;
   std::vector<std::string> seen;
+  hub::CrawlPtr crawl{};
 };
 
 std::optional<UnixSeconds> Catalog::time_of(const std::string& kind,
@@ -69,15 +70,18 @@ void Catalog::list(const std::string& question, std::uint32_t parent, const std:
     };
     done(true);
   }
-  if (!repo_lists_.join(question, std::move(waiting))) return;
+  const Purpose purpose = owner.empty() ? Purpose::kDemand : Purpose::kCrawl;
+  const auto asked = join(repo_lists_, question, purpose, std::move(waiting));
+  if (!asked) return;
   auto listing = std::make_shared<RepoListing>();
   listing->question = question;
   listing->parent = parent;
   listing->owner = owner;
+  listing->crawl = asked->crawl;
   listing->pages_left = !owner.empty()                    ? kOwnerPages
                         : options_.endpoint == kPublicHub ? 1
                                                           : kRootPages;
-  hub_.list_repos(options_.type, owner, "", clock_.now() + options_.metadata_deadline,
+  hub_.list_repos(options_.type, owner, "", *asked,
                   [weak = self_, listing](const Result<hub::RepoPage>& answer) {
                     if (const auto self = weak.lock()) self->take_repo_page(listing, answer);
                   });
@@ -129,8 +133,7 @@ void Catalog::take_repo_page(const std::shared_ptr<RepoListing>& listing,
     note_listed(listing->question);
     return repo_lists_.finish(listing->question, true);
   }
-  hub_.list_repos(options_.type, listing->owner, answer->next,
-                  clock_.now() + options_.metadata_deadline,
+  hub_.list_repos(options_.type, listing->owner, answer->next, terms(listing->crawl),
                   [weak = self_, listing](const Result<hub::RepoPage>& next) {
                     if (const auto self = weak.lock()) self->take_repo_page(listing, next);
                   });
@@ -172,9 +175,10 @@ void Catalog::find_root_name(const std::string& name, Done<NameTable::Name> done
     return done(Error{ErrorCode::kNotFound, "not a name of the Hub: " + escape_for_log(name)});
   }
   if (auto refused = refusal(place->text())) return done(*refused);
-  if (!root_names_.join(name, std::move(done))) return;
+  const auto asked = join(root_names_, name, Purpose::kDemand, std::move(done));
+  if (!asked) return;
   if (!hub::is_repo_name_part(name)) return take_root_name(name, hub::RepoPage{});  // NAME@REV
-  hub_.list_repos(options_.type, name, "", clock_.now() + options_.metadata_deadline,
+  hub_.list_repos(options_.type, name, "", *asked,
                   [weak = self_, name](const Result<hub::RepoPage>& answer) {
                     if (const auto self = weak.lock()) self->take_root_name(name, answer);
                   });

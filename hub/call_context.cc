@@ -31,6 +31,13 @@ void HubCounters::note_limit(UnixSeconds until) {
   health_.limited_until = until;
 }
 
+void HubCounters::note_crawl_waits(int change, UnixSeconds until) {
+  MutexLock lock(mutex_);
+  health_.crawl_waiting += change;
+  if (change > 0) health_.crawl_until = until;
+  if (health_.crawl_waiting == 0) health_.crawl_until = 0;
+}
+
 void HubCounters::note_refused_token(const std::string& origin) {
   MutexLock lock(mutex_);
   health_.refused_token = origin;

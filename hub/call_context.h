@@ -11,6 +11,7 @@
 #include "base/failure_log.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "hub/crawl_share.h"
 #include "hub/curl_engine.h"
 #include "hub/curl_url.h"
 #include "hub/hub_client.h"
@@ -34,6 +35,8 @@ class HubCounters {
   void note_outage(const Error& error, UnixSeconds now, UnixSeconds next_probe) EXCLUDES(mutex_);
   void note_reachable() EXCLUDES(mutex_);
   void note_limit(UnixSeconds until) EXCLUDES(mutex_);
+  // So many more requests of crawls wait, or fewer; the former until then.
+  void note_crawl_waits(int change, UnixSeconds until) EXCLUDES(mutex_);
   void note_refused_token(const std::string& origin) EXCLUDES(mutex_);  // "": it took one
   HubStats snapshot() const EXCLUDES(mutex_);
 
@@ -68,6 +71,7 @@ struct CallContext {
   TokenState token;
   Backoff backoff;
   std::array<Hold, 2> holds{};  // by Quota
+  CrawlShare crawl_share{};     // of Quota::kApi
   Outage outage{};              // of the endpoint
   std::set<std::string> warned{};
 

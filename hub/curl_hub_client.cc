@@ -49,6 +49,7 @@ Error invalid(const std::string& what) { return {ErrorCode::kInvalidArgument, wh
 struct TreeListing {
   Asked asked;
   Duration allowance{};  // for each page
+  CrawlPtr crawl;
   std::function<bool(std::vector<TreeEntry>)> on_page;
   Done<bool> done;
   ListingBounds bounds;
@@ -78,14 +79,15 @@ class CurlHubClient final : public HubClient {
     engine_->stop([this] { end_all(); });
   }
 
-  void repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
+  void repo_info(const RepoId& repo, const std::string& revision, Terms terms,
                  Done<RepoInfo> done) override;
-  void list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) override;
+  void list_refs(const RepoId& repo, Terms terms, Done<RepoRefs> done) override;
   void list_tree(const RepoId& repo, const std::string& commit, const std::string& directory,
-                 bool recursive, TimePoint deadline,
-                 std::function<bool(std::vector<TreeEntry>)> on_page, Done<bool> done) override;
-  void list_repos(RepoType type, const std::string& owner, const std::string& next,
-                  TimePoint deadline, Done<RepoPage> done) override;
+                 bool recursive, Terms terms, std::function<bool(std::vector<TreeEntry>)> on_page,
+                 Done<bool> done) override;
+  void list_repos(RepoType type, const std::string& owner, const std::string& next, Terms terms,
+                  Done<RepoPage> done) override;
+  void raise(const CrawlPtr& crawl) override;
   FetchId fetch(FetchRequest request) override;
   void cancel(FetchId id) override;
   void raise_priority(FetchId id, Priority priority) override;
@@ -105,8 +107,8 @@ class CurlHubClient final : public HubClient {
   }
   template <typename T>
   bool refuse(const Result<void>& valid, const Done<T>& done);
-  void ask(const Url& url, TimePoint deadline, Asked asked, Answered answered);
-  void ask_now(const Url& url, TimePoint deadline, Asked asked, Answered answered);
+  void ask(const Url& url, const Terms& terms, Asked asked, Answered answered);
+  void ask_now(const Url& url, const Terms& terms, Asked asked, Answered answered);
   void take_tree_page(const std::shared_ptr<TreeListing>& listing, Result<MetadataAnswer> answer);
   Result<std::string> read_tree_page(TreeListing& listing, const MetadataAnswer& answer,
                                      bool& stopped);
@@ -158,17 +160,17 @@ Result<T> CurlHubClient::checked(Result<T> read, const std::string& what) {
   return error;
 }
 
-void CurlHubClient::ask(const Url& url, TimePoint deadline, Asked asked, Answered answered) {
-  engine_->post([this, url, deadline, asked = std::move(asked), answered = std::move(answered)] {
-    ask_now(url, deadline, asked, answered);
+void CurlHubClient::ask(const Url& url, const Terms& terms, Asked asked, Answered answered) {
+  engine_->post([this, url, terms, asked = std::move(asked), answered = std::move(answered)] {
+    ask_now(url, terms, asked, answered);
   });
 }
 
-void CurlHubClient::ask_now(const Url& url, TimePoint deadline, Asked asked, Answered answered) {
+void CurlHubClient::ask_now(const Url& url, const Terms& terms, Asked asked, Answered answered) {
   if (ending_) return answered(Error{ErrorCode::kCancelled, asked.what + ": the client ends"});
   const CallId id = next_ask_++;
   auto call = std::make_unique<MetadataCall>(
-      context_, url, deadline, std::move(asked),
+      context_, url, terms, std::move(asked),
       [this, id, answered = std::move(answered)](Result<MetadataAnswer> answer) {
         answered(std::move(answer));
         const auto found = asks_.find(id);
@@ -193,7 +195,16 @@ void CurlHubClient::end_all() {
   while (!fetches_.empty()) fetches_.begin()->second->conclude(error);
 }
 
-void CurlHubClient::repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
+void CurlHubClient::raise(const CrawlPtr& crawl) {
+  crawl->raised = true;
+  engine_->post([this, crawl] {
+    for (const auto& [id, call] : asks_) {
+      if (call->crawl() == crawl.get()) return call->end_crawl();
+    }
+  });
+}
+
+void CurlHubClient::repo_info(const RepoId& repo, const std::string& revision, Terms terms,
                               Done<RepoInfo> done) {
   Result<void> valid;
   if (!is_repo_name(repo.name)) valid = invalid("info: malformed repo id");
@@ -201,19 +212,19 @@ void CurlHubClient::repo_info(const RepoId& repo, const std::string& revision, T
   if (refuse(valid, done)) return;
   Asked about = asked("info of ", repo);
   if (!revision.empty()) about.what += "@" + revision;
-  ask(route(info_route(repo, revision)), deadline, about,
+  ask(route(info_route(repo, revision)), terms, about,
       [this, type = repo.type, done = std::move(done), about](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
         done(checked(parse_repo_info(answer->body, type), about.what));
       });
 }
 
-void CurlHubClient::list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) {
+void CurlHubClient::list_refs(const RepoId& repo, Terms terms, Done<RepoRefs> done) {
   Result<void> valid;
   if (!is_repo_name(repo.name)) valid = invalid("refs: malformed repo id");
   if (refuse(valid, done)) return;
   const Asked about = asked("refs of ", repo);
-  ask(route(refs_route(repo)), deadline, about,
+  ask(route(refs_route(repo)), terms, about,
       [this, done = std::move(done), about](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());
         done(checked(parse_repo_refs(answer->body), about.what));
@@ -221,7 +232,7 @@ void CurlHubClient::list_refs(const RepoId& repo, TimePoint deadline, Done<RepoR
 }
 
 void CurlHubClient::list_tree(const RepoId& repo, const std::string& commit,
-                              const std::string& directory, bool recursive, TimePoint deadline,
+                              const std::string& directory, bool recursive, Terms terms,
                               std::function<bool(std::vector<TreeEntry>)> on_page,
                               Done<bool> done) {
   Result<void> valid;
@@ -231,9 +242,9 @@ void CurlHubClient::list_tree(const RepoId& repo, const std::string& commit,
   if (refuse(valid, done)) return;
   const Url url = route(tree_route(repo, commit, directory, recursive));
   auto listing = std::make_shared<TreeListing>(
-      TreeListing{asked("tree of ", repo), deadline - clock_.now(), std::move(on_page),
-                  std::move(done), ListingBounds(url.text())});
-  ask(url, deadline, listing->asked, [this, listing](Result<MetadataAnswer> answer) {
+      TreeListing{asked("tree of ", repo), terms.deadline - clock_.now(), terms.crawl,
+                  std::move(on_page), std::move(done), ListingBounds(url.text())});
+  ask(url, terms, listing->asked, [this, listing](Result<MetadataAnswer> answer) {
     take_tree_page(listing, std::move(answer));
   });
 }
@@ -265,12 +276,12 @@ void CurlHubClient::take_tree_page(const std::shared_ptr<TreeListing>& listing,
   const auto url = parse_url(*next);
   if (!url) return listing->done(url.error());
   ask_now(
-      *url, clock_.now() + listing->allowance, listing->asked,
+      *url, {clock_.now() + listing->allowance, listing->crawl}, listing->asked,
       [this, listing](Result<MetadataAnswer> page) { take_tree_page(listing, std::move(page)); });
 }
 
 void CurlHubClient::list_repos(RepoType type, const std::string& owner, const std::string& next,
-                               TimePoint deadline, Done<RepoPage> done) {
+                               Terms terms, Done<RepoPage> done) {
   Result<void> valid;
   if (!owner.empty() && !is_repo_name_part(owner)) valid = invalid("list: malformed owner");
   Url url = route(list_route(type, owner));
@@ -284,7 +295,7 @@ void CurlHubClient::list_repos(RepoType type, const std::string& owner, const st
   }
   if (refuse(valid, done)) return;
   const Asked about{"list of " + (owner.empty() ? "repos" : owner), ""};
-  ask(url, deadline, about,
+  ask(url, terms, about,
       [this, type, done = std::move(done), about,
        page = url.text()](Result<MetadataAnswer> answer) {
         if (!answer) return done(answer.error());

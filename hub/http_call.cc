@@ -39,6 +39,7 @@ HttpCall::HttpCall(CallContext& context, Kind kind, Priority priority, TimePoint
 HttpCall::~HttpCall() {
   context_.engine.cancel(transfer_);
   for (TimerId* timer : {&deadline_timer_, &pace_timer_, &wait_timer_}) stop_timer(*timer);
+  stop_waiting_for_share();
 }
 
 void HttpCall::stop_timer(TimerId& timer) {
@@ -78,6 +79,7 @@ void HttpCall::conclude(Result<void> result) {
   context_.engine.cancel(transfer_);
   transfer_ = 0;
   for (TimerId* timer : {&deadline_timer_, &pace_timer_, &wait_timer_}) stop_timer(*timer);
+  stop_waiting_for_share();
   if (!result) {
     const Error& error = result.error();
     context_.counters.note_end(error, context_.clock.unix_now());
@@ -92,16 +94,6 @@ void HttpCall::start_chain(const Url& url) {
   hops_ = 0;
   visited_ = {url.text()};
   send();
-}
-
-// A 429 holds back the requests that the same quota counts, not only the one it answered.
-bool HttpCall::held_back() {
-  if (!at_endpoint()) return false;
-  const Hold& hold = context_.holds[static_cast<std::size_t>(quota())];
-  const Duration left = hold.until - context_.clock.now();
-  if (left <= Duration::zero() || hold.token_changes != context_.token.changes()) return false;
-  wait_until(hold.until, error_of_limit(asked_, url_, hold.limit, left, token_.empty()));
-  return true;
 }
 
 // A lookup that nobody would answer is not sent. Bytes of a file have a deadline of their own, and
@@ -149,7 +141,7 @@ void HttpCall::send() {
   if (ended_) return;
   token_ = at_endpoint() ? context_.token.ask() : std::string();
   bearer_ = refused_ || context_.token.is_useless(token_) ? std::string() : token_;
-  if (held_back() || given_up()) return;
+  if (waits_for_share() || held_back() || given_up()) return;
   has_head_ = false;
   takes_body_ = false;
   cut_off_ = false;
@@ -214,6 +206,7 @@ bool HttpCall::on_head(const HttpHead& head) {
     hide(bearer_, *text);
   }
   if (at_endpoint()) {
+    if (kind_ == Kind::kMetadata) context_.crawl_share.note_answer(head, context_.clock.now());
     if (!head_.warning.empty()) context_.tell_warning(head_.warning);
     if (head.status >= 500) heard_5xx_ = true;
     if (head.status < 500 && context_.outage.note_answer()) {
@@ -327,27 +320,6 @@ void HttpCall::judge_refusal() {
     context_.counters.note_refused_token(context_.token.origin());
   }
   conclude(told);
-}
-
-void HttpCall::judge_limit() {
-  const auto told = told_wait(head_, context_.clock.unix_now());
-  if (!told) {
-    return retry_later(error_of_answer(head_, asked_, url_, context_.token.name()), false);
-  }
-  const TimePoint until = context_.clock.now() + *told;
-  const std::string limit = limit_of(head_);
-  const Error error = error_of_limit(asked_, url_, limit, *told, at_endpoint() && token_.empty());
-  const auto left = parse_rate_limit(head_.rate_limit);
-  if (at_endpoint() && left && left->remaining == 0) {
-    context_.holds[static_cast<std::size_t>(quota())] = {until, limit, context_.token.changes()};
-    context_.counters.note_limit(context_.unix_of(until));
-    if (*told < time_left()) {
-      context_.failures.note(LogLevel::kWarning,
-                             "limit " + std::to_string(static_cast<int>(quota())), error.context);
-    }
-  }
-  ++context_.counters.retries;
-  wait_until(until, error);
 }
 
 void HttpCall::wait_until(TimePoint when, const Error& if_too_late) {

@@ -25,6 +25,10 @@ class HttpCall : public TransferObserver {
   HttpCall& operator=(const HttpCall&) = delete;
 
   void raise_priority(Priority priority);
+  // What it is asked as (Terms); null: a demand.
+  virtual const Crawl* crawl() const { return nullptr; }
+  // That was raised: it goes on at once where it waits for its share.
+  void end_crawl();
   // Ends the call. Not from within a callback of libcurl's, unless nothing is being transferred.
   void conclude(Result<void> result);
 
@@ -75,7 +79,11 @@ class HttpCall : public TransferObserver {
 
   void send();
   TransferSpec make_spec();
+  const Hold* hold() const;  // on the quota that counts this; null: none
   bool held_back();
+  bool waits_for_share();
+  void stop_waiting_for_share();
+  void go_on();
   bool given_up();
   void note_outage(const Error& error);
   Duration time_left() const { return deadline_ - context_.clock.awake(); }
@@ -95,6 +103,7 @@ class HttpCall : public TransferObserver {
   const Asked asked_;
   Duration allowance_;
   TimePoint deadline_;  // on Clock::awake(): nothing can be done in a suspend
+  std::optional<Duration> left_while_waiting_;  // of its time, while it waits for its share
   Patience patience_;
 
   Url url_;  // of the hop under way
@@ -111,8 +120,8 @@ class HttpCall : public TransferObserver {
   int failures_ = 0;
   int stalls_ = 0;          // in a row
   bool preempted_ = false;  // the request that comes next is the rest of one
-  bool admitted_ = false;  // past the check for an outage
-  bool probe_ = false;     // of an outage: one attempt only
+  bool admitted_ = false;   // past the check for an outage
+  bool probe_ = false;      // of an outage: one attempt only
   bool heard_5xx_ = false;
   std::uint64_t answers_before_;  // of the endpoint, when this call began
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -22,6 +25,8 @@ struct HubHealth {
   UnixSeconds outage_since = 0;
   UnixSeconds next_probe = 0;     // until then lookups fail unasked
   UnixSeconds limited_until = 0;  // a 429 holds requests back
+  int crawl_waiting = 0;          // requests of crawls that wait for their share of the API quota
+  UnixSeconds crawl_until = 0;    // when they go on
   std::string refused_token;  // whose token it refused last (never the token); "" once it took one
   std::string mirror;  // which is asked instead of a first that is down, and why that is; else ""
 };
@@ -85,6 +90,24 @@ struct FetchRequest {
 template <typename T>
 using Done = std::function<void(Result<T>)>;
 
+// Marks what is asked only since somebody lists directories (find, updatedb): such requests go last
+// and get a quarter of the API quota, beyond which they wait (hub/crawl_share.h). One for each
+// thing asked.
+struct Crawl {
+  // It goes on as a demand, though it still counts as a crawl's. Set by HubClient::raise(), or
+  // before it is asked.
+  std::atomic<bool> raised{false};
+};
+using CrawlPtr = std::shared_ptr<Crawl>;
+
+// On what terms metadata is asked for: mostly a time alone.
+struct Terms {
+  // NOLINTNEXTLINE(google-explicit-constructor): a time alone says it all for most
+  Terms(TimePoint by, CrawlPtr listing = nullptr) : deadline(by), crawl(std::move(listing)) {}
+  TimePoint deadline;  // of a crawl: what it waits for its share comes on top
+  CrawlPtr crawl;      // null: somebody waits for the answer itself
+};
+
 // The Hub as a client sees it: read-only, asynchronous, for one endpoint (or several that mirror
 // it) and one token.
 //
@@ -96,28 +119,32 @@ using Done = std::function<void(Result<T>)>;
 // kGated, kPermissionDenied (403, token rejected, and not to be had without it either),
 // kRateLimited, kUnavailable, kOffline, kTimedOut, kBadAnswer, kCancelled, kInvalidArgument (a name
 // that must not be sent; nothing was). Each says in one line what failed, why and what to do next.
-// Retries (hub-protocol E.5, honouring RateLimit and Retry-After) happen inside, within `deadline`,
-// which a suspend of the machine does not use up.
+// Retries (hub-protocol E.5, honouring RateLimit and Retry-After) happen inside, within the
+// deadline, which a suspend of the machine does not use up. A crawl has no kRateLimited of a quota
+// that is used up: it waits.
 class HubClient {
  public:
   virtual ~HubClient() = default;
 
   // `revision` "" asks for the default branch. The answer's id is the canonical one.
-  virtual void repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
+  virtual void repo_info(const RepoId& repo, const std::string& revision, Terms terms,
                          Done<RepoInfo> done) = 0;
 
-  virtual void list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) = 0;
+  virtual void list_refs(const RepoId& repo, Terms terms, Done<RepoRefs> done) = 0;
 
   // One listing, page after page. `directory` "" is the root. `on_page` gets each page as it comes
   // and returns false to stop early (then `done` succeeds with true: there was more). `done` gets
   // false when everything was listed. Entries come in the Hub's order, unchecked but for form.
   virtual void list_tree(const RepoId& repo, const std::string& commit,
-                         const std::string& directory, bool recursive, TimePoint deadline,
+                         const std::string& directory, bool recursive, Terms terms,
                          std::function<bool(std::vector<TreeEntry>)> on_page, Done<bool> done) = 0;
 
   // One page of the repos of `owner`, or, with owner "", of the most downloaded ones.
   virtual void list_repos(RepoType type, const std::string& owner, const std::string& next,
-                          TimePoint deadline, Done<RepoPage> done) = 0;
+                          Terms terms, Done<RepoPage> done) = 0;
+
+  // Somebody waits now for what was asked as this.
+  virtual void raise(const CrawlPtr& crawl) = 0;
 
   // Starts a ranged GET. Checks made before a byte is passed on: 206 and a Content-Range equal to
   // what was asked and to the known size (or 200 where the whole file was asked), no

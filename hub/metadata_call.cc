@@ -6,10 +6,13 @@
 
 namespace hubvfs::hub {
 
-MetadataCall::MetadataCall(CallContext& context, const Url& url, TimePoint deadline, Asked asked,
+MetadataCall::MetadataCall(CallContext& context, const Url& url, const Terms& terms, Asked asked,
                            std::function<void(Result<MetadataAnswer>)> done)
-    : HttpCall(context, Kind::kMetadata, Priority::kDemand, deadline, std::move(asked)),
+    : HttpCall(context, Kind::kMetadata,
+               terms.crawl && !terms.crawl->raised ? Priority::kVerify : Priority::kDemand,
+               terms.deadline, std::move(asked)),
       first_url_(url),
+      crawl_(terms.crawl),
       done_(std::move(done)) {}
 
 void MetadataCall::begin() {

@@ -19,9 +19,10 @@ struct MetadataAnswer {
 class MetadataCall final : public HttpCall {
  public:
   // `done` is called once, last; the call may then be destroyed, after that call has returned.
-  MetadataCall(CallContext& context, const Url& url, TimePoint deadline, Asked asked,
+  MetadataCall(CallContext& context, const Url& url, const Terms& terms, Asked asked,
                std::function<void(Result<MetadataAnswer>)> done);
   void begin();
+  const Crawl* crawl() const override { return crawl_.get(); }
 
  private:
   void restart() override;
@@ -33,6 +34,7 @@ class MetadataCall final : public HttpCall {
   void concluded(Result<void> result) override;
 
   const Url first_url_;
+  const CrawlPtr crawl_;
   std::function<void(Result<MetadataAnswer>)> done_;
   MetadataAnswer answer_;
 };

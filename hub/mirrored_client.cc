@@ -20,8 +20,9 @@ bool is_trouble(ErrorCode code) {
 
 template <typename T>
 struct MirroredClient::Call {
-  std::function<void(HubClient&, TimePoint, Done<T>)> send;
+  std::function<void(HubClient&, const Terms&, Done<T>)> send;
   Done<T> done;
+  CrawlPtr crawl{};
   Attempts attempts{};
 };
 
@@ -120,12 +121,13 @@ std::optional<Error> MirroredClient::note_failure(Attempts& attempts, const Erro
 }
 
 template <typename T>
-void MirroredClient::begin(std::shared_ptr<Call<T>> call, TimePoint deadline) {
+void MirroredClient::begin(std::shared_ptr<Call<T>> call, const Terms& terms) {
   const MutexLock lock(mutex_);
   const bool names_commit = call->attempts.names_commit;
   auto order = std::move(call->attempts.order);
-  call->attempts = attempts_for(deadline);
+  call->attempts = attempts_for(terms.deadline);
   call->attempts.names_commit = names_commit;
+  call->crawl = terms.crawl;
   if (!order.empty() && !stopping_) call->attempts.order = std::move(order);
   ask(std::move(call));
 }
@@ -133,14 +135,15 @@ void MirroredClient::begin(std::shared_ptr<Call<T>> call, TimePoint deadline) {
 template <typename T>
 void MirroredClient::ask(std::shared_ptr<Call<T>> call) {
   HubClient& client = *clients_[call->attempts.order[call->attempts.at]];
-  const TimePoint deadline = next_deadline(call->attempts);
+  const Terms terms(next_deadline(call->attempts), call->crawl);
   const auto& send = call->send;
-  send(client, deadline, [this, call](Result<T> answer) { answered(call, std::move(answer)); });
+  send(client, terms, [this, call](Result<T> answer) { answered(call, std::move(answer)); });
 }
 
 template <typename T>
 void MirroredClient::answered(std::shared_ptr<Call<T>> call, Result<T> answer) {
   if (answer) return call->done(std::move(answer));
+  if (call->crawl) call->attempts.since = clock_.awake();
   auto end = note_failure(call->attempts, answer.error());
   if (!end) {
     const MutexLock lock(mutex_);
@@ -149,33 +152,38 @@ void MirroredClient::answered(std::shared_ptr<Call<T>> call, Result<T> answer) {
   call->done(end ? std::move(*end) : client_ends());
 }
 
-void MirroredClient::repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
+void MirroredClient::raise(const CrawlPtr& crawl) {
+  for (HubClient* client : clients_) client->raise(crawl);
+}
+
+void MirroredClient::repo_info(const RepoId& repo, const std::string& revision, Terms terms,
                                Done<RepoInfo> done) {
   auto call = std::make_shared<Call<RepoInfo>>();
-  call->send = [repo, revision](HubClient& client, TimePoint by, Done<RepoInfo> answered) {
+  call->send = [repo, revision](HubClient& client, const Terms& by, Done<RepoInfo> answered) {
     client.repo_info(repo, revision, by, std::move(answered));
   };
   call->done = std::move(done);
-  begin(std::move(call), deadline);
+  begin(std::move(call), terms);
 }
 
-void MirroredClient::list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) {
+void MirroredClient::list_refs(const RepoId& repo, Terms terms, Done<RepoRefs> done) {
   auto call = std::make_shared<Call<RepoRefs>>();
-  call->send = [repo](HubClient& client, TimePoint by, Done<RepoRefs> answered) {
+  call->send = [repo](HubClient& client, const Terms& by, Done<RepoRefs> answered) {
     client.list_refs(repo, by, std::move(answered));
   };
   call->done = std::move(done);
-  begin(std::move(call), deadline);
+  begin(std::move(call), terms);
 }
 
 void MirroredClient::list_tree(const RepoId& repo, const std::string& commit,
-                               const std::string& directory, bool recursive, TimePoint deadline,
+                               const std::string& directory, bool recursive, Terms terms,
                                std::function<bool(std::vector<TreeEntry>)> on_page,
                                Done<bool> done) {
   auto call = std::make_shared<Call<bool>>();
   call->attempts.names_commit = true;
   call->send = [repo, commit, directory, recursive, on_page = std::move(on_page),
-                attempts = &call->attempts](HubClient& client, TimePoint by, Done<bool> answered) {
+                attempts = &call->attempts](HubClient& client, const Terms& by,
+                                            Done<bool> answered) {
     // The call outlives its answer, which comes after the pages.
     auto pass_on = [on_page, attempts](std::vector<TreeEntry> page) {
       attempts->order = {attempts->order[attempts->at]};  // nobody else from here on
@@ -186,12 +194,12 @@ void MirroredClient::list_tree(const RepoId& repo, const std::string& commit,
                      std::move(answered));
   };
   call->done = std::move(done);
-  begin(std::move(call), deadline);
+  begin(std::move(call), terms);
 }
 
 // A page's `next` is "MIRROR THAT-ONE'S-NEXT": it is an address there.
 void MirroredClient::list_repos(RepoType type, const std::string& owner, const std::string& next,
-                                TimePoint deadline, Done<RepoPage> done) {
+                                Terms terms, Done<RepoPage> done) {
   auto call = std::make_shared<Call<RepoPage>>();
   std::string there = next;
   if (const std::size_t blank = next.find(' '); blank != std::string::npos) {
@@ -201,7 +209,7 @@ void MirroredClient::list_repos(RepoType type, const std::string& owner, const s
       there = next.substr(blank + 1);
     }
   }
-  call->send = [type, owner, there](HubClient& client, TimePoint by, Done<RepoPage> answered) {
+  call->send = [type, owner, there](HubClient& client, const Terms& by, Done<RepoPage> answered) {
     client.list_repos(type, owner, there, by, std::move(answered));
   };
   call->done = [attempts = &call->attempts, done = std::move(done)](Result<RepoPage> page) {
@@ -209,7 +217,7 @@ void MirroredClient::list_repos(RepoType type, const std::string& owner, const s
     if (page && !page->next.empty()) page->next = std::to_string(mirror) + " " + page->next;
     done(std::move(page));
   };
-  begin(std::move(call), deadline);
+  begin(std::move(call), terms);
 }
 
 // Those that would let a fetch wait for nothing go last.

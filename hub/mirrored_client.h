@@ -34,7 +34,8 @@ struct Mirror {
 // the first would give; where none answers, the error has the first's code (or kTimedOut: no time
 // was left for it) and names each mirror with its failure, in one line.
 //
-// Time: each mirror but the last gets an equal share of what is left of the caller's deadline. One
+// Time: each mirror but the last gets an equal share of what is left of the caller's deadline; of a
+// crawl, which may have waited for its quota at the one before, an equal share of all of it. One
 // whose outage is known (Outage) fails a lookup at once.
 // list_tree goes on only if no page was passed on yet, so nothing is given twice; the further pages
 // of list_repos are asked of the mirror that gave the first. fetch goes on at the next byte, each
@@ -57,16 +58,15 @@ class MirroredClient final : public HubClient {
   MirroredClient(std::vector<Mirror> mirrors, Logger& log, const Clock& clock);
   ~MirroredClient() override;
 
-  void repo_info(const RepoId& repo, const std::string& revision, TimePoint deadline,
+  void repo_info(const RepoId& repo, const std::string& revision, Terms terms,
                  Done<RepoInfo> done) override EXCLUDES(mutex_);
-  void list_refs(const RepoId& repo, TimePoint deadline, Done<RepoRefs> done) override
-      EXCLUDES(mutex_);
+  void list_refs(const RepoId& repo, Terms terms, Done<RepoRefs> done) override EXCLUDES(mutex_);
   void list_tree(const RepoId& repo, const std::string& commit, const std::string& directory,
-                 bool recursive, TimePoint deadline,
-                 std::function<bool(std::vector<TreeEntry>)> on_page, Done<bool> done) override
-      EXCLUDES(mutex_);
-  void list_repos(RepoType type, const std::string& owner, const std::string& next,
-                  TimePoint deadline, Done<RepoPage> done) override EXCLUDES(mutex_);
+                 bool recursive, Terms terms, std::function<bool(std::vector<TreeEntry>)> on_page,
+                 Done<bool> done) override EXCLUDES(mutex_);
+  void list_repos(RepoType type, const std::string& owner, const std::string& next, Terms terms,
+                  Done<RepoPage> done) override EXCLUDES(mutex_);
+  void raise(const CrawlPtr& crawl) override;
   FetchId fetch(FetchRequest request) override EXCLUDES(mutex_);
   void cancel(FetchId id) override EXCLUDES(mutex_);
   void raise_priority(FetchId id, Priority priority) override EXCLUDES(mutex_);
@@ -98,7 +98,7 @@ class MirroredClient final : public HubClient {
   std::optional<Error> note_failure(Attempts& attempts, const Error& error);
   void add_failure(Attempts& attempts, std::size_t mirror, const Error& error) const;
   template <typename T>
-  void begin(std::shared_ptr<Call<T>> call, TimePoint deadline) EXCLUDES(mutex_);
+  void begin(std::shared_ptr<Call<T>> call, const Terms& terms) EXCLUDES(mutex_);
   template <typename T>
   void ask(std::shared_ptr<Call<T>> call) REQUIRES(mutex_);
   template <typename T>

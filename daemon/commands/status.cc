@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <ostream>
@@ -86,6 +87,10 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? "-" : std::to_string(part * 100 / whole) + "%";
 }
 
+std::string counted(std::uint64_t number, const char* one, const char* many) {
+  return std::to_string(number) + " " + (number == 1 ? one : many);
+}
+
 // What keeps the Hub from answering, and what its user can do about that.
 void print_trouble(const JsonValues& v, std::ostream& out) {
   constexpr const char* kIndent = "         ";
@@ -108,14 +113,15 @@ void print_trouble(const JsonValues& v, std::ostream& out) {
   if (const UnixSeconds left = seconds("hub.limited_until"); left > 0) {
     out << kIndent << "too many requests were made: it takes more in " << left << " s\n";
   }
+  if (const std::uint64_t waiting = v.number("hub.crawl_waiting"); waiting > 0) {
+    out << kIndent << counted(waiting, "listing waits", "listings wait")
+        << ": a crawl (find, updatedb) has used its quarter of the Hub's API quota; it goes on in "
+        << std::max<UnixSeconds>(seconds("hub.crawl_until"), 0) << " s\n";
+  }
   if (const std::string token = v.text("hub.refused_token"); !token.empty()) {
     out << kIndent << "refuses the token from " << token
         << ": log in anew (hf auth login) or set one that may\n";
   }
-}
-
-std::string counted(std::uint64_t number, const char* one, const char* many) {
-  return std::to_string(number) + " " + (number == 1 ? one : many);
 }
 
 // What it is taken for, once something came over it.

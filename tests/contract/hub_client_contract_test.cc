@@ -353,6 +353,23 @@ TEST_P(HubClientContract, CallbacksMayCallTheClient) {
   EXPECT_TRUE(inner.wait());
 }
 
+TEST_P(HubClientContract, WhatACrawlAsksIsAnsweredRaisedOrNot) {
+  const TimePoint by = deadline_in(std::chrono::seconds(10));
+  for (const bool raised : {false, true}) {
+    const auto crawl = std::make_shared<hub::Crawl>();
+    if (raised) client().raise(crawl);
+    Answer<hub::RepoInfo> info;
+    client().repo_info(kRepo, "", {by, crawl}, info.callback());
+    EXPECT_EQ(info.wait()->commit, commit_);
+    Answer<hub::RepoPage> list;
+    client().list_repos(RepoType::kModel, "acme", "", {by, crawl}, list.callback());
+    EXPECT_EQ(list.wait()->repos.size(), 1u);
+    client().raise(crawl);  // too late, and no harm
+    EXPECT_TRUE(crawl->raised);
+    EXPECT_EQ(info.calls() + list.calls(), 2);
+  }
+}
+
 TEST_P(HubClientContract, ManyFetchesAtOnceAllEnd) {
   std::vector<std::unique_ptr<Fetching>> fetches;
   for (std::uint64_t i = 0; i < 60; ++i) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "cache/memory_cache.h"
+#include "fs/node_id.h"
 #include "tests/fs/waiting.h"
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/list_logger.h"
@@ -507,6 +508,65 @@ TEST_F(CatalogTest, AnOwnerIsListedAgainWithAnotherToken) {
   EXPECT_EQ(names(), (std::set<std::string>{"llm", "secret"})) << "stale before error";
   EXPECT_NE(log_.text().find("what is known of acme is shown: the Hub is down"), std::string::npos)
       << log_.text();
+}
+
+TEST_F(CatalogTest, WhoLooksForAThingDoesNotWaitWithTheCrawlThatAskedForIt) {
+  hub_->hold_crawls(true);
+  Answer<Catalog::Resolved> crawler;
+  catalog_->resolve(*Place::parse("acme", "llm"), crawler.callback(), Purpose::kCrawl);
+  Answer<Catalog::Resolved> another;
+  catalog_->resolve(*Place::parse("acme", "llm"), another.callback(), Purpose::kCrawl);
+  hub_->commit({hub::RepoType::kModel, "acme/other"}, {{"a", {"1", false}}});
+  EXPECT_TRUE(resolve("other"));
+  EXPECT_FALSE(crawler.has_come() || another.has_come());
+  EXPECT_EQ(hub_->counts().crawls, 1u);
+  const auto reader = resolve("llm");
+  ASSERT_TRUE(reader);
+  EXPECT_EQ(crawler.get()->placed, reader->placed);
+  EXPECT_EQ(another.get()->placed, reader->placed);
+  EXPECT_EQ(hub_->counts().info, 2u) << "one for each repo";
+
+  Answer<SnapshotPtr> crawled;
+  catalog_->snapshot(reader->placed, false, crawled.callback(), Purpose::kCrawl);
+  EXPECT_TRUE(resolve("llm"));
+  EXPECT_FALSE(crawled.has_come());
+  EXPECT_TRUE(snapshot(reader->placed));
+  EXPECT_TRUE(crawled.get());
+  EXPECT_EQ(hub_->counts().tree, 1u);
+  EXPECT_EQ(hub_->counts().crawls, 2u);
+}
+
+TEST_F(CatalogTest, ListsOfReposAreACrawlsButForTheRoots) {
+  Answer<bool> root;
+  catalog_->list_root(root.callback());
+  ASSERT_TRUE(root.get());
+  EXPECT_EQ(hub_->counts().crawls, 0u);
+  hub_->set_page_size(1);
+  hub_->commit({hub::RepoType::kModel, "acme/other"}, {{"a", {"1", false}}});
+  Answer<bool> repos;
+  catalog_->list_owner(*catalog_->names().find(kRootEntry, "acme"), repos.callback());
+  ASSERT_TRUE(repos.get());
+  EXPECT_EQ(hub_->counts().crawls, 2u) << "a page each";
+}
+
+TEST_F(CatalogTest, ABranchIsCheckedAsACrawlsUntilAFileOfItIsOpened) {
+  ASSERT_TRUE(resolve("llm"));
+  clock_.advance(minutes(6));
+  hub_->hold_crawls(true);
+  const auto shown = resolve("llm");
+  EXPECT_EQ(hub_->counts().crawls, 1u);
+  EXPECT_EQ(hub_->counts().info, 1u) << "it waits";
+  catalog_->note_open(*shown->placed);
+  let_checks_end();
+  EXPECT_EQ(hub_->counts().info, 3u) << "raised: the check, and ours";
+  clock_.advance(minutes(6));
+  ASSERT_TRUE(resolve("llm"));
+  let_checks_end();
+  EXPECT_EQ(hub_->counts().info, 5u);
+  Answer<SnapshotPtr> listing;
+  catalog_->snapshot(shown->placed, false, listing.callback(), Purpose::kCrawl);
+  EXPECT_TRUE(listing.get()) << "nor is who lists it a crawler";
+  EXPECT_EQ(hub_->counts().crawls, 1u);
 }
 
 TEST_F(CatalogTest, TheLogTellsThatWhatIsShownMayBeStaleAndWhy) {

@@ -142,6 +142,67 @@ TEST_F(HubFilesystemTest, ListingAnOwnerAsksNothingAboutItsRepos) {
   EXPECT_EQ(*fs_.read(fs_.lookup(only_listed, "a")->attributes.node, 0, 10), "1");
 }
 
+TEST_F(HubFilesystemTest, ListingAnOwnerAsksNothingAboutReposThatWereEnteredEither) {
+  fs_.walk("acme/llm/config.json");
+  const NodeId owner = fs_.walk("acme");
+  const NodeId repo = fs_.walk("acme/llm");
+  ASSERT_EQ(fs_.list(owner).at("llm").attributes.node, repo);
+  clock_.advance(std::chrono::minutes(2));
+  EXPECT_EQ(fs_.list(owner).at("llm").entry_timeout, Duration(std::chrono::minutes(3)));
+  clock_.advance(std::chrono::minutes(4));
+  const auto asked = hub_->counts().info;
+  const Entry due = fs_.list(owner).at("llm");
+  EXPECT_EQ(due.attributes.node, repo);
+  EXPECT_EQ(due.entry_timeout, Duration::zero()) << "the next walk looks it up";
+  EXPECT_EQ(hub_->counts().info, asked);
+  ASSERT_TRUE(fs_.lookup(owner, "llm"));
+  EXPECT_FALSE(fs_.lookup(owner, "absent")->exists);  // the fake answers in order
+  EXPECT_EQ(hub_->counts().info, asked + 2) << "the lookup had its branch checked";
+}
+
+TEST_F(HubFilesystemTest, WhatListingsAskIsACrawlsAndWhatWalksAskIsNot) {
+  const std::string content = *fs_.read(fs_.walk("acme/llm/config.json"), 0, 10);
+  EXPECT_EQ(content, "{}");
+  EXPECT_EQ(hub_->counts().crawls, 0u);
+  const hub::RepoId listed{hub::RepoType::kModel, "acme/listed"};
+  hub_->commit(listed, {{"a", {"1", false}}, {"sub/b", {"2", false}}});
+  const NodeId owner = fs_.walk("acme");
+  clock_.advance(std::chrono::minutes(6));
+  ASSERT_TRUE(fs_.opendir(owner));
+  EXPECT_FALSE(fs_.lookup(owner, "absent")->exists);  // the fake answers in order
+  EXPECT_EQ(hub_->counts().crawls, 1u) << "the list of the owner, asked beside";
+  const NodeId repo = fs_.list(owner).at("listed").attributes.node;
+  EXPECT_EQ(hub_->counts().crawls, 1u);
+  EXPECT_EQ(fs_.list(repo).size(), 4u);
+  EXPECT_EQ(hub_->counts().crawls, 3u) << "its commit, and the listing of that";
+}
+
+TEST_F(HubFilesystemTest, ALookupOfAListedNameThatEverybodySeesCountsAsACrawlsAndDoesNotWait) {
+  stop();
+  mount_.shared = true;
+  start();
+  const NodeId owner = fs_.walk("acme");
+  ASSERT_TRUE(fs_.list(owner).contains("llm"));
+  const auto crawls = hub_->counts().crawls;
+  hub_->hold_crawls(true);
+  ASSERT_TRUE(fs_.lookup(owner, "llm")->exists);
+  EXPECT_EQ(hub_->counts().crawls, crawls + 1);
+  hub_->hold_crawls(false);
+}
+
+TEST_F(HubFilesystemTest, WalksGoOnWhileACrawlWaits) {
+  const hub::RepoId listed{hub::RepoType::kModel, "acme/listed"};
+  hub_->commit(listed, {{"a", {"1", false}}});
+  const NodeId repo = fs_.list(fs_.walk("acme")).at("listed").attributes.node;
+  hub_->hold_crawls(true);
+  Answer<OpenFlags> crawler;
+  fs_->opendir(repo, crawler.callback());
+  EXPECT_EQ(*fs_.read(fs_.walk("acme/llm/config.json"), 0, 10), "{}");
+  EXPECT_FALSE(crawler.has_come());
+  EXPECT_EQ(*fs_.read(fs_.walk("acme/listed/a"), 0, 10), "1") << "what it waits for";
+  EXPECT_TRUE(crawler.get());
+}
+
 TEST_F(HubFilesystemTest, TheRootListsOwnersAndTheControlFolder) {
   hub_->commit({hub::RepoType::kModel, "other/thing"}, {{"a", {"1", false}}});
   const auto names = fs_.list(kRoot, 2);

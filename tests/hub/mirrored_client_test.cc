@@ -325,6 +325,8 @@ class HandedClient final : public hub::HubClient {
  public:
   explicit HandedClient(const Clock& clock) : clock_(clock) {}
   Duration given;  // to the call under way
+  hub::CrawlPtr crawl;
+  hub::CrawlPtr raised;
   hub::Done<hub::RepoInfo> info;
   std::function<bool(std::vector<hub::TreeEntry>)> page;
   hub::Done<bool> tree;
@@ -332,20 +334,22 @@ class HandedClient final : public hub::HubClient {
   hub::HubStats counted;
   hub::FetchAdvice advised;
 
-  void repo_info(const hub::RepoId&, const std::string&, TimePoint deadline,
+  void repo_info(const hub::RepoId&, const std::string&, hub::Terms terms,
                  hub::Done<hub::RepoInfo> done) override {
-    given = deadline - clock_.now();
+    given = terms.deadline - clock_.now();
+    crawl = terms.crawl;
     info = std::move(done);
   }
-  void list_refs(const hub::RepoId&, TimePoint, hub::Done<hub::RepoRefs>) override {}
-  void list_tree(const hub::RepoId&, const std::string&, const std::string&, bool, TimePoint,
+  void list_refs(const hub::RepoId&, hub::Terms, hub::Done<hub::RepoRefs>) override {}
+  void list_tree(const hub::RepoId&, const std::string&, const std::string&, bool, hub::Terms,
                  std::function<bool(std::vector<hub::TreeEntry>)> on_page,
                  hub::Done<bool> done) override {
     page = std::move(on_page);
     tree = std::move(done);
   }
-  void list_repos(hub::RepoType, const std::string&, const std::string&, TimePoint,
+  void list_repos(hub::RepoType, const std::string&, const std::string&, hub::Terms,
                   hub::Done<hub::RepoPage>) override {}
+  void raise(const hub::CrawlPtr& asked) override { raised = asked; }
   hub::FetchId fetch(hub::FetchRequest asked) override {
     given = asked.deadline - clock_.now();
     request = std::move(asked);
@@ -380,6 +384,21 @@ class MirrorsInHand : public ::testing::Test {
   Answer<bool> tree_;
   Answer<void> fetched_;
 };
+
+TEST_F(MirrorsInHand, ACrawlMayWaitAtOneAndHasItsTimeAtTheNext) {
+  const auto crawl = std::make_shared<hub::Crawl>();
+  client_->repo_info(kRepo, "main", {clock_.now() + seconds(30), crawl}, info_.callback());
+  EXPECT_EQ(hands_[0]->crawl, crawl);
+  EXPECT_EQ(hands_[0]->given, Duration(seconds(10)));
+  clock_.advance(std::chrono::minutes(5));
+  hands_[0]->info(Error{ErrorCode::kUnavailable, "down"});
+  EXPECT_EQ(hands_[1]->crawl, crawl);
+  EXPECT_EQ(hands_[1]->given, Duration(seconds(15)));
+  client_->raise(crawl);
+  for (const HandedClient* hand : hands_) EXPECT_EQ(hand->raised, crawl);
+  hands_[1]->info(hub::RepoInfo{});
+  EXPECT_TRUE(info_.wait());
+}
 
 TEST_F(MirrorsInHand, EachGetsAnEqualShareOfWhatIsLeft) {
   client_->repo_info(kRepo, "main", clock_.now() + seconds(30), info_.callback());

@@ -9,6 +9,7 @@ import http.client
 import http.server
 import socket
 import threading
+import time
 import urllib.parse
 
 
@@ -34,8 +35,32 @@ class Fault:
         return self.where == "content" and status in (200, 206)
 
 
+class Quota:
+    """So many requests to the API in each window of so many seconds, as the Hub counts them; what
+    is beyond is answered 429."""
+
+    def __init__(self, requests: int, window: float):
+        self.requests = requests
+        self.window = window
+        self.used = {}  # window -> requests in it
+        self._lock = threading.Lock()
+
+    def count(self) -> tuple:
+        """One more request: the headers of its answer, and whether it is refused."""
+        now = time.monotonic()
+        number = int(now // self.window)
+        with self._lock:
+            self.used[number] = used = self.used.get(number, 0) + 1
+        left = max(0, self.requests - used)
+        reset = int((number + 1) * self.window - now)
+        return {"RateLimit": f'"api";r={left};t={reset}',
+                "RateLimit-Policy": f'"fixed window";"api";q={self.requests};w={int(self.window)}',
+                }, used > self.requests
+
+
 class FaultyProxy:
     def __init__(self, url: str):
+        self.quota = None  # or a Quota to keep
         self.fault = Fault()  # set by the test; read for each answer
         self.rewrite = None  # of metadata: (path, body) -> body
         self.requests = 0
@@ -108,14 +133,17 @@ class FaultyProxy:
             behind.request(handler.command, handler.path, headers={**headers, "Host": host})
             answer = behind.getresponse()
             is_api = handler.path.startswith("/api/") and "/resolve-cache/" not in handler.path
+            limits, refused = self.quota.count() if self.quota and is_api else ({}, False)
             fault = self._fault_for(is_api, answer.status)
+            if refused:
+                fault = Fault("status", status=429, headers=limits)
             if fault.kind == "refuse":
                 handler.close_connection = True
                 return
             if fault.kind == "status":
                 self._answer_status(handler, fault)
                 return
-            self._relay(handler, answer, origin, fault)
+            self._relay(handler, answer, origin, fault, limits)
         except OSError:
             handler.close_connection = True
         finally:
@@ -137,13 +165,15 @@ class FaultyProxy:
             handler.send_header(name, value)
         handler.end_headers()
 
-    def _relay(self, handler, answer, origin: str, fault: Fault) -> None:
+    def _relay(self, handler, answer, origin: str, fault: Fault, limits: dict) -> None:
         whole = None
         if self.rewrite and handler.command == "GET" and handler.path.startswith("/api/"):
             whole = self.rewrite(handler.path, answer.read())
         handler.send_response_only(answer.status)
         for name, value in answer.getheaders():
-            if whole is not None and name.lower() == "content-length":
+            if name in limits:
+                value = limits[name]
+            elif whole is not None and name.lower() == "content-length":
                 value = str(len(whole))
             elif name.lower() == "location":
                 value = self._rewritten(value, origin)

@@ -84,8 +84,7 @@ std::vector<TreeEntry> list_below(const FakeHubClient::Files& files, const std::
 ContentId content_id_of(const std::string& content, bool lfs) {
   const ByteView bytes = as_bytes(content);
   if (lfs) {
-    auto id =
-        ContentId::create(ContentId::Algorithm::kSha256, sha256_hex(bytes), content.size());
+    auto id = ContentId::create(ContentId::Algorithm::kSha256, sha256_hex(bytes), content.size());
     if (!id) std::abort();
     return *id;
   }
@@ -186,6 +185,12 @@ void FakeHubClient::hold_fetches(bool hold) {
 void FakeHubClient::hold_metadata(bool hold) {
   MutexLock lock(mutex_);
   hold_metadata_ = hold;
+  changed_.notify_all();
+}
+
+void FakeHubClient::hold_crawls(bool hold) {
+  MutexLock lock(mutex_);
+  hold_crawls_ = hold;
   changed_.notify_all();
 }
 
@@ -350,8 +355,7 @@ Result<std::string> FakeHubClient::content_now(const FetchRequest& request) {
   if (content_id_of(at->second.content, at->second.lfs) != file.content) {
     return Error{ErrorCode::kBadAnswer, "fake: " + file.path + " is another content"};
   }
-  std::string bytes =
-      at->second.content.substr(request.range.begin, request.range.size());
+  std::string bytes = at->second.content.substr(request.range.begin, request.range.size());
   if (const auto bad = corrupt_.find(file.path); bad != corrupt_.end() && bad->second > 0) {
     --bad->second;
     bytes[0] = static_cast<char>(bytes[0] ^ 0x5a);
@@ -359,15 +363,22 @@ Result<std::string> FakeHubClient::content_now(const FetchRequest& request) {
   return bytes;
 }
 
-void FakeHubClient::queue_metadata(Metadata run) {
+void FakeHubClient::queue_metadata(const hub::Terms& terms, Metadata run) {
   MutexLock lock(mutex_);
-  metadata_.push_back(std::move(run));
+  if (terms.crawl) ++counts_.crawls;
+  metadata_.push_back({std::move(run), terms.crawl});
   changed_.notify_all();
 }
 
-void FakeHubClient::repo_info(const RepoId& repo, const std::string& revision, TimePoint,
+void FakeHubClient::raise(const hub::CrawlPtr& crawl) {
+  MutexLock lock(mutex_);
+  crawl->raised = true;
+  changed_.notify_all();
+}
+
+void FakeHubClient::repo_info(const RepoId& repo, const std::string& revision, hub::Terms terms,
                               hub::Done<RepoInfo> done) {
-  queue_metadata([this, repo, revision, done](std::optional<Error> failure) {
+  queue_metadata(terms, [this, repo, revision, done](std::optional<Error> failure) {
     if (!hub::is_repo_name(repo.name) || (!revision.empty() && !hub::is_revision(revision))) {
       return done(Error{ErrorCode::kInvalidArgument, "fake: bad repo or revision"});
     }
@@ -380,8 +391,8 @@ void FakeHubClient::repo_info(const RepoId& repo, const std::string& revision, T
   });
 }
 
-void FakeHubClient::list_refs(const RepoId& repo, TimePoint, hub::Done<RepoRefs> done) {
-  queue_metadata([this, repo, done](std::optional<Error> failure) {
+void FakeHubClient::list_refs(const RepoId& repo, hub::Terms terms, hub::Done<RepoRefs> done) {
+  queue_metadata(terms, [this, repo, done](std::optional<Error> failure) {
     if (!hub::is_repo_name(repo.name)) {
       return done(Error{ErrorCode::kInvalidArgument, "fake: bad repo"});
     }
@@ -394,9 +405,9 @@ void FakeHubClient::list_refs(const RepoId& repo, TimePoint, hub::Done<RepoRefs>
   });
 }
 
-Result<void> FakeHubClient::give_pages(
-    std::vector<TreeEntry> entries, const std::function<bool(std::vector<TreeEntry>)>& on_page,
-    bool& stopped) {
+Result<void> FakeHubClient::give_pages(std::vector<TreeEntry> entries,
+                                       const std::function<bool(std::vector<TreeEntry>)>& on_page,
+                                       bool& stopped) {
   std::size_t page_size = 0;
   {
     MutexLock lock(mutex_);
@@ -421,11 +432,11 @@ Result<void> FakeHubClient::give_pages(
 }
 
 void FakeHubClient::list_tree(const RepoId& repo, const std::string& commit,
-                              const std::string& directory, bool recursive, TimePoint,
+                              const std::string& directory, bool recursive, hub::Terms terms,
                               std::function<bool(std::vector<TreeEntry>)> on_page,
                               hub::Done<bool> done) {
-  queue_metadata([this, repo, commit, directory, recursive, on_page,
-                  done](std::optional<Error> failure) {
+  queue_metadata(terms, [this, repo, commit, directory, recursive, on_page,
+                         done](std::optional<Error> failure) {
     if (!hub::is_repo_name(repo.name) || !is_commit_id(commit) ||
         (!directory.empty() && !hub::is_repo_path(directory))) {
       return done(Error{ErrorCode::kInvalidArgument, "fake: bad repo, commit or directory"});
@@ -445,8 +456,9 @@ void FakeHubClient::list_tree(const RepoId& repo, const std::string& commit,
 }
 
 void FakeHubClient::list_repos(hub::RepoType type, const std::string& owner,
-                               const std::string& next, TimePoint, hub::Done<RepoPage> done) {
-  queue_metadata([this, type, owner, next, done](std::optional<Error> failure) {
+                               const std::string& next, hub::Terms terms,
+                               hub::Done<RepoPage> done) {
+  queue_metadata(terms, [this, type, owner, next, done](std::optional<Error> failure) {
     if (!owner.empty() && !hub::is_repo_name_part(owner)) {
       return done(Error{ErrorCode::kInvalidArgument, "fake: bad owner"});
     }
@@ -573,8 +585,13 @@ std::deque<FakeHubClient::PendingFetch>::iterator FakeHubClient::next_fetch() {
   return best;
 }
 
-bool FakeHubClient::has_metadata() const {
-  return !metadata_.empty() && (!hold_metadata_ || stopping_ || offline_);
+std::deque<FakeHubClient::PendingMetadata>::iterator FakeHubClient::next_metadata() {
+  if (stopping_ || offline_) return metadata_.begin();
+  if (hold_metadata_) return metadata_.end();
+  const bool held = hold_crawls_;
+  return std::find_if(metadata_.begin(), metadata_.end(), [held](const PendingMetadata& call) {
+    return !held || !call.crawl || call.crawl->raised;
+  });
 }
 
 std::optional<Error> FakeHubClient::metadata_failure() {
@@ -598,9 +615,9 @@ std::function<void()> FakeHubClient::next_answer() {
     cancelled_.pop_front();
     return [done] { done(Error{ErrorCode::kCancelled, "fake: fetch cancelled"}); };
   }
-  if (has_metadata()) {
-    const Metadata run = std::move(metadata_.front());
-    metadata_.pop_front();
+  if (const auto next = next_metadata(); next != metadata_.end()) {
+    const Metadata run = std::move(next->run);
+    metadata_.erase(next);
     return [run, failure = metadata_failure()] { run(failure); };
   }
   const auto best = next_fetch();

@@ -32,9 +32,10 @@ struct FakeCounts {
   std::uint64_t tree = 0;        // list_tree calls
   std::uint64_t tree_pages = 0;  // pages given
   std::uint64_t lists = 0;       // list_repos calls
+  std::uint64_t crawls = 0;      // calls for metadata that count as a crawl's
   std::uint64_t fetches = 0;
-  std::uint64_t cancels = 0;     // of fetches not yet answered
-  std::uint64_t bytes = 0;       // given to on_bytes
+  std::uint64_t cancels = 0;  // of fetches not yet answered
+  std::uint64_t bytes = 0;    // given to on_bytes
   std::uint64_t metadata() const { return info + refs + tree + lists; }
 };
 
@@ -78,6 +79,7 @@ class FakeHubClient final : public hub::HubClient {
   // While held, calls wait (whatever their deadline) until released, cancelled or destroyed.
   void hold_fetches(bool hold) EXCLUDES(mutex_);
   void hold_metadata(bool hold) EXCLUDES(mutex_);
+  void hold_crawls(bool hold) EXCLUDES(mutex_);  // until they are raised, too
   // Lets the most urgent held fetch go; false when none is held.
   bool release_one_fetch() EXCLUDES(mutex_);
   // The next `count` fetches end with `error` after `after_bytes` of their bytes.
@@ -99,16 +101,16 @@ class FakeHubClient final : public hub::HubClient {
   bool await_fetches(std::uint64_t count) EXCLUDES(mutex_);
 
   // --- HubClient ---
-  void repo_info(const hub::RepoId& repo, const std::string& revision, TimePoint deadline,
+  void repo_info(const hub::RepoId& repo, const std::string& revision, hub::Terms terms,
                  hub::Done<hub::RepoInfo> done) override;
-  void list_refs(const hub::RepoId& repo, TimePoint deadline,
-                 hub::Done<hub::RepoRefs> done) override;
+  void list_refs(const hub::RepoId& repo, hub::Terms terms, hub::Done<hub::RepoRefs> done) override;
   void list_tree(const hub::RepoId& repo, const std::string& commit, const std::string& directory,
-                 bool recursive, TimePoint deadline,
+                 bool recursive, hub::Terms terms,
                  std::function<bool(std::vector<hub::TreeEntry>)> on_page,
                  hub::Done<bool> done) override;
   void list_repos(hub::RepoType type, const std::string& owner, const std::string& next,
-                  TimePoint deadline, hub::Done<hub::RepoPage> done) override;
+                  hub::Terms terms, hub::Done<hub::RepoPage> done) override;
+  void raise(const hub::CrawlPtr& crawl) override EXCLUDES(mutex_);
   hub::FetchId fetch(hub::FetchRequest request) override;
   void cancel(hub::FetchId id) override;
   void raise_priority(hub::FetchId id, hub::Priority priority) override;
@@ -135,15 +137,19 @@ class FakeHubClient final : public hub::HubClient {
   };
   // A metadata call: `run` takes the failure to answer with, or none to answer truly.
   using Metadata = std::function<void(std::optional<Error>)>;
+  struct PendingMetadata {
+    Metadata run;
+    hub::CrawlPtr crawl;
+  };
 
   void serve();
   // What to run next, without the lock; empty when there is nothing.
   std::function<void()> next_answer() REQUIRES(mutex_);
   std::deque<PendingFetch>::iterator next_fetch() REQUIRES(mutex_);
-  bool has_metadata() const REQUIRES(mutex_);
+  std::deque<PendingMetadata>::iterator next_metadata() REQUIRES(mutex_);
   std::optional<Error> metadata_failure() REQUIRES(mutex_);
   void answer_fetch(const PendingFetch& fetch) EXCLUDES(mutex_);
-  void queue_metadata(Metadata run) EXCLUDES(mutex_);
+  void queue_metadata(const hub::Terms& terms, Metadata run) EXCLUDES(mutex_);
   const Repo* find(const hub::RepoId& repo, hub::RepoId& canonical) const REQUIRES(mutex_);
   Result<const Commit*> find_commit(const hub::RepoId& repo, const std::string& commit) const
       REQUIRES(mutex_);
@@ -164,7 +170,7 @@ class FakeHubClient final : public hub::HubClient {
   CondVar changed_;
   std::map<hub::RepoId, Repo> repos_ GUARDED_BY(mutex_);
   std::map<hub::RepoId, std::string> renames_ GUARDED_BY(mutex_);
-  std::deque<Metadata> metadata_ GUARDED_BY(mutex_);
+  std::deque<PendingMetadata> metadata_ GUARDED_BY(mutex_);
   std::function<void()> on_token_change_ GUARDED_BY(mutex_);
   std::deque<PendingFetch> pending_ GUARDED_BY(mutex_);
   std::deque<std::function<void(Result<void>)>> cancelled_ GUARDED_BY(mutex_);
@@ -178,6 +184,7 @@ class FakeHubClient final : public hub::HubClient {
   bool offline_ GUARDED_BY(mutex_) = false;
   bool hold_fetches_ GUARDED_BY(mutex_) = false;
   bool hold_metadata_ GUARDED_BY(mutex_) = false;
+  bool hold_crawls_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
   int failing_fetches_ GUARDED_BY(mutex_) = 0;
   Error fetch_error_ GUARDED_BY(mutex_);

@@ -134,7 +134,7 @@ ScriptedAnswer HttpFakeHub::give_tree(const ScriptedRequest& request, const Repo
   bool given = false;
   const auto more = ask<bool>([&](hub::Done<bool> done) {
     world_.list_tree(
-        repo, commit, directory, parameter(request.target, "recursive") == "true", {},
+        repo, commit, directory, parameter(request.target, "recursive") == "true", TimePoint(),
         [&](std::vector<hub::TreeEntry> page) {
           if (seen < skip) {
             seen += page.size();
@@ -151,8 +151,8 @@ ScriptedAnswer HttpFakeHub::give_tree(const ScriptedRequest& request, const Repo
   if (!more) return error_answer(more.error());
   ScriptedAnswer answer = json_answer(json.end_array().text());
   if (*more) {
-    answer.header("Link", "<" + hub_.origin() + request.path() + "?recursive=" +
-                              parameter(request.target, "recursive") +
+    answer.header("Link", "<" + hub_.origin() + request.path() +
+                              "?recursive=" + parameter(request.target, "recursive") +
                               "&cursor=" + std::to_string(seen) + ">; rel=\"next\"");
   }
   return answer;
@@ -165,7 +165,7 @@ ScriptedAnswer HttpFakeHub::answer_api(const ScriptedRequest& request) {
   if (parts.size() == 2) {
     const auto page = ask<hub::RepoPage>([&](hub::Done<hub::RepoPage> done) {
       world_.list_repos(*type, parameter(request.target, "author"),
-                        parameter(request.target, "cursor"), {}, std::move(done));
+                        parameter(request.target, "cursor"), TimePoint(), std::move(done));
     });
     if (!page) return error_answer(page.error());
     JsonWriter json;
@@ -176,9 +176,9 @@ ScriptedAnswer HttpFakeHub::answer_api(const ScriptedRequest& request) {
     }
     ScriptedAnswer answer = json_answer(json.end_array().text());
     if (!page->next.empty()) {
-      answer.header("Link", "<" + hub_.origin() + request.path() + "?author=" +
-                                parameter(request.target, "author") + "&cursor=" + page->next +
-                                ">; rel=\"next\"");
+      answer.header("Link", "<" + hub_.origin() + request.path() +
+                                "?author=" + parameter(request.target, "author") +
+                                "&cursor=" + page->next + ">; rel=\"next\"");
     }
     return answer;
   }
@@ -192,8 +192,9 @@ ScriptedAnswer HttpFakeHub::answer_api(const ScriptedRequest& request) {
     return give_tree(request, repo, parts[name_end + 1], join(parts, name_end + 2, parts.size()));
   }
   if (what == "refs") {
-    const auto refs = ask<hub::RepoRefs>(
-        [&](hub::Done<hub::RepoRefs> done) { world_.list_refs(repo, {}, std::move(done)); });
+    const auto refs = ask<hub::RepoRefs>([&](hub::Done<hub::RepoRefs> done) {
+      world_.list_refs(repo, TimePoint(), std::move(done));
+    });
     if (!refs) return error_answer(refs.error());
     JsonWriter json;
     json.begin_object();
@@ -204,7 +205,8 @@ ScriptedAnswer HttpFakeHub::answer_api(const ScriptedRequest& request) {
     return json_answer(json.end_object().text());
   }
   const auto info = ask<hub::RepoInfo>([&](hub::Done<hub::RepoInfo> done) {
-    world_.repo_info(repo, what == "revision" ? parts[name_end + 1] : "", {}, std::move(done));
+    world_.repo_info(repo, what == "revision" ? parts[name_end + 1] : "", TimePoint(),
+                     std::move(done));
   });
   if (!info) return error_answer(info.error());
   if (info->id != repo) {
@@ -224,9 +226,8 @@ ScriptedAnswer HttpFakeHub::give_file(const ScriptedRequest& request, const hub:
   ScriptedAnswer answer;
   const std::string range = request.header("range");
   if (range.starts_with("bytes=")) {
-    const auto asked =
-        hub::parse_content_range("bytes " + range.substr(6) + "/" +
-                                 std::to_string(file.content.size()));
+    const auto asked = hub::parse_content_range("bytes " + range.substr(6) + "/" +
+                                                std::to_string(file.content.size()));
     if (!asked) {
       answer.status = 416;
       return answer;
@@ -264,7 +265,7 @@ ScriptedAnswer HttpFakeHub::answer_resolve(const ScriptedRequest& request, bool 
   std::optional<hub::TreeEntry> entry;
   const auto listed = ask<bool>([&](hub::Done<bool> done) {
     world_.list_tree(
-        repo, commit, "", true, {},
+        repo, commit, "", true, TimePoint(),
         [&](std::vector<hub::TreeEntry> page) {
           for (auto& each : page) {
             if (each.path == path) entry = each;
@@ -277,8 +278,8 @@ ScriptedAnswer HttpFakeHub::answer_resolve(const ScriptedRequest& request, bool 
   if (!entry) return error_answer({ErrorCode::kNotFound, "no such file"});
   if (!entry->content) return error_answer({ErrorCode::kGated, "restricted"});
   const hub::FileRef file{repo, commit, path, entry->is_lfs, *entry->content};
-  const std::string tail = percent_encode(repo.name, true) + "/" + commit + "/" +
-                           percent_encode(path, true);
+  const std::string tail =
+      percent_encode(repo.name, true) + "/" + commit + "/" + percent_encode(path, true);
   ScriptedAnswer answer;
   if (entry->is_lfs) {
     answer.status = 302;

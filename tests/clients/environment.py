@@ -12,7 +12,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LOCK = os.path.join(HERE, "requirements.lock")
 NODE_LOCK = os.path.join(HERE, "hub_npm/node.lock")
 NPM_LOCK = os.path.join(HERE, "hub_npm/package-lock.json")
-OLDEST_NODE = 18
+MODEL_NPM_LOCK = os.path.join(HERE, "model_npm/package-lock.json")
+OLDEST_NODE = 20
 # Read at once: a test changes its own environment later.
 _CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
 
@@ -54,6 +55,11 @@ def node_version(path: str) -> int:
 def npm_client() -> str:
     """The folder with the npm client's node_modules, or ""."""
     return complete("npm", NPM_LOCK)
+
+
+def model_npm() -> str:
+    """The folder with the node_modules that load models, or ""."""
+    return complete("npm", MODEL_NPM_LOCK)
 
 
 def why_no_npm_client() -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One load of a model by path, as a user's program does it; run by test_by_path.py in the clients'
-environment. usage: load.py CASE FOLDER. Prints {"client", "call", "output"} as JSON; the output is a
-digest of all the numbers that came out, and a few of them to look at."""
+environment. usage: load.py CASE FOLDER. Prints {"client", "version", "call", "output"} as JSON; the
+output is a digest of all the numbers that came out, and a few of them to look at."""
 
 import hashlib
 import json
@@ -91,14 +91,31 @@ def numpy_case(folder):
     return "numpy", "memmap of a table, every 1000th row", digest(table[::1000])
 
 
-CASES = {name.removesuffix("_case"): case for name, case in list(globals().items())
-         if name.endswith("_case")}
+def fastsafetensors_case(folder):
+    quiet_torch()
+    from fastsafetensors import fastsafe_open
+    with fastsafe_open([os.path.join(folder, WEIGHTS)], nogds=True, device="cpu") as tensors:
+        found = {name: tensors.get_tensor(name).clone() for name in tensors.keys()}
+    return ("fastsafetensors", "fastsafe_open, every tensor",
+            digest(*(found[name].numpy() for name in sorted(found))))
 
 
-def main(name: str, folder: str) -> None:
-    client, call, output = CASES[name](folder)
-    print(json.dumps({"client": f"{client} {version(client)}", "call": call, "output": output}))
+def runai_model_streamer_case(folder):
+    quiet_torch()
+    from runai_model_streamer import SafetensorsStreamer
+    with SafetensorsStreamer() as streamer:
+        streamer.stream_file(os.path.join(folder, WEIGHTS))
+        found = {name: tensor.clone() for name, tensor in streamer.get_tensors()}
+    return ("runai-model-streamer", "SafetensorsStreamer.stream_file, every tensor",
+            digest(*(found[name].numpy() for name in sorted(found))))
+
+
+def main(names: dict) -> None:
+    """Runs the case that the command line names: the function CASE_case of a program's `globals()`."""
+    case, where = sys.argv[1:]
+    client, call, output = names[case + "_case"](where)
+    print(json.dumps({"client": client, "version": version(client), "call": call, "output": output}))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(globals())

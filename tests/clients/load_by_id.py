@@ -3,12 +3,9 @@
 it; run by test_by_id.py in the clients' environment, HF_HUB_CACHE pointing at the cache.
 usage: load_by_id.py CASE REPO. Prints as load.py does."""
 
-import json
 import os
-import sys
-from importlib.metadata import version
 
-from load import SENTENCES, digest, quiet_torch
+from load import SENTENCES, digest, main, quiet_torch
 
 ABSENT = "no-such-file.json"
 
@@ -88,14 +85,21 @@ def scan_case(repo):
             sorted([file.file_name, file.size_on_disk] for file in revision.files))
 
 
-CASES = {name.removesuffix("_case"): case for name, case in list(globals().items())
-         if name.endswith("_case")}
+def diffusers_case(repo):
+    torch = quiet_torch()
+    from diffusers import DiffusionPipeline
+    pipe = DiffusionPipeline.from_pretrained(repo)
+    pipe.set_progress_bar_config(disable=True)
+    found = pipe(generator=torch.manual_seed(7), num_inference_steps=2, output_type="np")
+    return "diffusers", "DiffusionPipeline.from_pretrained(ID), 2 steps", digest(found.images)
 
 
-def main(name: str, repo: str) -> None:
-    client, call, output = CASES[name](repo)
-    print(json.dumps({"client": f"{client} {version(client)}", "call": call, "output": output}))
+def dataset_case(repo):
+    from huggingface_hub import snapshot_download
+    from load_tables import COLUMNS, dataset, numbers_of
+    table = dataset(snapshot_download(repo, repo_type="dataset"), columns=COLUMNS)
+    return ("datasets", "load_dataset(snapshot_download(ID), columns=2 of 3)", numbers_of(table))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(globals())

@@ -3,48 +3,60 @@
 with no network, with the same output as out of huggingface_hub's own layout on the disk; what each
 call fetched is shown."""
 
+import json
 import os
-import pathlib
 import shutil
 
 import client_case
 from client_case import REPO
 
-FOLDER = "models--sentence-transformers--all-MiniLM-L6-v2"
-CASES = ("transformers", "pipeline", "sentence_transformers", "download", "snapshot", "scan")
+DIFFUSION, DATASET = "made/diffusion", "made/table"
+WHOLE = 1.1  # of the repo's bytes, at most
+CASES = {"transformers": (REPO, WHOLE), "pipeline": (REPO, WHOLE),
+         "sentence_transformers": (REPO, WHOLE), "download": (REPO, 0.02), "snapshot": (REPO, 0.02),
+         "scan": (REPO, 0), "diffusers": (DIFFUSION, WHOLE)}
 
 
 class ById(client_case.ClientTestCase):
+    REPOS = (REPO, DIFFUSION)
+    DATASETS = (DATASET,)
     PROGRAM = "load_by_id.py"
 
     @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.plain = os.path.join(cls.work, "plain-cache")
-        os.makedirs(os.path.join(cls.plain, FOLDER, "refs"))
-
-    def load_from(self, case, cache):
-        return self.load(case, REPO, HF_HUB_CACHE=str(cache))
-
-    def plain_cache(self, commit):
-        """huggingface_hub's layout on the disk, as it leaves it where links cannot be made."""
-        snapshot = os.path.join(self.plain, FOLDER, "snapshots", commit)
-        if not os.path.exists(snapshot):
-            os.makedirs(os.path.dirname(snapshot), exist_ok=True)
-            shutil.copytree(os.path.join(self.served, REPO), snapshot)
-            with open(os.path.join(self.plain, FOLDER, "refs/main"), "w", encoding="ascii") as ref:
-                ref.write(commit)
-        return self.plain
+    def make_tree(cls, folder):
+        super().make_tree(folder)
+        cls.make_models(folder, f"diffusion:{DIFFUSION}", f"parquet:datasets/{DATASET}")
 
     def check(self, case):
-        mount, mark = self.mount(), self.server.mark()  # cold: a cache of its own
-        cache = pathlib.Path(mount / ".hf-cache")
-        if case == "scan":  # it lists what is known here
-            os.stat(cache / FOLDER)
-        there = self.load_from(case, cache)
-        entries = self.server.settled_since(mark)
-        plain = self.plain_cache((cache / FOLDER / "refs/main").read_text())
-        self.compare(there, self.load_from(case, plain), entries)
+        repo, at_most = CASES[case]
+        self.check_id(case, repo, at_most)
+
+    def check_id(self, case, repo, at_most, kind="models", served=""):
+        folder = f"{kind}--{repo.replace('/', '--')}"
+        served = os.path.join(served, repo)
+        plain, cache = self.plain_cache(kind, repo, served, folder), self.mount() / ".hf-cache"
+
+        def load_mounted():
+            if case == "scan":  # it lists what is known here
+                os.stat(os.path.join(cache, folder))
+            return self.load(case, repo, HF_HUB_CACHE=cache)
+        self.compare(load_mounted, lambda: self.load(case, repo, HF_HUB_CACHE=plain),
+                     self.tree_size(served), at_most)
+
+    def plain_cache(self, kind, repo, served, folder):
+        """huggingface_hub's layout on the disk, as it leaves it where links cannot be made."""
+        commit = json.loads(self.server.get(f"/api/{kind}/{repo}")[1])["sha"]
+        cache = os.path.join(self.work, "plain-cache")
+        if not os.path.exists(os.path.join(cache, folder)):
+            os.makedirs(os.path.join(cache, folder, "refs"))
+            shutil.copytree(os.path.join(self.served, served),
+                            os.path.join(cache, folder, "snapshots", commit))
+            with open(os.path.join(cache, folder, "refs/main"), "w", encoding="ascii") as ref:
+                ref.write(commit)
+        return cache
+
+    def test_a_dataset_by_the_folder_of_its_snapshot(self):
+        self.check_id("dataset", DATASET, 0.5, kind="datasets", served="datasets")
 
 
 ById.add_cases(CASES)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unmodified, current readers of parquet on a dataset in a mount: the same rows as from the plain
+folder, and a query of some columns fetches a part of the file, far below the whole."""
+
+import client_case
+
+DATASET = "made/table"
+PART = 0.15  # two columns are a thousandth: what else comes is the rest of their blocks
+CASES = {"pyarrow_columns": PART, "pyarrow_rows": 0.7, "duckdb_columns": PART,
+         "datasets_columns": 0.5, "datasets_all": 1.1}
+
+
+class Tables(client_case.ClientTestCase):
+    REPOS = ()
+    DATASETS = (DATASET,)
+    PROGRAM = "load_tables.py"
+
+    @classmethod
+    def make_tree(cls, folder):
+        cls.make_models(folder, f"parquet:datasets/{DATASET}")
+
+    def check(self, case):
+        self.check_path(case, DATASET, CASES[case], root="datasets",
+                        arguments=("--type", "dataset"))
+
+
+Tables.add_cases(CASES)
+
+if __name__ == "__main__":
+    client_case.main()

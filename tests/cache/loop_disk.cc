@@ -13,9 +13,11 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <thread>
 #include <vector>
 
 namespace hubvfs::cache {
@@ -103,8 +105,15 @@ void LoopDisk::mount() {
   mounted_ = true;
 }
 
+// What a process that just ended had open there, the kernel lets go of a moment later.
 void LoopDisk::unmount() {
-  require(::umount2(path().c_str(), 0) == 0, "unmounting " + type_);
+  bool done = false;
+  for (int tries = 0; tries < 100 && !done; ++tries) {
+    if (tries > 0) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    done = ::umount2(path().c_str(), 0) == 0;
+    if (!done && errno != EBUSY) break;
+  }
+  require(done, "unmounting " + type_);
   mounted_ = false;
 }
 

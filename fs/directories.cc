@@ -26,9 +26,8 @@ void HubFilesystem::opendir(NodeId node, Reply<OpenFlags> reply) {
   }
   // The folder of node 1 changes with the commit that its place shows.
   const bool constant = !is_repo_root(node) || pinned();
-  locate(node, [constant, reply](const Result<Located>& at) {
+  locate_inside(node, [constant, reply](const Result<Located>& at) {
     if (!at) return reply(at.error());
-    if (!at->entry().is_directory) return reply(Error{ErrorCode::kNotDirectory, "a file"});
     OpenFlags flags;
     flags.keep_cache = constant;
     flags.cache_listing = constant;
@@ -65,7 +64,7 @@ void HubFilesystem::fill_names(std::uint32_t parent, std::uint64_t cookie, const
 void HubFilesystem::fill_snapshot(NodeId node, const Located& at, std::uint64_t cookie,
                                   const Fill& fill) {
   const std::uint64_t base =
-      is_repo_root(node) ? static_cast<std::uint64_t>(at.placed->serial) << 32 : 0;
+      is_repo_root(node) ? static_cast<std::uint64_t>(at.placed->root().serial) << 32 : 0;
   const Duration kept = name_timeout(node, at.placed);
   const Snapshot::Entry& directory = at.entry();
   const auto after = static_cast<std::uint32_t>(cookie);
@@ -129,7 +128,7 @@ void HubFilesystem::readdir(NodeId node, std::uint64_t cookie, Fill fill, Done r
     give([&](std::uint64_t at, const Fill& to) { self->fill_snapshot(node, *located, at, to); });
   };
   const auto begun_in = static_cast<std::uint32_t>(cookie >> 32);
-  if (!is_repo_root(node) || begun_in == 0) return locate(node, give_located);
+  if (!is_repo_root(node) || begun_in == 0) return locate_inside(node, give_located);
   const PlacedPtr placed = parts_.catalog->placed(begun_in);
   if (!placed) return owed->give(stale());
   locate_folder(placed, give_located);

@@ -219,8 +219,9 @@ class Catalog {
   void ask_listing(const PlacedPtr& placed, const std::string& question);
   void ask_directory(const PlacedPtr& placed, const std::string& question);
   void ask_whole(const PlacedPtr& placed, Done<SnapshotPtr> done);
+  using Entries = std::vector<hub::TreeEntry>;
   void list_tree(const Placed& placed, bool recursive, std::size_t most,
-                 Done<std::vector<hub::TreeEntry>> done);
+                 std::function<void(Result<Entries>)> done);
   void take_listing(const PlacedPtr& placed, const std::string& question, Snapshot listing);
   Result<void> keep_listing(const Placed& placed, const Snapshot& listing);
   Result<void> keep_learnt(const PlacedPtr& placed, const Snapshot& listing);

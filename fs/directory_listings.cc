@@ -14,6 +14,8 @@
 namespace hubvfs::fs {
 namespace {
 
+constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+
 std::shared_ptr<Placed> folder_of(const PlacedPtr& parent, std::uint32_t entry,
                                   std::string directory) {
   auto made = std::make_shared<Placed>(*parent);
@@ -71,12 +73,12 @@ Result<PlacedPtr> Catalog::folder(const PlacedPtr& placed, const Snapshot& listi
 }
 
 void Catalog::ask_directory(const PlacedPtr& placed, const std::string& question) {
-  list_tree(*placed, false, std::numeric_limits<std::size_t>::max(),
-            [this, placed, question](const Result<std::vector<hub::TreeEntry>>& entries) {
-              if (!entries) return listing_.finish(question, entries.error());
-              take_listing(placed, question,
-                           Snapshot::build_directory(placed->directory, *entries));
-            });
+  list_tree(*placed, false, kNoLimit, [this, placed, question](Result<Entries> entries) {
+    if (!entries) return listing_.finish(question, entries.error());
+    Snapshot made = Snapshot::build_directory(placed->directory, *entries);
+    *entries = {};  // more memory than the snapshot
+    take_listing(placed, question, std::move(made));
+  });
 }
 
 void Catalog::whole_listing(const PlacedPtr& placed, Done<SnapshotPtr> done) {
@@ -92,14 +94,13 @@ void Catalog::whole_listing(const PlacedPtr& placed, Done<SnapshotPtr> done) {
 void Catalog::ask_whole(const PlacedPtr& placed, Done<SnapshotPtr> done) {
   const std::string question = "whole " + std::to_string(placed->serial);
   if (!listing_.join(question, std::move(done))) return;
-  list_tree(*placed, true, std::numeric_limits<std::size_t>::max(),
-            [this, placed, question](const Result<std::vector<hub::TreeEntry>>& entries) {
-              if (!entries) return listing_.finish(question, entries.error());
-              auto whole = std::make_shared<const Snapshot>(Snapshot::build(*entries));
-              note_unkept(keep_parts(*placed, *whole),
-                          "a listing will be asked again after a restart");
-              listing_.finish(question, SnapshotPtr(std::move(whole)));
-            });
+  list_tree(*placed, true, kNoLimit, [this, placed, question](Result<Entries> entries) {
+    if (!entries) return listing_.finish(question, entries.error());
+    auto whole = std::make_shared<const Snapshot>(Snapshot::build(*entries));
+    *entries = {};
+    note_unkept(keep_parts(*placed, *whole), "a listing will be asked again after a restart");
+    listing_.finish(question, SnapshotPtr(std::move(whole)));
+  });
 }
 
 SnapshotPtr Catalog::stored_whole(const PlacedPtr& placed) {

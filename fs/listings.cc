@@ -76,22 +76,23 @@ void Catalog::ask_listing(const PlacedPtr& placed, const std::string& question) 
     return ask_directory(placed, question);
   }
   const std::size_t most = known ? kNoLimit : options_.most_at_once;
-  list_tree(*placed, true, most,
-            [this, placed, question, most](const Result<std::vector<hub::TreeEntry>>& entries) {
-              if (!entries) return listing_.finish(question, entries.error());
-              if (entries->size() > most) return ask_directory(placed, question);
-              take_listing(placed, question, Snapshot::build(*entries));
-            });
+  list_tree(*placed, true, most, [this, placed, question, most](Result<Entries> entries) {
+    if (!entries) return listing_.finish(question, entries.error());
+    if (entries->size() > most) return ask_directory(placed, question);
+    Snapshot made = Snapshot::build(*entries);
+    *entries = {};  // more memory than the snapshot
+    take_listing(placed, question, std::move(made));
+  });
 }
 
 // `done` gets all entries, or more than `most` of them; this catalog lives while it runs.
 void Catalog::list_tree(const Placed& placed, bool recursive, std::size_t most,
-                        Done<std::vector<hub::TreeEntry>> done) {
+                        std::function<void(Result<Entries>)> done) {
   const auto deadline = clock_.now() + options_.metadata_deadline;
-  auto entries = std::make_shared<std::vector<hub::TreeEntry>>();
+  auto entries = std::make_shared<Entries>();
   hub_.list_tree(
       placed.info.id, placed.info.commit, placed.directory, recursive, deadline,
-      [entries, most](std::vector<hub::TreeEntry> page) {
+      [entries, most](Entries page) {
         std::move(page.begin(), page.end(), std::back_inserter(*entries));
         return entries->size() <= most;
       },

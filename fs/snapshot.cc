@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/text.h"
 #include "hub/names.h"
@@ -35,11 +36,14 @@ std::optional<std::string_view> path_below(std::string_view directory, std::stri
 
 }  // namespace
 
-// The checked listing by path, from entry 0 on: what is a directory wins over a file of that name,
-// the first of two files of one name stays, and whatever is left out is counted where it would have
-// stood.
+// A listing as it comes, checked: what is a directory wins over a file of that name, the first of
+// two files of one name stays, and whatever is left out is counted where it would have stood. Paths
+// are those from entry 0 on, in the memory of the listing.
 class Snapshot::Collector {
  public:
+  // A directory has no TreeEntry.
+  using Item = std::pair<std::string_view, const hub::TreeEntry*>;
+
   // `directory`: only what is right in it; none: all there is.
   explicit Collector(std::optional<std::string> directory) : directory_(std::move(directory)) {}
 
@@ -51,26 +55,36 @@ class Snapshot::Collector {
       return;
     }
     for (auto parent = directory_of(*path); !parent.empty(); parent = directory_of(parent)) {
-      if (!add_directory(parent)) break;
+      if (!directories_.insert(parent).second) break;  // nor are its parents new
     }
     if (entry.kind == hub::TreeEntry::Kind::kDirectory) {
-      add_directory(*path);
-    } else if (!by_path_.try_emplace(std::string(*path), &entry).second) {
-      ++hidden_[std::string(directory_of(*path))];
+      directories_.insert(*path);
+    } else {
+      files_.emplace_back(*path, &entry);
     }
   }
 
-  const std::optional<std::string>& directory() const { return directory_; }
-  // Sorted by (directory, name); a directory has no TreeEntry.
-  std::vector<std::pair<std::string_view, const hub::TreeEntry*>> sorted() const {
-    std::vector<std::pair<std::string_view, const hub::TreeEntry*>> all(by_path_.begin(),
-                                                                        by_path_.end());
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+  // Once, after all were added: sorted by (directory, name).
+  std::vector<Item> take_sorted() {
+    const auto is_before = [](const Item& a, const Item& b) {
       const int order = directory_of(a.first).compare(directory_of(b.first));
       return order != 0 ? order < 0 : name_of(a.first) < name_of(b.first);
+    };
+    std::stable_sort(files_.begin(), files_.end(), is_before);
+    std::string_view last;
+    std::erase_if(files_, [&](const Item& file) {
+      const bool again = file.first == last || directories_.contains(file.first);
+      if (again) ++hidden_[std::string(directory_of(file.first))];
+      last = file.first;
+      return again;
     });
-    return all;
+    const auto files = static_cast<std::ptrdiff_t>(files_.size());
+    for (const std::string_view path : directories_) files_.emplace_back(path, nullptr);
+    std::sort(files_.begin() + files, files_.end(), is_before);
+    std::inplace_merge(files_.begin(), files_.begin() + files, files_.end(), is_before);
+    return std::move(files_);
   }
+  const std::optional<std::string>& directory() const { return directory_; }
   const std::unordered_map<std::string, std::uint32_t>& hidden() const { return hidden_; }
 
  private:
@@ -82,18 +96,9 @@ class Snapshot::Collector {
     return below && below->find('/') == std::string_view::npos ? below : std::nullopt;
   }
 
-  // False when it was there already, and so were its parents.
-  bool add_directory(std::string_view path) {
-    const auto [it, fresh] = by_path_.try_emplace(std::string(path), nullptr);
-    if (fresh) return true;
-    if (it->second == nullptr) return false;
-    it->second = nullptr;
-    ++hidden_[std::string(directory_of(path))];
-    return true;
-  }
-
   const std::optional<std::string> directory_;
-  std::unordered_map<std::string, const hub::TreeEntry*> by_path_;
+  std::unordered_set<std::string_view> directories_;
+  std::vector<Item> files_;
   std::unordered_map<std::string, std::uint32_t> hidden_;
 };
 
@@ -110,8 +115,8 @@ Snapshot Snapshot::build_directory(const std::string& directory,
   return make(collector);
 }
 
-Snapshot Snapshot::make(const Collector& collector) {
-  const auto sorted = collector.sorted();
+Snapshot Snapshot::make(Collector& collector) {
+  const auto sorted = collector.take_sorted();
   Snapshot made;
   made.directory_ = collector.directory();
   made.entries_.resize(sorted.size() + 1);

@@ -86,7 +86,7 @@ class Snapshot {
   class Collector;
 
   Snapshot() = default;
-  static Snapshot make(const Collector& collector);
+  static Snapshot make(Collector& collector);
   std::string_view name(const Record& record) const {
     return {names_.data() + record.name_at, record.name_size};
   }

@@ -76,8 +76,8 @@ class LargeListing(MountTestCase):
         with open(mount / f"org/wide/{DEEP}", "rb") as file:
             self.assertEqual(file.read(), b"deep\n")
         walked = self.tree_requests(mark)
-        self.assertEqual(len(walked), DEEP.count("/"), walked)
-        self.assertTrue(all("recursive=false" in path for path in walked), walked)
+        self.assertEqual([path.split("/", 7)[7] for path in walked],
+                         ["part%20007", "part%20007/a", "part%20007/a/b", "part%20007/a/b/c"])
 
         mark = self.server.mark()
         with self.assertRaises(FileNotFoundError):
@@ -139,7 +139,7 @@ class LargeListing(MountTestCase):
               f"{self.rss_anon(pid) / mib:.1f} after")
         self.assertEqual(len(asked), CROWD // PAGE)
         if not os.environ.get("HUBVFS_SANITIZED"):
-            self.assertLess(max(samples) - before, 100 * mib)
+            self.assertLess(max(samples) - before, 64 * mib)
 
     def test_a_directory_goes_on_where_a_killed_worker_was(self):
         mount = self.mount()

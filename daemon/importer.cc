@@ -107,7 +107,7 @@ Result<Importer::Known> Importer::ask_hub(fs::Catalog& catalog, const ImportComm
   if (!placed->placed)
     return Error{ErrorCode::kNotFound, "renamed to " + escape_for_log(placed->renamed)};
   const Awaited<fs::SnapshotPtr> listed;
-  catalog.snapshot(placed->placed, true, listed.callback());
+  catalog.whole_listing(placed->placed, listed.callback());
   auto snapshot = listed.get(stop);
   if (!snapshot) return snapshot.error();
   return Known{placed->placed, *snapshot};
@@ -185,7 +185,7 @@ Result<Importer::Known> Importer::learn(fs::Catalog& catalog, const ImportCommit
     placed = catalog.learn(place, commit.info, *listing, fs::Catalog::Listing::kPartial);
   }
   if (!placed) return placed.error();
-  auto snapshot = catalog.stored_snapshot(*placed);
+  auto snapshot = catalog.stored_whole(*placed);
   if (snapshot == nullptr) return Error{ErrorCode::kIo, "the cache keeps no listings just now"};
   return Known{*placed, std::move(snapshot)};
 }

@@ -52,7 +52,7 @@ class WorkerCommands {
   // One commit of a repo and those of its files that were asked for.
   struct Selection {
     fs::PlacedPtr placed;
-    fs::SnapshotPtr snapshot;
+    fs::SnapshotPtr snapshot;  // whole: its numbers are not those of nodes
     std::vector<hub::FileRef> files;
     std::uint64_t bytes = 0;  // of different content
   };

@@ -39,20 +39,20 @@ class Eviction {
            const std::map<cache::BlobKey, std::uint64_t>& present)
       : request_(request), endpoint_(std::move(endpoint)), pins_(pins), present_(present) {}
 
-  void find(const fs::KnownCommit& commit, const fs::Snapshot& snapshot) {
+  void find(const fs::KnownCommit& commit, const fs::ListingParts& listing) {
     if (!is_meant(commit, request_, endpoint_)) return;
     any_ = true;
     if (is_pinned(commit, pins_)) return;  // then it is one of the others
     targets.push_back(commit);
-    for (const cache::BlobKey& blob : fs::blobs_of(commit.space, snapshot)) {
+    for (const cache::BlobKey& blob : fs::blobs_of(commit.space, listing)) {
       if (present_.contains(blob)) blobs.emplace(blob, Kept::kNot);
     }
   }
 
-  void spare(const fs::KnownCommit& commit, const fs::Snapshot& snapshot) {
+  void spare(const fs::KnownCommit& commit, const fs::ListingParts& listing) {
     const bool pinned = is_pinned(commit, pins_);
     if (!pinned && is_meant(commit, request_, endpoint_)) return;
-    const auto used = fs::blobs_of(commit.space, snapshot);
+    const auto used = fs::blobs_of(commit.space, listing);
     // One that was evicted itself does not hold on to what it had in common with others, unless
     // something of it alone has been read again.
     const bool gone = commit.evicted && !pinned &&
@@ -93,11 +93,11 @@ Result<std::string> WorkerCommands::evict(const CommandRequest& request, Command
   auto pins = pins_.all();
   if (!pins) return pins.error();
   Eviction eviction(request, parts_.endpoint, *pins, present);
-  const auto find = [&](const auto& commit, const auto& snapshot) {
-    eviction.find(commit, snapshot);
+  const auto find = [&](const auto& commit, const auto& listing) {
+    eviction.find(commit, listing);
   };
-  const auto spare = [&](const auto& commit, const auto& snapshot) {
-    eviction.spare(commit, snapshot);
+  const auto spare = [&](const auto& commit, const auto& listing) {
+    eviction.spare(commit, listing);
   };
   if (auto read = fs::for_each_known_commit(parts_.meta, parts_.own, find); !read) {
     return read.error();
@@ -173,14 +173,16 @@ Result<void> WorkerCommands::name_problems(const std::vector<std::string>& probl
   std::map<std::string, std::string> files;  // "SPACE CONTENT" to where that is first found
   for (const std::string& problem : problems) files[problem.substr(0, problem.find(": "))];
   auto read = fs::for_each_known_commit(
-      parts_.meta, parts_.own, [&](const fs::KnownCommit& commit, const fs::Snapshot& snapshot) {
+      parts_.meta, parts_.own, [&](const fs::KnownCommit& commit, const fs::ListingParts& listing) {
         if (files.empty()) return;
-        for (std::uint32_t i = 0; i < snapshot.size(); ++i) {
-          const auto& content = snapshot.entry(i).content;
-          if (!content) continue;
-          const auto at = files.find(commit.space + " " + content->to_string());
-          if (at == files.end() || !at->second.empty()) continue;
-          at->second = commit.repo.name + "@" + commit.commit + "/" + snapshot.path(i);
+        for (const fs::Snapshot& part : listing) {
+          for (std::uint32_t i = 0; i < part.size(); ++i) {
+            const auto& content = part.entry(i).content;
+            if (!content) continue;
+            const auto at = files.find(commit.space + " " + content->to_string());
+            if (at == files.end() || !at->second.empty()) continue;
+            at->second = commit.repo.name + "@" + commit.commit + "/" + part.path(i);
+          }
         }
       });
   if (!read) return read;

@@ -57,7 +57,7 @@ Result<WorkerCommands::Selection> WorkerCommands::select(const CommandRequest& r
   auto catalog = parts_.backend.catalog(request.repo.type);
   if (!catalog) return catalog.error();
   const Awaited<fs::SnapshotPtr> answer;
-  (*catalog)->snapshot(*placed, true, answer.callback());
+  (*catalog)->whole_listing(*placed, answer.callback());
   auto snapshot = answer.get([&caller] { return caller.cancelled(); });
   if (!snapshot) return snapshot.error();
   Selection made{*placed, *snapshot, {}, 0};
@@ -124,8 +124,7 @@ void WorkerCommands::tell_kernels(const Selection& selection) const {
   auto catalog = parts_.backend.catalog(selection.placed->info.id.type);
   if (!catalog) return;  // it ends: so do they
   for (const hub::FileRef& file : selection.files) {
-    const auto entry = selection.snapshot->find(file.path);
-    if (entry) (*catalog)->note_content_changed(selection.placed->serial, *entry);
+    (*catalog)->note_content_changed(selection.placed, file.path);
   }
 }
 

@@ -19,18 +19,20 @@ Present present_blobs(const cache::BlobStore& store) {
   return present;
 }
 
-std::string as_item(const fs::KnownCommit& commit, const fs::Snapshot& snapshot,
+std::string as_item(const fs::KnownCommit& commit, const fs::ListingParts& listing,
                     const Present& present, bool pinned) {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
   std::uint64_t cached = 0;
   UnixSeconds last_used = 0;
-  for (std::uint32_t i = 0; i < snapshot.size(); ++i) {
-    const fs::Snapshot::Entry& entry = snapshot.entry(i);
-    files += entry.is_directory ? 0 : 1;
-    if (!entry.content) bytes += entry.size;  // masked
+  for (const fs::Snapshot& part : listing) {
+    for (std::uint32_t i = 0; i < part.size(); ++i) {
+      const fs::Snapshot::Entry& entry = part.entry(i);
+      files += entry.is_directory ? 0 : 1;
+      if (!entry.content) bytes += entry.size;  // masked
+    }
   }
-  for (const cache::BlobKey& blob : fs::blobs_of(commit.space, snapshot)) {
+  for (const cache::BlobKey& blob : fs::blobs_of(commit.space, listing)) {
     bytes += blob.content.size();
     const auto here = present.find(blob);
     if (here == present.end()) continue;
@@ -75,8 +77,8 @@ Result<std::string> WorkerCommands::list(CommandCaller& caller) const {
   // Collected first: an item waits for a caller that reads slowly.
   std::vector<std::string> items;
   auto read = fs::for_each_known_commit(
-      parts_.meta, parts_.own, [&](const fs::KnownCommit& commit, const fs::Snapshot& snapshot) {
-        items.push_back(as_item(commit, snapshot, present, is_pinned(commit)));
+      parts_.meta, parts_.own, [&](const fs::KnownCommit& commit, const fs::ListingParts& listing) {
+        items.push_back(as_item(commit, listing, present, is_pinned(commit)));
       });
   if (!read) return read.error();
   for (const std::string& item : items) {
@@ -97,9 +99,9 @@ Result<std::string> WorkerCommands::usage(CommandCaller& caller) const {
   std::map<cache::BlobKey, std::uint64_t> users;  // of what is here: how many repos
   const Present present = present_blobs(parts_.store);
   auto read = fs::for_each_known_commit(
-      parts_.meta, parts_.own, [&](const fs::KnownCommit& commit, const fs::Snapshot& snapshot) {
+      parts_.meta, parts_.own, [&](const fs::KnownCommit& commit, const fs::ListingParts& listing) {
         std::set<cache::BlobKey>& of_repo = repos[{commit.space, commit.endpoint, commit.repo}];
-        for (const cache::BlobKey& blob : fs::blobs_of(commit.space, snapshot)) {
+        for (const cache::BlobKey& blob : fs::blobs_of(commit.space, listing)) {
           if (present.contains(blob) && of_repo.insert(blob).second) ++users[blob];
         }
       });

@@ -83,6 +83,7 @@ Result<std::shared_ptr<Catalog>> Backend::catalog_of(hub::RepoType type, bool sh
   options.metadata_ttl = options_.metadata_ttl;
   options.metadata_settle = options_.metadata_settle;
   options.metadata_deadline = options_.metadata_deadline;
+  options.most_at_once = options_.most_at_once;
   auto made = Catalog::create(options, shared ? hubs_.anonymous : hubs_.own, meta_, log_, failures_,
                               clock_);
   if (!made) return made.error();

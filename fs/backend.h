@@ -43,6 +43,7 @@ struct BackendOptions {  // the same for all mounts of a worker
   Duration metadata_deadline = std::chrono::seconds(30);
   Duration read_deadline = std::chrono::seconds(120);  // without progress
   std::uint64_t memory_budget = 256u << 20;            // bytes of fetch buffers, of all mounts
+  std::size_t most_at_once = CatalogOptions().most_at_once;
   OpenTable* open_table = nullptr;        // the keeper's; borrowed. Null: one of this process alone
   BackingFiles* backing_files = nullptr;  // the keeper; borrowed. Null: no passthrough
 };

@@ -53,7 +53,7 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
     const auto record = PlacedRecord::decode(value, options_.type);
     if (!serial || !record || *serial == 0 || *serial > NodeId::kMaxSerial) return;
     placed.push_back(std::make_shared<Placed>(
-        Placed{*serial, record->place, record->info, record->space, record->partial}));
+        Placed{*serial, record->place, record->info, record->space, record->partial, {}, 0, {}}));
   });
   if (!read) return read;
   const std::string ref_prefix = key("ref", "");
@@ -65,20 +65,21 @@ Result<void> Catalog::load(const std::shared_ptr<Catalog>& self) {
     if (in.ok()) refs[std::string(k.substr(ref_prefix.size()))] = {serial, checked};
   });
   if (!read) return read;
-
-  MutexLock lock(mutex_);
-  for (const auto& one : placed) {
-    serials_[serial_name(one->place, one->info.commit, one->partial)] = one->serial;
-    next_serial_ = std::max(next_serial_, one->serial + 1);
-    placed_[one->serial] = one;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& one : placed) {
+      serials_[serial_name(one->place, one->info.commit, one->partial)] = one->serial;
+      next_serial_ = std::max(next_serial_, one->serial + 1);
+      placed_[one->serial] = one;
+    }
+    for (const auto& [text, ref] : refs) {
+      const auto it = placed_.find(ref.first);
+      if (it == placed_.end()) continue;
+      branches_[text].placed = it->second;
+      branches_[text].checked = ref.second;
+    }
   }
-  for (const auto& [text, ref] : refs) {
-    const auto it = placed_.find(ref.first);
-    if (it == placed_.end()) continue;
-    branches_[text].placed = it->second;
-    branches_[text].checked = ref.second;
-  }
-  return {};
+  return load_folders();
 }
 
 std::string Catalog::key(std::string_view kind, std::string_view rest) const {
@@ -228,23 +229,27 @@ Result<Catalog::Resolved> Catalog::take_answer(const Place& place, std::uint64_t
 // Gives the commit its serial at this place; the record is written before anybody hears of it.
 Result<PlacedPtr> Catalog::place_commit(const Place& place, const hub::RepoInfo& info,
                                         bool partial) {
-  auto made = std::make_shared<Placed>(Placed{0, place, info, space_of(info), partial});
+  auto made = std::make_shared<Placed>(Placed{0, place, info, space_of(info), partial, {}, 0, {}});
   {
     MutexLock lock(mutex_);
-    const auto [it, fresh] =
-        serials_.try_emplace(serial_name(place, info.commit, partial), next_serial_);
-    if (!fresh) return placed_.at(it->second);
-    if (next_serial_ > NodeId::kMaxSerial) {
-      serials_.erase(it);
-      return Error{ErrorCode::kInternal, "out of serials: make a new cache"};
-    }
-    made->serial = next_serial_++;
-    placed_[made->serial] = made;
+    const std::string name = serial_name(place, info.commit, partial);
+    if (const auto it = serials_.find(name); it != serials_.end()) return placed_.at(it->second);
+    if (auto given = give_serial(made); !given) return given.error();
+    serials_[name] = made->serial;
   }
   note_unkept(meta_.put(options_.own, key("serial", serial_rest(made->serial)),
                         PlacedRecord{place, info, made->space, partial}.encode()),
               "a listing will be asked again after a restart");
   return PlacedPtr(made);
+}
+
+Result<void> Catalog::give_serial(const std::shared_ptr<Placed>& made) {
+  if (next_serial_ > NodeId::kMaxSerial) {
+    return {ErrorCode::kInternal, "out of serials: make a new cache"};
+  }
+  made->serial = next_serial_++;
+  placed_[made->serial] = made;
+  return {};
 }
 
 void Catalog::show(const Place& place, const PlacedPtr& placed) {

@@ -35,6 +35,9 @@ struct CatalogOptions {
   Duration metadata_ttl = std::chrono::minutes(5);
   Duration metadata_settle = std::chrono::seconds(60);  // without an open, before a branch moves
   Duration metadata_deadline = std::chrono::seconds(30);
+  // Entries that are listed in one call; what has more is listed a directory at a time. Must stay
+  // as it is: a commit's numbers depend on it.
+  std::size_t most_at_once = 20'000;
 };
 
 // A commit at a place: what a serial stands for. Immutable.
@@ -47,6 +50,13 @@ struct Placed {
   // soon as that answers, the place shows the same commit with its whole listing, and another
   // serial: numbers of one are not those of the other.
   bool partial = false;
+  // Of a commit that is listed a directory at a time each directory has a listing, and a serial for
+  // what is in it; it is itself an entry of its parent's. Null: the commit's root.
+  std::shared_ptr<const Placed> parent;
+  std::uint32_t entry = 0;  // in the parent's listing
+  std::string directory;    // from the repo root; "" of that
+
+  const Placed& root() const { return parent ? parent->root() : *this; }
 };
 using PlacedPtr = std::shared_ptr<const Placed>;
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
@@ -130,13 +140,23 @@ class Catalog {
   void note_open(const Placed& placed);
   // Tells every listener: of a file of which nothing was here kernels keep name and attributes.
   void note_content_changed(std::uint32_t serial, std::uint32_t entry);
+  // The same of the file at this path in the commit, where a kernel may know it.
+  void note_content_changed(const PlacedPtr& placed, const std::string& path);
 
-  // The listing of a commit. A masked one is asked again when it is older than 10 s and
+  // The listing of a commit, or of its root alone (Snapshot::is_one_directory) where it is too
+  // large, or of a folder(). A masked one is asked again when it is older than 10 s and
   // `want_unmasked`. Where a file of its place was opened, nobody who lists it crawls.
   void snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done,
                 Purpose purpose = Purpose::kDemand);
   // The same without a question, from memory or the store; null when it was never listed.
   SnapshotPtr stored_snapshot(const PlacedPtr& placed);
+  // What stands for a directory that `listing`, which is that of `placed` and of one directory,
+  // names as `entry`. Errors: out of serials.
+  Result<PlacedPtr> folder(const PlacedPtr& placed, const Snapshot& listing, std::uint32_t entry);
+  // All files of a commit, however many, asked for in one listing; what it tells of each directory
+  // is kept. Its numbers are not those of nodes. `stored_whole`: null where some were never listed.
+  void whole_listing(const PlacedPtr& placed, Done<SnapshotPtr> done);
+  SnapshotPtr stored_whole(const PlacedPtr& placed);
   // The commits of a repo that any place has shown, each once.
   std::vector<std::string> commits_of(const std::string& repo) const;
 
@@ -216,7 +236,20 @@ class Catalog {
   SnapshotPtr load_snapshot(const PlacedPtr& placed);
   SnapshotPtr remember(const PlacedPtr& placed, Snapshot snapshot, std::optional<TimePoint> asked);
   void ask_listing(const PlacedPtr& placed, const std::string& question, const hub::Terms& terms);
+  void ask_directory(const PlacedPtr& placed, const std::string& question, const hub::Terms& terms);
+  void ask_whole(const PlacedPtr& placed, Done<SnapshotPtr> done);
+  using Entries = std::vector<hub::TreeEntry>;
+  void list_tree(const Placed& placed, bool recursive, std::size_t most, const hub::Terms& terms,
+                 std::function<void(Result<Entries>)> done);
+  void take_listing(const PlacedPtr& placed, const std::string& question, Snapshot listing);
+  Result<void> keep_listing(const Placed& placed, const Snapshot& listing);
+  Result<void> keep_learnt(const PlacedPtr& placed, const Snapshot& listing);
+  Result<void> keep_parts(const Placed& placed, const Snapshot& whole);
+  PlacedPtr known_folder(const Placed& placed, std::uint32_t entry) const;
+  Result<void> load_folders();
+  Result<void> give_serial(const std::shared_ptr<Placed>& made) REQUIRES(mutex_);
   std::string listing_key(const Placed& placed) const;
+  std::string listing_key(const Placed& placed, std::string_view directory) const;
 
   struct RepoListing;
   void take_repo_page(const std::shared_ptr<RepoListing>& listing,
@@ -251,6 +284,8 @@ class Catalog {
   std::map<std::string, Branch> branches_ GUARDED_BY(mutex_);  // by Place::text()
   std::unordered_map<std::uint32_t, PlacedPtr> placed_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, std::uint32_t> serials_ GUARDED_BY(mutex_);  // text NUL commit
+  // Of folders, by the serial and entry that each is in its parent's listing.
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> folders_ GUARDED_BY(mutex_);
   std::uint32_t next_serial_ GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint32_t, Listed> snapshots_ GUARDED_BY(mutex_);
   std::list<std::uint32_t> snapshot_order_ GUARDED_BY(mutex_);  // most recent first

@@ -58,10 +58,7 @@ Result<PlacedPtr> Catalog::learn(const Place& place, const hub::RepoInfo& info,
                                  const Snapshot& listing, Listing kind) {
   auto placed = place_commit(place, info, kind == Listing::kPartial);
   if (!placed) return placed;
-  if (stored_snapshot(*placed) == nullptr) {
-    auto stored = meta_.put((*placed)->space, listing_key(**placed), listing.encode());
-    if (!stored) return stored.error();
-  }
+  if (auto stored = keep_learnt(*placed, listing); !stored) return stored.error();
   bool shows_none = false;
   {
     MutexLock lock(mutex_);

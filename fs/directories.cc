@@ -28,13 +28,12 @@ void HubFilesystem::opendir(NodeId node, Reply<OpenFlags> reply) {
   const bool constant = !is_repo_root(node) || pinned();
   const auto opened = [constant, reply](const Result<Located>& at) {
     if (!at) return reply(at.error());
-    if (!at->entry().is_directory) return reply(Error{ErrorCode::kNotDirectory, "a file"});
     OpenFlags flags;
     flags.keep_cache = constant;
     flags.cache_listing = constant;
     reply(flags);
   };
-  locate(node, opened, Purpose::kCrawl);
+  locate_inside(node, opened, Purpose::kCrawl);
 }
 
 // Cookies: 1 and 2 for the dots, then an entry's number + 3, so that a name which is added while
@@ -67,7 +66,7 @@ void HubFilesystem::fill_names(std::uint32_t parent, std::uint64_t cookie, const
 void HubFilesystem::fill_snapshot(NodeId node, const Located& at, std::uint64_t cookie,
                                   const Fill& fill) {
   const std::uint64_t base =
-      is_repo_root(node) ? static_cast<std::uint64_t>(at.placed->serial) << 32 : 0;
+      is_repo_root(node) ? static_cast<std::uint64_t>(at.placed->root().serial) << 32 : 0;
   const Duration kept = name_timeout(node, at.placed);
   const Snapshot::Entry& directory = at.entry();
   const auto after = static_cast<std::uint32_t>(cookie);
@@ -132,7 +131,7 @@ void HubFilesystem::readdir(NodeId node, std::uint64_t cookie, Fill fill, Done r
   };
   const auto begun_in = static_cast<std::uint32_t>(cookie >> 32);
   if (!is_repo_root(node) || begun_in == 0) {
-    return locate(node, give_located, Purpose::kCrawl);
+    return locate_inside(node, give_located, Purpose::kCrawl);
   }
   const PlacedPtr placed = parts_.catalog->placed(begun_in);
   if (!placed) return owed->give(stale());

@@ -57,7 +57,12 @@ void HubFilesystem::getxattr(NodeId node, const std::string& name, Reply<std::st
     }
     if (name == "commit") return reply(placed.info.commit);
     if (name == "namespace") return reply(placed.space);
-    if (name == "hidden") return reply(std::to_string(entry.hidden));
+    if (name == "hidden") {  // its own listing knows
+      return self->enter(*at, [reply](const Result<Located>& inside) {
+        if (!inside) return reply(inside.error());
+        reply(std::to_string(inside->entry().hidden));
+      });
+    }
     const std::string value = self->blob_xattr(*at, name);
     if (value.empty()) return reply(none);
     reply(value);

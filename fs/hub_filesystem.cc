@@ -123,6 +123,16 @@ void HubFilesystem::locate(NodeId node, Reply<Located> reply, Purpose purpose) {
   locate_in(placed, node.view, node.entry, std::move(reply), purpose);
 }
 
+void HubFilesystem::locate_inside(NodeId node, Reply<Located> reply, Purpose purpose) {
+  locate(
+      node,
+      [self = shared_from_this(), reply = std::move(reply), purpose](const Result<Located>& at) {
+        if (!at) return reply(at.error());
+        self->enter(*at, reply, purpose);
+      },
+      purpose);
+}
+
 void HubFilesystem::locate_repo_name(const NameTable::Name& name, Reply<Located> reply,
                                      Purpose purpose) {
   if (name.serial != 0) {
@@ -155,6 +165,28 @@ void HubFilesystem::locate_in(const PlacedPtr& placed, View view, std::uint32_t 
         reply(Located{placed, *got, number, view});
       },
       purpose);
+}
+
+void HubFilesystem::enter(const Located& at, Reply<Located> reply, Purpose purpose) {
+  if (!at.entry().is_directory) return reply(Error{ErrorCode::kNotDirectory, "a file"});
+  if (at.number == 0 || !at.snapshot->is_one_directory()) return reply(at);
+  const auto folder = catalog(at.view).folder(at.placed, *at.snapshot, at.number);
+  if (!folder) return reply(folder.error());
+  locate_in(*folder, at.view, 0, std::move(reply), purpose);
+}
+
+void HubFilesystem::follow(const Located& at, const std::string& path, Reply<Located> reply) {
+  enter(at,
+        [self = shared_from_this(), path, reply = std::move(reply)](const Result<Located>& inside) {
+          if (!inside || path.empty()) return reply(inside);
+          const std::size_t end = path.find('/');
+          const std::string rest = end == std::string::npos ? "" : path.substr(end + 1);
+          const auto child = inside->snapshot->child(inside->number, path.substr(0, end));
+          if (!child || (!rest.empty() && !inside->snapshot->entry(*child).is_directory)) {
+            return reply(Error{ErrorCode::kNotFound, "no such folder"});
+          }
+          self->follow({inside->placed, inside->snapshot, *child, inside->view}, rest, reply);
+        });
 }
 
 Place HubFilesystem::place_of(const NameTable::Name& name) const {
@@ -268,12 +300,9 @@ void HubFilesystem::lookup(NodeId parent, const std::string& name, Reply<Entry> 
       return lookup_repo(*entry, name, std::move(reply));
     }
   }
-  locate(parent, [self = shared_from_this(), parent, name,
-                  reply = std::move(reply)](const Result<Located>& at) {
+  locate_inside(parent, [self = shared_from_this(), parent, name,
+                         reply = std::move(reply)](const Result<Located>& at) {
     if (!at) return reply(at.error());
-    if (!at->entry().is_directory) {
-      return reply(Error{ErrorCode::kNotDirectory, "looked up in a file"});
-    }
     const auto child = at->snapshot->child(at->number, name);
     // The listing of a commit never changes, and neither does what is not in it.
     const Duration kept = self->name_timeout(parent, at->placed);

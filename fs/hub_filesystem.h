@@ -99,6 +99,12 @@ class HubFilesystem final : public Operations,
   void locate_in(const PlacedPtr& placed, View view, std::uint32_t number, Reply<Located> reply,
                  Purpose purpose);
   void locate_root(Reply<Located> reply);
+  // A directory where the names in it are listed: itself, or, in a commit that is listed a directory
+  // at a time, entry 0 of its own listing. kNotDirectory: a file.
+  void enter(const Located& at, Reply<Located> reply, Purpose purpose = Purpose::kDemand);
+  void locate_inside(NodeId node, Reply<Located> reply, Purpose purpose = Purpose::kDemand);
+  // The directory at `path` below another one ("": that itself), entered.
+  void follow(const Located& at, const std::string& path, Reply<Located> reply);
 
   // The reply of `operation` on `node` (a lookup: of `name` in it), which tells the log when it is
   // an error. No reply runs once close() has returned: this outlives it.
@@ -138,7 +144,6 @@ class HubFilesystem final : public Operations,
   }
   bool pinned() const { return place_.pinned(); }
   void locate_folder(const PlacedPtr& placed, Reply<Located> reply);
-  Result<Located> find_folder(const PlacedPtr& placed, const SnapshotPtr& snapshot) const;
   Entry repo_root_entry();
   Duration name_timeout(NodeId parent, const PlacedPtr& placed);
   void check_folder(const PlacedPtr& placed, const Done& reply);

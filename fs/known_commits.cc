@@ -59,6 +59,23 @@ Result<void> read_names(const cache::MetaStore& meta, const cache::Namespace& sp
   return {};
 }
 
+KnownCommit describe(const Names& names, const MetadataKey& key,
+                     const std::pair<std::string_view, std::string_view>& commit,
+                     const cache::Namespace& space) {
+  const CommitName name = name_of(key, commit.first, commit.second);
+  KnownCommit known;
+  known.endpoint = std::string(key.endpoint);
+  known.repo = {key.type, std::string(commit.first)};
+  known.commit = std::string(commit.second);
+  known.space = space;
+  known.partial = key.kind == "partial";
+  known.evicted = names.evicted.contains({space, name});
+  if (const auto at = names.revisions.find(name); at != names.revisions.end()) {
+    known.revisions.assign(at->second.begin(), at->second.end());
+  }
+  return known;
+}
+
 std::vector<cache::Namespace> namespaces(const cache::Namespace& own) {
   if (own == "public") return {own};
   return {"public", own};
@@ -68,43 +85,51 @@ std::vector<cache::Namespace> namespaces(const cache::Namespace& own) {
 
 Result<void> for_each_known_commit(
     const cache::MetaStore& meta, const cache::Namespace& own,
-    const std::function<void(const KnownCommit&, const Snapshot&)>& visit) {
+    const std::function<void(const KnownCommit&, const ListingParts&)>& visit) {
   Names names;
   for (const cache::Namespace& space : namespaces(own)) {
     if (auto read = read_names(meta, space, names); !read) return read;
   }
   for (const cache::Namespace& space : namespaces(own)) {
+    std::string seen;  // the key of the commit whose parts are being collected
+    KnownCommit known;
+    ListingParts parts;
+    const auto give = [&] {
+      known.partial |= !is_whole(parts);
+      if (!parts.empty()) visit(known, parts);
+      parts.clear();
+    };
     auto read = meta.for_each(space, "", [&](std::string_view text, ByteView value) {
       const auto key = MetadataKey::parse(text);
       if (!key || (key->kind != "tree" && key->kind != "partial")) return;
-      const auto commit = parse_commit_rest(key->rest);
-      const auto snapshot = Snapshot::decode(value);
+      const auto commit = parse_listing_rest(key->rest);
+      auto snapshot = Snapshot::decode(value);
       if (!commit || !snapshot) return;
-      const CommitName name = name_of(*key, commit->first, commit->second);
-      KnownCommit known;
-      known.endpoint = std::string(key->endpoint);
-      known.repo = {key->type, std::string(commit->first)};
-      known.commit = std::string(commit->second);
-      known.space = space;
-      known.partial = key->kind == "partial";
-      known.evicted = names.evicted.contains({space, name});
-      if (const auto at = names.revisions.find(name); at != names.revisions.end()) {
-        known.revisions.assign(at->second.begin(), at->second.end());
+      // The parts of one commit follow each other.
+      const std::string rest = commit_rest(commit->first, commit->second);
+      std::string its_key = MetadataKey{key->endpoint, key->type, key->kind, rest}.text();
+      if (its_key != seen) {
+        give();
+        seen = std::move(its_key);
+        known = describe(names, *key, *commit, space);
       }
-      visit(known, *snapshot);
+      parts.push_back(std::move(*snapshot));
     });
     if (!read) return read;
+    give();
   }
   return {};
 }
 
-std::vector<cache::BlobKey> blobs_of(const cache::Namespace& space, const Snapshot& snapshot) {
+std::vector<cache::BlobKey> blobs_of(const cache::Namespace& space, const ListingParts& listing) {
   std::vector<cache::BlobKey> blobs;
   std::unordered_set<ContentId> seen;
-  for (std::uint32_t i = 0; i < snapshot.size(); ++i) {
-    const auto& content = snapshot.entry(i).content;
-    if (content && content->size() != 0 && seen.insert(*content).second) {
-      blobs.push_back({space, *content});
+  for (const Snapshot& part : listing) {
+    for (std::uint32_t i = 0; i < part.size(); ++i) {
+      const auto& content = part.entry(i).content;
+      if (content && content->size() != 0 && seen.insert(*content).second) {
+        blobs.push_back({space, *content});
+      }
     }
   }
   return blobs;
@@ -161,13 +186,13 @@ Result<std::vector<cache::BlobKey>> Pins::blobs(const std::vector<Pin>& pins) co
   for (const Pin& pin : pins) {
     const std::string rest = commit_rest(pin.repo.name, pin.commit);
     for (const char* kind : {"tree", "partial"}) {
-      auto listing =
-          meta_.get(pin.space, MetadataKey{pin.endpoint, pin.repo.type, kind, rest}.text());
-      if (!listing) return listing.error();
-      if (!*listing) continue;
-      const auto snapshot = Snapshot::decode(**listing);
-      if (!snapshot) continue;
-      for (cache::BlobKey& blob : blobs_of(pin.space, *snapshot)) all.insert(std::move(blob));
+      const MetadataKey key{pin.endpoint, pin.repo.type, kind, rest};
+      ListingParts listing;
+      auto read = meta_.for_each(pin.space, key.text(), [&](std::string_view, ByteView value) {
+        if (auto part = Snapshot::decode(value)) listing.push_back(std::move(*part));
+      });
+      if (!read) return read.error();
+      for (cache::BlobKey& blob : blobs_of(pin.space, listing)) all.insert(std::move(blob));
     }
   }
   return std::vector<cache::BlobKey>(all.begin(), all.end());

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "cache/blob_store.h"
 #include "cache/meta_store.h"
+#include "fs/listing_parts.h"
 #include "fs/snapshot.h"
 #include "hub/types.h"
 
@@ -24,17 +25,18 @@ struct KnownCommit {
   // By which names places show it now, in order: "" for the default branch. Not its own.
   std::vector<std::string> revisions;
   bool evicted = false;  // its content was dropped by a command, and may be back
-  bool partial = false;  // only some of its files are known (Placed::partial)
+  // Only some of its files are known: Placed::partial, or not all directories were listed.
+  bool partial = false;
 };
 
 // Each of them, of every endpoint, in `own` ("u<uid>") and "public", in order. A damaged listing is
 // left out. `visit` must not call `meta`. Errors: those of MetaStore::for_each.
 Result<void> for_each_known_commit(
     const cache::MetaStore& meta, const cache::Namespace& own,
-    const std::function<void(const KnownCommit&, const Snapshot&)>& visit);
+    const std::function<void(const KnownCommit&, const ListingParts&)>& visit);
 
 // The blobs of its files, each once; files that are empty or whose ids are masked have none.
-std::vector<cache::BlobKey> blobs_of(const cache::Namespace& space, const Snapshot& snapshot);
+std::vector<cache::BlobKey> blobs_of(const cache::Namespace& space, const ListingParts& listing);
 
 // Its content was dropped, or is wanted again: what KnownCommit::evicted says.
 Result<void> note_evicted(cache::MetaStore& meta, const KnownCommit& commit, bool evicted);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of Catalog that keeps the listing of each commit.
+#include <limits>
+
 #include "fs/catalog.h"
 #include "fs/metadata_keys.h"
 
@@ -8,12 +10,17 @@ namespace {
 
 constexpr Duration kMaskedTtl = std::chrono::seconds(10);
 constexpr std::uint64_t kSnapshotEntriesInMemory = 2'000'000;
+constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
 
 }  // namespace
 
 std::string Catalog::listing_key(const Placed& placed) const {
+  return listing_key(placed, placed.directory);
+}
+
+std::string Catalog::listing_key(const Placed& placed, std::string_view directory) const {
   return key(placed.partial ? "partial" : "tree",
-             commit_rest(placed.info.id.name, placed.info.commit));
+             listing_rest(placed.info.id.name, placed.info.commit, directory));
 }
 
 void Catalog::snapshot(const PlacedPtr& placed, bool want_unmasked, Done<SnapshotPtr> done,
@@ -49,6 +56,9 @@ SnapshotPtr Catalog::load_snapshot(const PlacedPtr& placed) {
   auto stored = meta_.get(placed->space, listing_key(*placed));
   if (!stored || !*stored) return nullptr;
   auto decoded = Snapshot::decode(**stored);
+  if (decoded && decoded->directory() != placed->directory) {
+    decoded = Error{ErrorCode::kCorrupt, "stored listing is another directory's"};
+  }
   if (decoded) return remember(placed, std::move(*decoded), {});
   log_.warning(placed->place.text() + ": " + decoded.error().context + ", asked again");
   return nullptr;
@@ -63,30 +73,53 @@ SnapshotPtr Catalog::stored_snapshot(const PlacedPtr& placed) {
   return load_snapshot(placed);
 }
 
+// One that came whole comes whole again, so that its numbers stay.
 void Catalog::ask_listing(const PlacedPtr& placed, const std::string& question,
-                          const hub::Terms& terms) {
-  auto entries = std::make_shared<std::vector<hub::TreeEntry>>();
+                          const hub::Terms& asked) {
+  const SnapshotPtr known = stored_snapshot(placed);
+  if (placed->parent || (known && known->is_one_directory())) {
+    return ask_directory(placed, question, asked);
+  }
+  const std::size_t most = known ? kNoLimit : options_.most_at_once;
+  list_tree(*placed, true, most, asked,
+            [this, placed, question, most, crawl = asked.crawl](Result<Entries> entries) {
+              if (!entries) return listing_.finish(question, entries.error());
+              if (entries->size() > most) return ask_directory(placed, question, terms(crawl));
+              Snapshot made = Snapshot::build(*entries);
+              *entries = {};  // more memory than the snapshot
+              take_listing(placed, question, std::move(made));
+            });
+}
+
+// `done` gets all entries, or more than `most` of them; this catalog lives while it runs.
+void Catalog::list_tree(const Placed& placed, bool recursive, std::size_t most,
+                        const hub::Terms& terms, std::function<void(Result<Entries>)> done) {
+  auto entries = std::make_shared<Entries>();
   hub_.list_tree(
-      placed->info.id, placed->info.commit, "", true, terms,
-      [entries](std::vector<hub::TreeEntry> page) {
+      placed.info.id, placed.info.commit, placed.directory, recursive, terms,
+      [entries, most](Entries page) {
         std::move(page.begin(), page.end(), std::back_inserter(*entries));
-        return true;
+        return entries->size() <= most;
       },
-      [weak = self_, placed, question, entries](const Result<bool>& answer) {
+      [weak = self_, entries, done = std::move(done)](const Result<bool>& answer) {
         const auto self = weak.lock();
         if (!self) return;
-        if (!answer) return self->listing_.finish(question, answer.error());
-        Snapshot made = Snapshot::build(*entries);
-        entries->clear();
-        if (made.hidden_total() > 0) {
-          self->log_.warning(placed->place.text() + ": " + std::to_string(made.hidden_total()) +
-                             " names that no directory may hold were left out");
-        }
-        self->note_unkept(self->meta_.put(placed->space, self->listing_key(*placed), made.encode()),
-                          "a listing will be asked again after a restart");
-        self->listing_.finish(question,
-                              self->remember(placed, std::move(made), self->clock_.now()));
+        if (!answer) return done(answer.error());
+        done(std::move(*entries));
       });
+}
+
+void Catalog::take_listing(const PlacedPtr& placed, const std::string& question, Snapshot listing) {
+  if (listing.hidden_total() > 0) {
+    log_.warning(placed->place.text() + ": " + std::to_string(listing.hidden_total()) +
+                 " names that no directory may hold were left out");
+  }
+  note_unkept(keep_listing(*placed, listing), "a listing will be asked again after a restart");
+  listing_.finish(question, remember(placed, std::move(listing), clock_.now()));
+}
+
+Result<void> Catalog::keep_listing(const Placed& placed, const Snapshot& listing) {
+  return meta_.put(placed.space, listing_key(placed, listing.directory()), listing.encode());
 }
 
 SnapshotPtr Catalog::remember(const PlacedPtr& placed, Snapshot snapshot,

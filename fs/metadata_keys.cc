@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/metadata_keys.h"
 
+#include "base/digest.h"
 #include "base/text.h"
+#include "hub/names.h"
 
 namespace hubvfs::fs {
 namespace {
@@ -58,6 +60,23 @@ std::optional<std::pair<std::string_view, std::string_view>> parse_commit_rest(
   return std::pair(*repo, rest);
 }
 
+// A path may be longer than a key.
+std::string listing_rest(std::string_view repo, std::string_view commit,
+                         std::string_view directory) {
+  std::string rest = commit_rest(repo, commit);
+  if (directory.empty()) return rest;
+  rest += '\0';
+  return rest += sha256_hex(as_bytes(directory));
+}
+
+std::optional<std::pair<std::string_view, std::string_view>> parse_listing_rest(
+    std::string_view rest) {
+  const auto repo = take_part(rest);
+  const std::string_view commit = rest.substr(0, rest.find('\0'));
+  if (!repo || !is_commit_id(commit)) return {};
+  return std::pair(*repo, commit);
+}
+
 Bytes PlacedRecord::encode() const {
   ByteWriter out;
   out.string(place.repo);
@@ -86,6 +105,24 @@ std::optional<PlacedRecord> PlacedRecord::decode(ByteView bytes, hub::RepoType t
   if (!in.at_end()) placed.partial = in.integer<std::uint8_t>() == 1;
   if (!in.ok() || !in.at_end() || !is_commit_id(placed.info.commit)) return {};
   return placed;
+}
+
+Bytes FolderRecord::encode() const {
+  ByteWriter out;
+  out.integer(parent);
+  out.integer(entry);
+  out.string(directory);
+  return out.take();
+}
+
+std::optional<FolderRecord> FolderRecord::decode(ByteView bytes) {
+  ByteReader in(bytes);
+  FolderRecord folder;
+  folder.parent = in.integer<std::uint32_t>();
+  folder.entry = in.integer<std::uint32_t>();
+  folder.directory = in.string();
+  if (!in.ok() || !in.at_end() || !hub::is_repo_path(folder.directory)) return {};
+  return folder;
 }
 
 std::string serial_rest(std::uint32_t serial) {

@@ -29,6 +29,13 @@ std::string commit_rest(std::string_view repo, std::string_view commit);
 std::optional<std::pair<std::string_view, std::string_view>> parse_commit_rest(
     std::string_view rest);
 
+// The rest of the key for the listing of one directory ("": the commit's own key), which of them
+// the listing tells; and the commit of either.
+std::string listing_rest(std::string_view repo, std::string_view commit,
+                         std::string_view directory);
+std::optional<std::pair<std::string_view, std::string_view>> parse_listing_rest(
+    std::string_view rest);
+
 // What a "serial" record tells of the commit that has the serial.
 struct PlacedRecord {
   Place place;
@@ -38,6 +45,16 @@ struct PlacedRecord {
 
   Bytes encode() const;
   static std::optional<PlacedRecord> decode(ByteView bytes, hub::RepoType type);
+};
+
+// What a "folder" record tells of the directory that has the serial (Placed::parent).
+struct FolderRecord {
+  std::uint32_t parent = 0;  // serial
+  std::uint32_t entry = 0;   // in the parent's listing
+  std::string directory;     // from the repo root
+
+  Bytes encode() const;
+  static std::optional<FolderRecord> decode(ByteView bytes);
 };
 
 // The rest of its key, and the first word of a "ref" record: the serial it shows.

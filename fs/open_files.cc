@@ -113,10 +113,12 @@ void HubFilesystem::forget_name_of(NodeId node) {
   if (!snapshot || node.entry >= snapshot->size()) return;
   const Snapshot::Entry file = snapshot->entry(node.entry);
   std::vector<NodeId> parents{{false, node.serial, file.parent, node.view}};
+  if (file.parent == 0 && placed->parent) {  // a listing of its own, and a node of another
+    parents = {{false, placed->parent->serial, placed->entry, node.view}};
+  }
   if (mount_.repo) {
-    const auto folder = find_folder(placed, snapshot);
-    if (folder && folder->number == file.parent) parents = {{false, 0, kRootEntry}};
-  } else if (file.parent == 0 && node.view == View::kTree) {
+    if (snapshot->path(file.parent) == mount_.repo->sub) parents = {{false, 0, kRootEntry}};
+  } else if (file.parent == 0 && !placed->parent && node.view == View::kTree) {
     if (const auto name = name_of(*placed)) parents.push_back({false, 0, name->number});
   }
   MutexLock lock(notifier_mutex_);

@@ -29,27 +29,27 @@ void HubFilesystem::locate_root(Reply<Located> reply) {
 }
 
 void HubFilesystem::locate_folder(const PlacedPtr& placed, Reply<Located> reply) {
-  parts_.catalog->snapshot(placed, false,
-                           [self = shared_from_this(), placed,
-                            reply = std::move(reply)](const Result<SnapshotPtr>& snapshot) {
-                             if (!snapshot) return reply(snapshot.error());
-                             reply(self->find_folder(placed, *snapshot));
-                           });
-}
-
-Result<HubFilesystem::Located> HubFilesystem::find_folder(const PlacedPtr& placed,
-                                                          const SnapshotPtr& snapshot) const {
-  const RepoScope& scope = *mount_.repo;
-  const auto number = snapshot->find(scope.sub);
-  if (!number) {
-    return {ErrorCode::kNotFound,
-            scope.url() + ": no such folder in commit " + placed->info.commit};
-  }
-  if (!snapshot->entry(*number).is_directory) {
-    return {ErrorCode::kNotDirectory,
-            scope.url() + ": a file; mount the folder or the repo that it is in"};
-  }
-  return Located{placed, snapshot, *number};
+  const auto explain = [self = shared_from_this(), placed,
+                        reply = std::move(reply)](const Result<Located>& folder) {
+    if (folder) return reply(folder);
+    const std::string url = self->mount_.repo->url();
+    if (folder.error().code == ErrorCode::kNotFound) {
+      return reply(
+          Error{ErrorCode::kNotFound, url + ": no such folder in commit " + placed->info.commit});
+    }
+    if (folder.error().code == ErrorCode::kNotDirectory) {
+      return reply(Error{ErrorCode::kNotDirectory,
+                         url + ": a file; mount the folder or the repo that it is in"});
+    }
+    reply(folder.error());
+  };
+  locate_in(
+      placed, View::kTree, 0,
+      [self = shared_from_this(), explain](const Result<Located>& at) {
+        if (!at) return explain(at);
+        self->follow(*at, self->mount_.repo->sub, explain);
+      },
+      Purpose::kDemand);
 }
 
 // Never a question: whoever looks at the mount point must not wait for the Hub.
@@ -66,23 +66,27 @@ Entry HubFilesystem::repo_root_entry() {
 Duration HubFilesystem::name_timeout(NodeId parent, const PlacedPtr& placed) {
   if (!is_repo_root(parent) || pinned()) return kForever;
   const PlacedPtr shown = parts_.catalog->known(place_);
-  return shown && shown->serial == placed->serial ? options_.metadata_ttl : Duration::zero();
+  return shown && shown->serial == placed->root().serial ? options_.metadata_ttl : Duration::zero();
 }
 
 // All below the mount is to be of one commit. An answer that overtakes this is kept for
 // metadata.ttl at most.
 void HubFilesystem::forget_names_below_root(const PlacedPtr& before) {
-  const SnapshotPtr old = before ? parts_.catalog->stored_snapshot(before) : nullptr;
-  const auto folder = old ? find_folder(before, old) : Result<Located>(stale());
-  MutexLock lock(notifier_mutex_);
-  if (notifier_ == nullptr) return;
-  notifier_->invalidate_attributes(kRootEntry);
-  if (!folder) return;  // nothing of it was ever shown
-  const Snapshot::Entry& directory = folder->entry();
-  for (std::uint32_t i = 0; i < directory.child_count; ++i) {
-    notifier_->invalidate_entry(kRootEntry,
-                                std::string(old->entry(directory.first_child + i).name));
+  {
+    MutexLock lock(notifier_mutex_);
+    if (notifier_ == nullptr) return;
+    notifier_->invalidate_attributes(kRootEntry);
   }
+  if (!before || !parts_.catalog->stored_snapshot(before)) return;  // nothing of it was ever shown
+  locate_folder(before, [self = shared_from_this()](const Result<Located>& folder) {
+    MutexLock lock(self->notifier_mutex_);
+    if (!folder || self->notifier_ == nullptr) return;
+    const Snapshot::Entry directory = folder->entry();
+    for (std::uint32_t i = 0; i < directory.child_count; ++i) {
+      const Snapshot::Entry child = folder->snapshot->entry(directory.first_child + i);
+      self->notifier_->invalidate_entry(kRootEntry, std::string(child.name));
+    }
+  });
 }
 
 // ---- what `hubvfs mount` is told
@@ -112,8 +116,9 @@ void HubFilesystem::check_folder(const PlacedPtr& placed, const Done& reply) {
         if (placed->info.gate != hub::Gate::kNone && (*got)->masked()) {
           return reply(self->gated({placed, *got, 0}).within(url));
         }
-        const auto folder = self->find_folder(placed, *got);
-        reply(folder ? Result<void>() : Result<void>(folder.error()));
+        self->locate_folder(placed, [reply](const Result<Located>& folder) {
+          reply(folder ? Result<void>() : Result<void>(folder.error()));
+        });
       });
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/text.h"
 #include "hub/names.h"
@@ -12,6 +13,7 @@ namespace hubvfs::fs {
 namespace {
 
 constexpr std::uint32_t kFormat = 1;
+constexpr std::uint32_t kDirectoryFormat = 2;
 constexpr std::uint8_t kDirectoryFlag = 1;
 constexpr std::uint8_t kLfsFlag = 2;
 constexpr std::size_t kLongestName = 255;
@@ -24,61 +26,99 @@ std::string_view name_of(std::string_view path) {
   return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
 }
 
-// The checked listing by path: what is a directory wins over a file of that name, the first of two
-// files of one name stays, and whatever is left out is counted where it would have stood.
-class Collector {
- public:
-  void add(const hub::TreeEntry& entry) {
-    if (!hub::is_repo_path(entry.path)) {
-      const std::string_view directory = directory_of(entry.path);
-      ++hidden_[hub::is_repo_path(directory) ? std::string(directory) : std::string()];
-      return;
-    }
-    for (auto parent = directory_of(entry.path); !parent.empty(); parent = directory_of(parent)) {
-      if (!add_directory(parent)) break;
-    }
-    if (entry.kind == hub::TreeEntry::Kind::kDirectory) {
-      add_directory(entry.path);
-    } else if (!by_path_.try_emplace(entry.path, &entry).second) {
-      ++hidden_[std::string(directory_of(entry.path))];
-    }
-  }
-
-  // Sorted by (directory, name); a directory has no TreeEntry.
-  std::vector<std::pair<std::string_view, const hub::TreeEntry*>> sorted() const {
-    std::vector<std::pair<std::string_view, const hub::TreeEntry*>> all(by_path_.begin(),
-                                                                        by_path_.end());
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-      const int order = directory_of(a.first).compare(directory_of(b.first));
-      return order != 0 ? order < 0 : name_of(a.first) < name_of(b.first);
-    });
-    return all;
-  }
-  const std::unordered_map<std::string, std::uint32_t>& hidden() const { return hidden_; }
-
- private:
-  // False when it was there already, and so were its parents.
-  bool add_directory(std::string_view path) {
-    const auto [it, fresh] = by_path_.try_emplace(std::string(path), nullptr);
-    if (fresh) return true;
-    if (it->second == nullptr) return false;
-    it->second = nullptr;
-    ++hidden_[std::string(directory_of(path))];
-    return true;
-  }
-
-  std::unordered_map<std::string, const hub::TreeEntry*> by_path_;
-  std::unordered_map<std::string, std::uint32_t> hidden_;
-};
+// `path` from the repo root as it is seen from `directory`. None: it is not below that.
+std::optional<std::string_view> path_below(std::string_view directory, std::string_view path) {
+  if (directory.empty()) return path;
+  if (!path.starts_with(directory) || path.size() <= directory.size()) return {};
+  if (path[directory.size()] != '/') return {};
+  return path.substr(directory.size() + 1);
+}
 
 }  // namespace
 
-Snapshot Snapshot::build(const std::vector<hub::TreeEntry>& listing) {
-  Collector collector;
-  for (const hub::TreeEntry& entry : listing) collector.add(entry);
-  const auto sorted = collector.sorted();
+// A listing as it comes, checked: what is a directory wins over a file of that name, the first of
+// two files of one name stays, and whatever is left out is counted where it would have stood. Paths
+// are those from entry 0 on, in the memory of the listing.
+class Snapshot::Collector {
+ public:
+  // A directory has no TreeEntry.
+  using Item = std::pair<std::string_view, const hub::TreeEntry*>;
 
+  // `directory`: only what is right in it; none: all there is.
+  explicit Collector(std::optional<std::string> directory) : directory_(std::move(directory)) {}
+
+  void add(const hub::TreeEntry& entry) {
+    const auto path = place(entry.path);
+    if (!path) {
+      const std::string_view parent = directory_ ? "" : directory_of(entry.path);
+      ++hidden_[hub::is_repo_path(parent) ? std::string(parent) : std::string()];
+      return;
+    }
+    for (auto parent = directory_of(*path); !parent.empty(); parent = directory_of(parent)) {
+      if (!directories_.insert(parent).second) break;  // nor are its parents new
+    }
+    if (entry.kind == hub::TreeEntry::Kind::kDirectory) {
+      directories_.insert(*path);
+    } else {
+      files_.emplace_back(*path, &entry);
+    }
+  }
+
+  // Once, after all were added: sorted by (directory, name).
+  std::vector<Item> take_sorted() {
+    const auto is_before = [](const Item& a, const Item& b) {
+      const int order = directory_of(a.first).compare(directory_of(b.first));
+      return order != 0 ? order < 0 : name_of(a.first) < name_of(b.first);
+    };
+    std::stable_sort(files_.begin(), files_.end(), is_before);
+    std::string_view last;
+    std::erase_if(files_, [&](const Item& file) {
+      const bool again = file.first == last || directories_.contains(file.first);
+      if (again) ++hidden_[std::string(directory_of(file.first))];
+      last = file.first;
+      return again;
+    });
+    const auto files = static_cast<std::ptrdiff_t>(files_.size());
+    for (const std::string_view path : directories_) files_.emplace_back(path, nullptr);
+    std::sort(files_.begin() + files, files_.end(), is_before);
+    std::inplace_merge(files_.begin(), files_.begin() + files, files_.end(), is_before);
+    return std::move(files_);
+  }
+  const std::optional<std::string>& directory() const { return directory_; }
+  const std::unordered_map<std::string, std::uint32_t>& hidden() const { return hidden_; }
+
+ private:
+  // Where an entry is. None: no directory may hold it, or this one does not.
+  std::optional<std::string_view> place(std::string_view path) const {
+    if (!hub::is_repo_path(path)) return {};
+    if (!directory_) return path;
+    const auto below = path_below(*directory_, path);
+    return below && below->find('/') == std::string_view::npos ? below : std::nullopt;
+  }
+
+  const std::optional<std::string> directory_;
+  std::unordered_set<std::string_view> directories_;
+  std::vector<Item> files_;
+  std::unordered_map<std::string, std::uint32_t> hidden_;
+};
+
+Snapshot Snapshot::build(const std::vector<hub::TreeEntry>& listing) {
+  Collector collector(std::nullopt);
+  for (const hub::TreeEntry& entry : listing) collector.add(entry);
+  return make(collector);
+}
+
+Snapshot Snapshot::build_directory(const std::string& directory,
+                                   const std::vector<hub::TreeEntry>& listing) {
+  Collector collector(directory);
+  for (const hub::TreeEntry& entry : listing) collector.add(entry);
+  return make(collector);
+}
+
+Snapshot Snapshot::make(Collector& collector) {
+  const auto sorted = collector.take_sorted();
   Snapshot made;
+  made.directory_ = collector.directory();
   made.entries_.resize(sorted.size() + 1);
   made.entries_[0].is_directory = true;
   std::unordered_map<std::string_view, std::uint32_t> directories = {{"", 0}};
@@ -106,6 +146,32 @@ Snapshot Snapshot::build(const std::vector<hub::TreeEntry>& listing) {
   }
   made.names_.shrink_to_fit();
   return made;
+}
+
+Snapshot Snapshot::alone(std::uint32_t directory) const {
+  const Record& whole = entries_[directory];
+  Snapshot made;
+  made.directory_ = path(directory);
+  made.entries_.reserve(whole.child_count + 1);
+  made.entries_.resize(1);
+  made.entries_[0].is_directory = true;
+  made.entries_[0].hidden = whole.hidden;
+  made.entries_[0].child_count = whole.child_count;
+  if (whole.child_count > 0) made.entries_[0].first_child = 1;
+  for (std::uint32_t i = 0; i < whole.child_count; ++i) {
+    const Record& child = entries_[whole.first_child + i];
+    Record entry = child;
+    entry.parent = entry.first_child = entry.child_count = entry.hidden = 0;
+    made.set_name(entry, name(child));
+    if (!entry.is_directory && entry.algorithm == ContentId::Algorithm{}) made.masked_ = true;
+    made.entries_.push_back(entry);
+  }
+  return made;
+}
+
+const std::string& Snapshot::directory() const {
+  static const std::string root;
+  return directory_ ? *directory_ : root;
 }
 
 Snapshot::Entry Snapshot::entry(std::uint32_t number) const {
@@ -154,8 +220,10 @@ std::optional<std::uint32_t> Snapshot::child(std::uint32_t directory,
 
 std::optional<std::uint32_t> Snapshot::find(std::string_view path) const {
   std::uint32_t number = 0;
-  if (path.empty()) return number;
-  for (const std::string_view component : split(path, '/')) {
+  if (path == directory()) return number;
+  const auto below = path_below(directory(), path);
+  if (!below) return {};
+  for (const std::string_view component : split(*below, '/')) {
     const auto next = entries_[number].is_directory ? child(number, component) : std::nullopt;
     if (!next) return {};
     number = *next;
@@ -168,7 +236,8 @@ std::string Snapshot::path(std::uint32_t number) const {
   while (number != 0 && (number = entries_[number].parent) != 0) {
     path.insert(0, "/").insert(0, name(entries_[number]));
   }
-  return path;
+  if (directory().empty()) return path;
+  return path.empty() ? directory() : directory() + "/" + path;
 }
 
 std::uint32_t Snapshot::hidden_total() const {
@@ -177,11 +246,13 @@ std::uint32_t Snapshot::hidden_total() const {
   return total;
 }
 
-// Format: u32 format, u32 count, then for each entry u8 flags, u32 parent, u32 first child, u32
-// child count, u32 hidden, u64 size, name, u8 algorithm (0: no content id) and the raw hash.
+// Format: u32 format, of one directory its path, u32 count, then for each entry u8 flags, u32
+// parent, u32 first child, u32 child count, u32 hidden, u64 size, name, u8 algorithm (0: no content
+// id) and the raw hash.
 Bytes Snapshot::encode() const {
   ByteWriter out;
-  out.integer(kFormat);
+  out.integer(directory_ ? kDirectoryFormat : kFormat);
+  if (directory_) out.string(*directory_);
   out.integer(size());
   for (std::uint32_t i = 0; i < size(); ++i) {
     const Entry entry = this->entry(i);
@@ -205,10 +276,12 @@ Bytes Snapshot::encode() const {
 Result<Snapshot> Snapshot::decode(ByteView bytes) {
   const Error corrupt{ErrorCode::kCorrupt, "stored listing is damaged"};
   ByteReader in(bytes);
-  if (in.integer<std::uint32_t>() != kFormat) return corrupt;
+  const auto format = in.integer<std::uint32_t>();
+  if (format != kFormat && format != kDirectoryFormat) return corrupt;
+  Snapshot made;
+  if (format == kDirectoryFormat) made.directory_ = in.string();
   const auto count = in.integer<std::uint32_t>();
   if (count == 0 || count > bytes.size() || bytes.size() > UINT32_MAX) return corrupt;
-  Snapshot made;
   made.entries_.resize(count);
   for (Record& entry : made.entries_) {
     const auto flags = in.integer<std::uint8_t>();
@@ -243,12 +316,14 @@ Result<Snapshot> Snapshot::decode(ByteView bytes) {
 // So that no damaged record can make child() or path() leave the table or never end.
 bool Snapshot::structure_is_sound() const {
   if (!entries_[0].is_directory) return false;
+  if (!directory().empty() && !hub::is_repo_path(directory())) return false;
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
     const Record& entry = entries_[i];
     if (static_cast<std::uint64_t>(entry.first_child) + entry.child_count > entries_.size()) {
       return false;
     }
     if (i == 0) continue;
+    if (directory_ && (entry.parent != 0 || entry.child_count != 0)) return false;
     const Record& parent = entries_[entry.parent < entries_.size() ? entry.parent : 0];
     // A parent sorts before what is in it, since its own directory does.
     if (entry.parent >= i || !parent.is_directory || !hub::is_path_component(name(entry))) {

@@ -15,12 +15,13 @@
 
 namespace hubvfs::fs {
 
-// The files of one commit: immutable, indexed by entry number. Thread-safe once made. An entry
-// takes 64 bytes of memory and those of its name.
+// The files of one commit, or what is right in one directory of it: immutable, indexed by entry
+// number. Thread-safe once made. An entry takes 64 bytes of memory and those of its name.
 //
 // Entries are sorted by (directory, name) in byte order, so the same listing always gives the same
 // numbers, the children of a directory are a run, and a name is found by bisection. Entry 0 is the
-// root. Names that no directory may hold (threats 1.2) are left out and counted.
+// root, or the one directory. Names that no directory may hold (threats 1.2) are left out and
+// counted.
 class Snapshot {
  public:
   struct Entry {
@@ -35,17 +36,27 @@ class Snapshot {
     std::uint32_t hidden = 0;  // names of this directory that were left out
   };
 
+  // Of a commit: `listing` has all of its files.
   static Snapshot build(const std::vector<hub::TreeEntry>& listing);
+  // Of one directory ("": the root): `listing` has what is right in it, with whole paths.
+  static Snapshot build_directory(const std::string& directory,
+                                  const std::vector<hub::TreeEntry>& listing);
+  // One directory of a whole listing by itself, as build_directory() makes it.
+  Snapshot alone(std::uint32_t directory) const;
   // kCorrupt: not what encode() wrote.
   static Result<Snapshot> decode(ByteView bytes);
   Bytes encode() const;
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
+  // Whether it is of one directory: what is in those that it names, it does not tell.
+  bool is_one_directory() const { return directory_.has_value(); }
+  // That directory, from the repo root; "" of a whole listing.
+  const std::string& directory() const;
   Entry entry(std::uint32_t number) const;  // made of its record
   std::optional<std::uint32_t> child(std::uint32_t directory, std::string_view name) const;
-  // What is at "dir/name" from the repo root; "" is entry 0.
+  // What is at "dir/name" from the repo root; directory() is entry 0.
   std::optional<std::uint32_t> find(std::string_view path) const;
-  // "dir/name" from the repo root; "" for entry 0.
+  // "dir/name" from the repo root; directory() for entry 0.
   std::string path(std::uint32_t number) const;
   // Whether some file has no content id: such a listing is not for good (design, section 3).
   bool masked() const { return masked_; }
@@ -72,7 +83,10 @@ class Snapshot {
   };
   static_assert(sizeof(Record) == 64);
 
+  class Collector;
+
   Snapshot() = default;
+  static Snapshot make(Collector& collector);
   std::string_view name(const Record& record) const {
     return {names_.data() + record.name_at, record.name_size};
   }
@@ -83,6 +97,7 @@ class Snapshot {
   std::vector<char> names_;  // of all entries, one after the other
   std::vector<Record> entries_;
   bool masked_ = false;
+  std::optional<std::string> directory_;  // none: whole
 };
 
 }  // namespace hubvfs::fs

@@ -10,6 +10,7 @@
 
 #include "cache/memory_cache.h"
 #include "daemon/json_values.h"
+#include "tests/fs/waiting.h"
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"
@@ -47,6 +48,7 @@ class WorkerCommandsTest : public testing::Test {
     fs::BackendOptions options;
     options.endpoint = "http://hub";
     options.uid = 1000;
+    options.most_at_once = most_at_once_;
     backend_ = *fs::Backend::create(options, {*hub_, *hub_}, store_, meta_, log_, clock_);
     commands_ = std::make_unique<WorkerCommands>(CommandParts{
         *backend_, store_, meta_, *hub_, log_, clock_, "u1000", "http://hub", offline_because});
@@ -84,10 +86,34 @@ class WorkerCommandsTest : public testing::Test {
     request.revision = revision;
     return ask(request);
   }
+  // A repo listed a directory at a time, of which one directory is known.
+  void make_large_repo() {
+    FakeHubClient::Files files;
+    for (unsigned i = 0; i < 3; ++i) {
+      files["d" + std::to_string(i) + "/deep/part.bin"] = {content_[i], true};
+    }
+    hub_->commit(large_, files);
+    stop_commands();
+    most_at_once_ = 4;
+    start();
+    const auto catalog = *backend_->catalog(hub::RepoType::kModel);
+    Answer<fs::Catalog::Resolved> placed;
+    catalog->resolve({large_.name, ""}, placed.callback());
+    Answer<fs::SnapshotPtr> root;
+    catalog->snapshot(placed.get()->placed, false, root.callback());
+    ASSERT_TRUE((*root.get())->is_one_directory());
+  }
+  void stop_commands() {
+    commands_.reset();
+    backend_->close();
+    backend_.reset();
+  }
   std::uint64_t used() const { return store_.stats().bytes_used; }
 
   const hub::RepoId llm_{hub::RepoType::kModel, "acme/llm"};
   const hub::RepoId fork_{hub::RepoType::kModel, "acme/fork"};
+  const hub::RepoId large_{hub::RepoType::kModel, "acme/large"};
+  std::size_t most_at_once_ = 20'000;
   std::vector<std::string> content_;
   std::string first_;
   ManualClock clock_;
@@ -246,6 +272,38 @@ TEST_F(WorkerCommandsTest, OfflineItSaysWhatIsMissing) {
   EXPECT_NE(pinned.find("acme/llm is pinned, but not all of it is here"), std::string::npos);
   EXPECT_NE(ask(Kind::kPrefetch, fork_).error, std::nullopt) << "of which nothing is known";
   hub_->set_offline(false);
+}
+
+TEST_F(WorkerCommandsTest, ARepoListedByDirectoryIsFetchedPinnedAndEvictedAsAWhole) {
+  make_large_repo();
+  const auto item = [this] {
+    for (const JsonValues& one : ask(Kind::kList).items) {
+      if (one.text("repo") == large_.name) return one;
+    }
+    return JsonValues();
+  };
+  EXPECT_TRUE(item().flag("partial"));
+  EXPECT_EQ(item().number("files"), 0u);
+  const auto asked = hub_->counts().tree;
+  const Told fetched = ask(Kind::kPrefetch, large_);
+  ASSERT_FALSE(fetched.error) << fetched.refusal();
+  EXPECT_EQ(hub_->counts().tree, asked + 1) << "not one for each directory";
+  EXPECT_EQ(fetched.number("files"), 3u);
+  EXPECT_EQ(used(), 3 * kSize);
+  EXPECT_FALSE(item().flag("partial"));
+  EXPECT_TRUE(item().flag("complete"));
+  EXPECT_EQ(item().number("files"), 3u);
+  ASSERT_FALSE(ask(Kind::kPin, large_).error);
+  EXPECT_EQ(hub_->counts().tree, asked + 1);
+  stop_commands();
+  hub_->set_offline(true);
+  start();
+  EXPECT_EQ(store_.stats().pinned_bytes, 3 * kSize) << "in the next worker's life, too";
+  EXPECT_FALSE(ask(Kind::kPrefetch, large_).error);
+  hub_->set_offline(false);
+  ASSERT_FALSE(ask(Kind::kUnpin, large_).error);
+  EXPECT_EQ(ask(Kind::kEvict, large_).number("bytes_freed"), 3 * kSize);
+  EXPECT_EQ(used(), 0u);
 }
 
 TEST_F(WorkerCommandsTest, WhatIsGatedIsSaidWithThePageToAskAt) {

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "cache/memory_cache.h"
 #include "fs/metadata_keys.h"
 
@@ -32,6 +35,14 @@ TEST(MetadataKeys, AreReadBackAndOthersAreNone) {
   EXPECT_EQ(parse_commit_rest(rest)->second, kCommit);
   EXPECT_FALSE(parse_commit_rest("org/name"));
   EXPECT_FALSE(parse_commit_rest("org/name\0main"s));
+  EXPECT_EQ(listing_rest("org/name", kCommit, ""), rest);
+  const std::string long_path(4000, 'x');
+  EXPECT_LT(listing_rest("org/name", kCommit, long_path).size(), 200u) << "a key has a limit";
+  EXPECT_NE(listing_rest("org/name", kCommit, "a"), listing_rest("org/name", kCommit, "b"));
+  for (const std::string& directory : {std::string(), std::string("a"), long_path}) {
+    EXPECT_EQ(parse_listing_rest(listing_rest("org/name", kCommit, directory))->second, kCommit);
+  }
+  EXPECT_FALSE(parse_listing_rest("org/name\0main"s));
 }
 
 TEST(MetadataKeys, APlacedRecordSurvivesAndADamagedOneIsNone) {
@@ -50,6 +61,19 @@ TEST(MetadataKeys, APlacedRecordSurvivesAndADamagedOneIsNone) {
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_FALSE(PlacedRecord::decode(ByteView(bytes).first(size), hub::RepoType::kSpace));
   }
+}
+
+TEST(MetadataKeys, AFolderRecordSurvivesAndADamagedOneIsNone) {
+  const Bytes bytes = FolderRecord{7, 9, "data/train"}.encode();
+  const auto back = FolderRecord::decode(bytes);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->parent, 7u);
+  EXPECT_EQ(back->entry, 9u);
+  EXPECT_EQ(back->directory, "data/train");
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(FolderRecord::decode(ByteView(bytes).first(size)));
+  }
+  EXPECT_FALSE(FolderRecord::decode(FolderRecord{7, 9, "../x"}.encode()));
 }
 
 class KnownCommitsTest : public testing::Test {
@@ -73,7 +97,8 @@ class KnownCommitsTest : public testing::Test {
   std::vector<KnownCommit> known() {
     std::vector<KnownCommit> all;
     EXPECT_TRUE(for_each_known_commit(
-        meta_, "u7", [&](const KnownCommit& commit, const Snapshot&) { all.push_back(commit); }));
+        meta_, "u7",
+        [&](const KnownCommit& commit, const ListingParts&) { all.push_back(commit); }));
     return all;
   }
   cache::MemoryMetaStore meta_;
@@ -94,6 +119,40 @@ TEST_F(KnownCommitsTest, ListingsOfBothNamespacesAndNoDamagedOnes) {
   EXPECT_EQ(all[0].space, "public");
   EXPECT_EQ(all[1].repo.name, "org/two");
   EXPECT_EQ(all[1].space, "u7");
+}
+
+TEST_F(KnownCommitsTest, TheDirectoriesOfOneCommitAreItsListing) {
+  const Snapshot whole = listing({"a", "d/b", "d/e/c", "g/d"});
+  const auto put_part = [&](const std::string& repo, const std::string& directory) {
+    const std::string rest = listing_rest(repo, kCommit, directory);
+    ASSERT_TRUE(meta_.put("public",
+                          MetadataKey{"http://hub", hub::RepoType::kModel, "tree", rest}.text(),
+                          whole.alone(*whole.find(directory)).encode()));
+  };
+  for (const char* directory : {"", "d", "d/e"}) put_part("org/one", directory);
+  put_listing("public", "org/two", listing({"a"}));
+  std::map<std::string, std::set<cache::BlobKey>> blobs;
+  std::map<std::string, bool> partial;
+  const auto look = [&] {
+    ASSERT_TRUE(for_each_known_commit(meta_, "u7",
+                                      [&](const KnownCommit& commit, const ListingParts& parts) {
+                                        EXPECT_EQ(commit.commit, kCommit);
+                                        for (cache::BlobKey& blob : blobs_of(commit.space, parts)) {
+                                          blobs[commit.repo.name].insert(std::move(blob));
+                                        }
+                                        partial[commit.repo.name] = commit.partial;
+                                      }));
+  };
+  look();
+  EXPECT_EQ(partial, (std::map<std::string, bool>{{"org/one", true}, {"org/two", false}}));
+  EXPECT_EQ(blobs["org/one"].size(), 3u);
+  put_part("org/one", "g");
+  look();
+  EXPECT_EQ(partial["org/one"], false);
+  EXPECT_EQ(blobs["org/one"].size(), 4u);
+  Pins pins(meta_, "u7");
+  const Pin pin{"http://hub", {hub::RepoType::kModel, "org/one"}, "", kCommit, "public"};
+  EXPECT_EQ(pins.blobs({pin})->size(), 4u);
 }
 
 TEST_F(KnownCommitsTest, AnEvictionIsNotedAndForgotten) {

@@ -123,6 +123,50 @@ TEST(Snapshot, AFileWithoutAnIdMakesItMasked) {
   EXPECT_TRUE(Snapshot::decode(made.encode())->masked());
 }
 
+TEST(Snapshot, OneDirectoryHasWhatIsRightInItAndNoMore) {
+  const Snapshot made = Snapshot::build_directory(
+      "a/b", {file("a/b/y", 7), directory("a/b/c"), file("a/b/x"), file("a/b/c/deep"), file("a/x"),
+              file("x"), file("a/bx"), file("a/b"), file("a/b/../z")});
+  EXPECT_TRUE(made.is_one_directory());
+  EXPECT_EQ(made.directory(), "a/b");
+  EXPECT_EQ(names_in(made, 0), (std::vector<std::string>{"c", "x", "y"}));
+  EXPECT_EQ(made.entry(0).hidden, 6u) << "what is elsewhere was not asked for";
+  EXPECT_EQ(made.path(0), "a/b");
+  EXPECT_EQ(made.path(*made.child(0, "y")), "a/b/y");
+  EXPECT_EQ(made.find("a/b"), 0u);
+  EXPECT_EQ(made.find("a/b/y"), made.child(0, "y"));
+  for (const char* elsewhere : {"", "a", "y", "a/b/c/deep", "a/bx", "a/b/", "/a/b"}) {
+    EXPECT_FALSE(made.find(elsewhere)) << elsewhere;
+  }
+  const Snapshot root = Snapshot::build_directory("", {file("f"), directory("d"), file("d/g")});
+  EXPECT_TRUE(root.is_one_directory());
+  EXPECT_EQ(names_in(root, 0), (std::vector<std::string>{"d", "f"}));
+  EXPECT_EQ(root.path(*root.find("f")), "f");
+}
+
+TEST(Snapshot, OneDirectoryOfAWholeListingIsAsIfItHadBeenListedAlone) {
+  hub::TreeEntry masked = file("d/m");
+  masked.content.reset();
+  const Snapshot whole =
+      Snapshot::build({file("x"), file("d/b", 9), masked, file("d/e/f"), file("d/../no"),
+                       file("d/ok/\\"), file("d/.."), directory("empty")});
+  const std::uint32_t d = *whole.find("d");
+  const Snapshot alone = Snapshot::build_directory(
+      "d", {file("d/b", 9), masked, directory("d/e"), directory("d/ok"), file("d/..")});
+  EXPECT_EQ(whole.alone(d).encode(), alone.encode());
+  EXPECT_TRUE(whole.alone(d).masked());
+  EXPECT_EQ(whole.alone(0).encode(),
+            Snapshot::build_directory(
+                "", {file("x"), directory("d"), directory("empty"), file("d/../no")})
+                .encode());
+  EXPECT_FALSE(whole.alone(0).masked());
+  EXPECT_EQ(whole.alone(*whole.find("empty")).size(), 1u);
+  const auto back = Snapshot::decode(alone.encode());
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->encode(), alone.encode());
+  EXPECT_EQ(back->directory(), "d");
+}
+
 TEST(Snapshot, WhatWasEncodedIsDecoded) {
   hub::TreeEntry lfs = file("dir/model.safetensors", 1ull << 40);
   lfs.is_lfs = true;
@@ -141,21 +185,24 @@ TEST(Snapshot, WhatWasEncodedIsDecoded) {
 TEST(Snapshot, DamagedRecordsAreRefusedAndNeverCrash) {
   std::vector<hub::TreeEntry> listing;
   for (int i = 0; i < 20; ++i) listing.push_back(file("d/f" + std::to_string(i)));
-  const Bytes good = Snapshot::build(listing).encode();
-  for (std::size_t cut = 0; cut < good.size(); ++cut) {
-    EXPECT_FALSE(Snapshot::decode(ByteView(good).first(cut)));
-  }
-  std::mt19937 random(3);
-  for (int round = 0; round < 5000; ++round) {
-    Bytes bad = good;
-    for (int flips = 0; flips < 3; ++flips) {
-      bad[random() % bad.size()] = static_cast<std::byte>(random());
+  for (const Snapshot& made : {Snapshot::build(listing), Snapshot::build_directory("d", listing)}) {
+    const Bytes good = made.encode();
+    for (std::size_t cut = 0; cut < good.size(); ++cut) {
+      EXPECT_FALSE(Snapshot::decode(ByteView(good).first(cut)));
     }
-    const auto decoded = Snapshot::decode(bad);
-    if (!decoded) continue;
-    for (std::uint32_t i = 0; i < decoded->size(); ++i) {  // whatever it says, it can be walked
-      (void)decoded->path(i);
-      (void)decoded->child(i, "f1");
+    std::mt19937 random(3);
+    for (int round = 0; round < 5000; ++round) {
+      Bytes bad = good;
+      for (int flips = 0; flips < 3; ++flips) {
+        bad[random() % bad.size()] = static_cast<std::byte>(random());
+      }
+      const auto decoded = Snapshot::decode(bad);
+      if (!decoded) continue;
+      for (std::uint32_t i = 0; i < decoded->size(); ++i) {  // whatever it says, it can be walked
+        (void)decoded->path(i);
+        (void)decoded->child(i, "f1");
+        (void)decoded->find("d/f1");
+      }
     }
   }
 }

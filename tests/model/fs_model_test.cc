@@ -25,6 +25,7 @@ constexpr std::uint64_t kBlock = 256 * 1024;
 class FsModel {
  public:
   explicit FsModel(unsigned seed) : random_(seed) {
+    if (pick(2) == 0) most_at_once_ = pick(8);
     for (int i = 0; i < 3; ++i) new_commit();
     start();
   }
@@ -76,6 +77,7 @@ class FsModel {
     BackendOptions options;
     options.endpoint = "http://hub";
     options.memory_budget = (1 + pick(20)) * kBlock;
+    options.most_at_once = most_at_once_;
     backend_ = *Backend::create(options, {*hub_, *hub_}, store_, meta_, log_, clock_);
     fs_ = *backend_->mount({hub::RepoType::kModel, false, {}, 1}, notifier_);
   }
@@ -197,6 +199,7 @@ class FsModel {
   }
 
   std::mt19937 random_;
+  std::size_t most_at_once_ = 20'000;  // of some, what has more is listed a directory at a time
   std::map<std::string, Files> commits_;
   std::map<std::string, std::uint64_t> ids_;
   ManualClock clock_;

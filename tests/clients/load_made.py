@@ -64,7 +64,7 @@ def torch_mmap_offsets_case(folder):
     from torch.utils.serialization import config
     config.load.calculate_storage_offsets = True
     _, _, output = torch_mmap_case(folder)
-    return "torch", "the same with load.calculate_storage_offsets", output
+    return "torch", "torch.load(FILE, mmap=True), calculate_storage_offsets: the same", output
 
 
 def run_onnx(folder, name):

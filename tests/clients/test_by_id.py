@@ -56,7 +56,7 @@ class ById(client_case.ClientTestCase):
         return cache
 
     def test_a_dataset_by_the_folder_of_its_snapshot(self):
-        self.check_id("dataset", DATASET, 0.5, kind="datasets", served="datasets")
+        self.check_id("dataset", DATASET, 0.9, kind="datasets", served="datasets")
 
 
 ById.add_cases(CASES)

@@ -9,7 +9,7 @@ SHARDED, CHECKPOINT, ONNX, GGUF = "made/sharded", "made/checkpoint", "made/onnx"
 # What is loaded, and how much of the repo's bytes may come for it.
 CASES = {
     "accelerate_device_map": (SHARDED, 1.1), "accelerate_dispatch": (SHARDED, 1.1),
-    "one_shard": (SHARDED, 0.25),
+    "one_shard": (SHARDED, 0.1),
     "torch_all": (CHECKPOINT, 1.1), "torch_mmap": (CHECKPOINT, 0.6),
     "torch_mmap_offsets": (CHECKPOINT, 0.2),
     "onnxruntime": (ONNX, 0.6), "onnxruntime_external": (ONNX, 0.4),

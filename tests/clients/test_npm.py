@@ -23,8 +23,8 @@ class Npm(client_case.ClientTestCase):
         return [environment.node(), os.path.join(environment.HERE, "model_npm/load.mjs")]
 
     @classmethod
-    def environment(cls, **more):
-        return super().environment(HUBVFS_MODEL_NPM=environment.model_npm(), **more)
+    def variables(cls, **more):
+        return super().variables(HUBVFS_MODEL_NPM=environment.model_npm(), **more)
 
     def check(self, case):
         self.check_path(case, *CASES[case])

@@ -5,9 +5,11 @@ folder, and a query of some columns fetches a part of the file, far below the wh
 import client_case
 
 DATASET = "made/table"
-PART = 0.15  # two columns are a thousandth: what else comes is the rest of their blocks
+# Two columns are a thousandth of the bytes, and their blocks a sixteenth; on a slow machine more is
+# read ahead, and for datasets, which reads on from each column, much more.
+PART = 0.35
 CASES = {"pyarrow_columns": PART, "pyarrow_rows": 0.7, "duckdb_columns": PART,
-         "datasets_columns": 0.5, "datasets_all": 1.1}
+         "datasets_columns": 0.9, "datasets_all": 1.1}
 
 
 class Tables(client_case.ClientTestCase):

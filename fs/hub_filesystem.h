@@ -99,8 +99,8 @@ class HubFilesystem final : public Operations,
   void locate_in(const PlacedPtr& placed, View view, std::uint32_t number, Reply<Located> reply,
                  Purpose purpose);
   void locate_root(Reply<Located> reply);
-  // A directory where the names in it are listed: itself, or, in a commit that is listed a directory
-  // at a time, entry 0 of its own listing. kNotDirectory: a file.
+  // A directory where the names in it are listed: itself, or, in a commit that is listed a
+  // directory at a time, entry 0 of its own listing. kNotDirectory: a file.
   void enter(const Located& at, Reply<Located> reply, Purpose purpose = Purpose::kDemand);
   void locate_inside(NodeId node, Reply<Located> reply, Purpose purpose = Purpose::kDemand);
   // The directory at `path` below another one ("": that itself), entered.

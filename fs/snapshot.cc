@@ -170,8 +170,8 @@ Snapshot Snapshot::alone(std::uint32_t directory) const {
 }
 
 const std::string& Snapshot::directory() const {
-  static const std::string root;
-  return directory_ ? *directory_ : root;
+  static const std::string kRoot;
+  return directory_ ? *directory_ : kRoot;
 }
 
 Snapshot::Entry Snapshot::entry(std::uint32_t number) const {

@@ -340,6 +340,7 @@ TEST_F(DirectoryListingsTest, AFolderOfItIsAMount) {
   ASSERT_FALSE(fs_.check_root());
   EXPECT_EQ(hub_->counts().tree, 1u + 3u);
   EXPECT_EQ(fs_.list(kRoot, 1).size(), 3u);
+  EXPECT_EQ(fs_.lookup(kRoot, "deep")->entry_timeout, options_.metadata_ttl);
   const NodeId file = fs_.walk("deep/x.txt");
   ASSERT_TRUE(fs_.open(file));
   EXPECT_EQ(*fs_.read(file, 0, 100), "deep in d1");

@@ -28,8 +28,8 @@ class Coalescer {
   using Done = std::function<void(const Result<T>&)>;
 
   struct Joined {
-    bool first =
-        false;  // the caller must get the answer and call finish(); else somebody else does
+    // The caller must get the answer and call finish(); else somebody else is doing so.
+    bool first = false;
     // First: what to ask it as, null for a demand. Else set where somebody asks it as that: it is
     // to be raised, since the caller is the first who does not crawl.
     hub::CrawlPtr crawl;

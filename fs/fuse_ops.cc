@@ -42,9 +42,9 @@ class Request {
   void end_if_killed() {
     watched_ = true;
     bool already = false;
-    interrupted_already_ = &already;
+    interrupted_already = &already;
     fuse_req_interrupt_func(req_, &Request::interrupted, this);
-    interrupted_already_ = nullptr;
+    interrupted_already = nullptr;
     if (already && is_being_killed(fuse_req_ctx(req_)->pid)) fail(EINTR);
   }
 
@@ -67,8 +67,8 @@ class Request {
     return true;
   }
   static void interrupted(fuse_req_t req, void* request) {
-    if (interrupted_already_ != nullptr) {  // libfuse goes on to use it: not the place to answer
-      *interrupted_already_ = true;
+    if (interrupted_already != nullptr) {  // libfuse goes on to use it: not the place to answer
+      *interrupted_already = true;
       return;
     }
     if (!is_being_killed(fuse_req_ctx(req)->pid)) return;
@@ -76,12 +76,12 @@ class Request {
     if (!static_cast<Request*>(request)->answered_.exchange(true)) fuse_reply_err(req, EINTR);
   }
 
-  static thread_local bool* interrupted_already_;  // while this thread is in end_if_killed()
+  static thread_local bool* interrupted_already;  // while this thread is in end_if_killed()
   fuse_req_t req_;
   bool watched_ = false;
   std::atomic<bool> answered_{false};
 };
-thread_local bool* Request::interrupted_already_ = nullptr;
+thread_local bool* Request::interrupted_already = nullptr;
 using RequestPtr = std::shared_ptr<Request>;
 
 // Runs one operation: the only place where an exception of others ends.

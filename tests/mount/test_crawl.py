@@ -4,10 +4,12 @@
 import os
 import signal
 import subprocess
+import unittest
 
 import support
 from proxy import FaultyProxy, Quota
 from support import MountTestCase, wait_for
+from test_restart import kernel_resends
 
 CRAWLED = [f"many/repo-{number:02}" for number in range(20)]  # two requests each: commit, listing
 QUOTA = 40
@@ -67,6 +69,24 @@ class Crawl(MountTestCase):
             self.assertEqual(find.wait(support.PATIENCE), -number)
         self.assertEqual(support.run("cat", mount / "other/model/config.json").stdout,
                          '{"repo": "other/model"}\n')
+
+    @unittest.skipUnless(kernel_resends(), "Linux 6.9 or newer is needed to send requests again")
+    def test_the_next_worker_has_it_wait(self):
+        mount = self.mount(url=self.way(window=300).url)
+        find = self.crawl(mount)
+        keeper = mount.process.pid
+
+        def workers():
+            with open(f"/proc/{keeper}/task/{keeper}/children") as file:
+                return file.read().split()
+
+        dead = workers()
+        os.kill(int(dead[0]), signal.SIGKILL)
+        wait_for(lambda: workers() not in ([], dead), "another worker")
+        wait_for(lambda: mount.status()["hub"]["crawl_waiting"] > 0, "the crawl to wait again")
+        self.assertIsNone(find.poll())
+        find.send_signal(signal.SIGINT)
+        self.assertEqual(find.wait(support.PATIENCE), -signal.SIGINT)
 
     def test_the_mount_ends_while_it_waits(self):
         mount = self.mount(url=self.way(window=300).url)

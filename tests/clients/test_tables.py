@@ -5,8 +5,8 @@ folder, and a query of some columns fetches a part of the file, far below the wh
 import client_case
 
 DATASET = "made/table"
-# Two columns are a thousandth of the bytes, and their blocks a sixteenth; on a slow machine more is
-# read ahead, and for datasets, which reads on from each column, much more.
+# Two columns are a thousandth of the bytes, and their blocks a sixteenth. datasets reads on from each
+# column through a buffer of a block, so that hubvfs reads ahead: see docs/CLIENTS.md.
 PART = 0.35
 CASES = {"pyarrow_columns": PART, "pyarrow_rows": 0.7, "duckdb_columns": PART,
          "datasets_columns": 0.9, "datasets_all": 1.1}

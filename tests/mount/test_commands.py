@@ -17,6 +17,15 @@ from support import MIB, binary, content, run
 SIZE = 12 * MIB + 5
 
 
+def state_of(pid):
+    """As /proc tells it: "Z" for one that is dead and not reaped, "X" for one that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(") ", 1)[1][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 class Commands(CommandTestCase):
     REPOS = ("org/model", "org/big")
 
@@ -140,7 +149,10 @@ class Commands(CommandTestCase):
         mount = self.mounted()
         for i in range(12):  # more than 5 in a second: then the keeper backs off
             os.path.exists(mount / f"org/model/absent-{i}")  # it answers, so the next may die too
-            os.kill(self.workers()[0], signal.SIGKILL)
+            worker = self.workers()[0]
+            os.kill(worker, signal.SIGKILL)
+            # One that is dying could still be given the command, which would then say so.
+            support.wait_for(lambda: state_of(worker) in "XZ", "the worker to be dead")
             self.told("cache", "stats")
 
     def test_ctrl_c_and_on_again(self):

@@ -113,7 +113,8 @@ ReadAhead::Plan ReadAhead::on_read(const ReadSeen& read, const Means& means) {
   widen(cursor, read.waited, means);
   Plan plan;
   plan.ahead = ask(cursor, means);
-  plan.ends_soon = cursor.run >= blob_size_ / 2 && cursor.asked == blob_size_;
+  const std::uint64_t known = std::max(cursor.asked, aligned_up(cursor.position));
+  plan.ends_soon = cursor.run >= blob_size_ / 2 && known == blob_size_;
   const std::uint64_t under_way = means.under_way + plan.ahead.size();
   const std::uint64_t spare = means.window - std::min(means.window, under_way);
   const std::uint64_t room = means.room - std::min(means.room, plan.ahead.size());

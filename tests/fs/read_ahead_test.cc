@@ -32,6 +32,16 @@ TEST(ReadAhead, APeekIntoTheMiddleAsksForNothingMore) {
   }
 }
 
+TEST(ReadAhead, WhoComesToTheEndBeforeItIsAskedForEndsToo) {
+  ReadAhead ahead(kBlob, kMiB);
+  ReadAhead::Means means;
+  means.room = 0;
+  for (std::uint64_t at = 0; at + kMiB < kBlob; at += kMiB) {
+    EXPECT_FALSE(ahead.on_read({{at, at + kMiB}, true, 1}, means).ends_soon) << at;
+  }
+  EXPECT_TRUE(ahead.on_read({{kBlob - kMiB, kBlob}, true, 1}, means).ends_soon);
+}
+
 TEST(ReadAhead, ReadingOnFetchesEachBlockOnceAndFewerRequestsThanBlocks) {
   ReadAhead ahead(kBlob, kMiB);
   std::set<std::uint64_t> asked;

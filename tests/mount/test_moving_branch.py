@@ -72,7 +72,7 @@ class MovingBranch(MountTestCase):
                 self.move(NEW)
             with open(os.path.join(root, shard(number)), "rb") as file:
                 self.assertEqual(file.read(), content(OLD + shard(number), SIZE), shard(number))
-            time.sleep(0.25)  # ten seconds in all: far beyond metadata.ttl and metadata.settle
+            time.sleep(0.2)  # eight seconds in all: beyond metadata.ttl and metadata.settle
         self.await_other_commit(root)
         self.assertEqual(self.which(root), NEW)
         for number in (0, SHARDS - 1):

@@ -42,7 +42,7 @@ void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const Re
     means.room = ahead_room(means.under_way);
     const ReadAhead::Plan plan = blob->read_ahead.on_read(read, means);
     add_missing(blob, plan.ahead, parts);
-    if (plan.sweep) sweep(blob, *plan.sweep, parts);
+    if (plan.sweep && !layout_comes(*blob)) sweep(blob, *plan.sweep, parts);
     if (plan.ends_soon) {
       next.swap(blob->next);
       blob->has_next = false;
@@ -78,6 +78,17 @@ void ReaderCore::sweep(const std::shared_ptr<OpenBlob>& blob, const ReadStorm::S
     at = at + size < sweep.within.end ? at + size : sweep.within.begin;
   }
   blob->read_ahead.swept(asked, at);
+}
+
+// With the blob's mutex held. Whether it is known in a moment which tensor a storm is in: until then
+// the whole file would be what it gets.
+bool ReaderCore::layout_comes(const OpenBlob& blob) NO_THREAD_SAFETY_ANALYSIS {
+  const std::uint64_t needs = std::min(blob.layout_needs.load(), blob.size);
+  for (std::uint64_t at = 0; at < needs; at += blob.block_size) {
+    const std::uint64_t block = at / blob.block_size;
+    if (!blob.fetching.contains(block) && !blob.stored->has(block)) return false;
+  }
+  return needs != 0;
 }
 
 // From bytes that came for a reader: none is asked for.

@@ -71,6 +71,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   void add_missing(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Parts& parts);
   void sweep(const std::shared_ptr<OpenBlob>& blob, const ReadStorm::Sweep& sweep, Parts& parts);
   static void learn_layout(OpenBlob& blob);
+  static bool layout_comes(const OpenBlob& blob);
   void begin_next(OpenBlob& blob, const hub::FileRef& next);
 
   void enqueue(const Parts& parts);

@@ -170,6 +170,23 @@ TEST_F(ReaderAhead, ThreadsThatReadAllOverHaveTheWholeFileOnce) {
   EXPECT_LT(reader_->stats().reads_waited, blocks / 2) << "most of it came before it was read";
 }
 
+TEST_F(ReaderAhead, ThreadsInOneTensorGetNoMoreWhileItsHeaderIsOnItsWay) {
+  commit({{"m.safetensors", {content_, true}}});
+  const auto blob = open("m.safetensors");
+  hub_->hold_fetches(true);
+  start(blob, {0, kHeader});
+  std::uint64_t asked = kBlock;
+  const std::uint64_t begin = (kHeader + 3 * kTensor) / kBlock * kBlock;
+  for (std::uint32_t i = 0; i < kTensor / kBlock; ++i, asked += kBlock) {
+    const std::uint64_t at = begin + i * 7 % (kTensor / kBlock) * kBlock;
+    start(blob, {at, at + 4096}, 1 + i % 8);
+  }
+  std::uint64_t bytes = 0;
+  for (const FakeFetch& fetch : hub_->fetches()) bytes += fetch.range.size();
+  EXPECT_EQ(bytes, asked);
+  hub_->hold_fetches(false);
+}
+
 TEST_F(ReaderAhead, OneThreadThatReadsAllOverHasItsBlocksAlone) {
   commit({{"m.bin", {content_, true}}});
   const auto blob = open("m.bin");

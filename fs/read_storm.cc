@@ -31,9 +31,11 @@ ByteRange ReadStorm::bounds(const TensorLayout* layout) const {
   std::uint64_t first = blob_size_;
   std::uint64_t last = 0;
   for (std::size_t i = 0; i < std::min(seen_, waits_.size()); ++i) {
+    if (waits_[i].at < layout->header_end()) continue;  // counted before the layout was known
     first = std::min(first, waits_[i].at);
     last = std::max(last, waits_[i].at);
   }
+  if (first > last) return {0, blob_size_};
   const ByteRange tensor = layout->extent_at(first + (last - first) / 2);
   if (first + kKernelAhead < tensor.begin || last > tensor.end + kKernelAhead) {
     return {0, blob_size_};

@@ -125,6 +125,16 @@ TEST_F(ReadStormTest, ThreadsWithinOneTensorHaveThatAlone) {
   EXPECT_EQ(wait(3, 400 * kMiB)->within, (ByteRange{0, kBlob}));
 }
 
+TEST_F(ReadStormTest, ALookAtTheHeaderBeforeTheLayoutWasKnownWidensNothing) {
+  EXPECT_FALSE(wait(1, 0));
+  with_layout();
+  EXPECT_FALSE(wait(2, 120 * kMiB));
+  EXPECT_FALSE(wait(1, 140 * kMiB));
+  const auto sweep = wait(2, 160 * kMiB);
+  ASSERT_TRUE(sweep);
+  EXPECT_EQ(sweep->within, (ByteRange{100 * kMiB, kBlob}));
+}
+
 TEST_F(ReadStormTest, LooksAtTheHeaderDoNotCount) {
   with_layout();
   for (std::uint64_t i = 0; i < 100; ++i) {

@@ -130,10 +130,10 @@ Result<void> parse_json(std::string_view text, JsonVisitor& visitor, const JsonL
   return {ErrorCode::kBadAnswer, "JSON: " + (why.empty() ? std::string("malformed") : why)};
 }
 
-std::string with_nul_for_bad_text(std::string_view document) {
+std::string with_nul_for_bad_text(std::string_view document, std::size_t most) {
   std::string mended;
   mended.reserve(document.size());
-  while (!document.empty()) {
+  while (!document.empty() && mended.size() <= most) {
     const std::size_t size = character_size(document);
     if (size > 0) {
       mended += document.substr(0, size);

@@ -48,8 +48,9 @@ Result<void> parse_json(std::string_view text, JsonVisitor& visitor, const JsonL
 
 // The document with U+0000 in the place of what is no character: bytes that are not UTF-8, and
 // escaped surrogates (\ud800 to \udfff) without their other half. Where that was all that parse_json
-// refused, it takes this, and the visitor meets the NULs.
-std::string with_nul_for_bad_text(std::string_view document);
+// refused, it takes this, and the visitor meets the NULs. Six bytes for one: it ends where it has
+// grown beyond `most`, which is then no document.
+std::string with_nul_for_bad_text(std::string_view document, std::size_t most);
 
 // Writes one document. Text that is not UTF-8 gets U+FFFD for each bad byte, never an error.
 class JsonWriter {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <list>
 #include <map>
 #include <memory>
@@ -239,6 +240,7 @@ class Catalog {
   void ask_directory(const PlacedPtr& placed, const std::string& question, const hub::Terms& terms);
   void ask_whole(const PlacedPtr& placed, Done<SnapshotPtr> done);
   using Entries = std::vector<hub::TreeEntry>;
+  static constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
   void list_tree(const Placed& placed, bool recursive, std::size_t most, const hub::Terms& terms,
                  std::function<void(Result<Entries>)> done);
   void take_listing(const PlacedPtr& placed, const std::string& question, Snapshot listing);

@@ -4,7 +4,6 @@
 // The Hub promises no order (hub-protocol C.2), so of a recursive listing that is not read to its
 // end no directory is known to be complete: what came of it is not kept.
 #include <algorithm>
-#include <limits>
 
 #include "fs/catalog.h"
 #include "fs/listing_parts.h"
@@ -13,8 +12,6 @@
 
 namespace hubvfs::fs {
 namespace {
-
-constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
 
 std::shared_ptr<Placed> folder_of(const PlacedPtr& parent, std::uint32_t entry,
                                   std::string directory) {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of Catalog that keeps the listing of each commit.
-#include <limits>
-
 #include "fs/catalog.h"
 #include "fs/metadata_keys.h"
 
@@ -10,7 +8,6 @@ namespace {
 
 constexpr Duration kMaskedTtl = std::chrono::seconds(10);
 constexpr std::uint64_t kSnapshotEntriesInMemory = 2'000'000;
-constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
 
 }  // namespace
 

@@ -214,7 +214,7 @@ Result<Visitor> read_answer(std::string_view text, const Visitor& empty) {
   Visitor visitor = empty;
   const auto parsed = parse_json(text, visitor, page_limits());
   if (parsed) return visitor;
-  const std::string mended = with_nul_for_bad_text(text);
+  const std::string mended = with_nul_for_bad_text(text, kMaxPageBytes);
   if (mended == text) return parsed.error();
   visitor = empty;
   if (const auto again = parse_json(mended, visitor, page_limits()); !again) return again.error();

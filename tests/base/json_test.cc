@@ -71,12 +71,16 @@ TEST(ParseJson, WhatIsNotJsonIsAnErrorWithItsPlace) {
 TEST(ParseJson, BadTextIsReplacedAndNothingElse) {
   for (const char* text : {"", "{", R"(["a\\ud800", "\\", "\ud83d\ude00", "\u00e9\n", "\uzzzz"])",
                            "[\"\xc3\xa9\"]", "\\"}) {
-    EXPECT_EQ(with_nul_for_bad_text(text), text);
+    EXPECT_EQ(with_nul_for_bad_text(text, 100), text);
   }
-  EXPECT_EQ(with_nul_for_bad_text("[\"\xff\xc3\"]"), "[\"\\u0000\\u0000\"]");
-  EXPECT_EQ(with_nul_for_bad_text(R"("\ud800x")"), R"("\u0000x")");
-  EXPECT_EQ(with_nul_for_bad_text(R"("\ud800\ud83d\ude00\ude00")"),
+  EXPECT_EQ(with_nul_for_bad_text("[\"\xff\xc3\"]", 100), "[\"\\u0000\\u0000\"]");
+  EXPECT_EQ(with_nul_for_bad_text(R"("\ud800x")", 100), R"("\u0000x")");
+  EXPECT_EQ(with_nul_for_bad_text(R"("\ud800\ud83d\ude00\ude00")", 100),
             R"("\u0000\ud83d\ude00\u0000")");
+}
+
+TEST(ParseJson, ReplacingBadTextIsBounded) {
+  EXPECT_LE(with_nul_for_bad_text(std::string(1000, '\xff'), 100).size(), 106u);
 }
 
 TEST(ParseJson, TheVisitorMayStopIt) {

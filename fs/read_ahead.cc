@@ -7,6 +7,7 @@ namespace hubvfs::fs {
 namespace {
 constexpr std::size_t kCursors = 16;
 constexpr std::uint64_t kReach = 1u << 20;
+constexpr std::uint64_t kReachOfThread = 2 * kKernelAhead;
 constexpr std::uint64_t kReachAhead = 16u << 20;
 constexpr std::uint64_t kSteadyWindow = 8u << 20;
 constexpr std::uint64_t kTensorWindow = 32u << 20;
@@ -21,14 +22,18 @@ std::uint64_t ReadAhead::aligned_up(std::uint64_t at) const {
   return std::min(blob_size_, (at + block_size_ - 1) / block_size_ * block_size_);
 }
 
-ReadAhead::Cursor& ReadAhead::cursor_for(ByteRange range) {
+ReadAhead::Cursor& ReadAhead::cursor_for(const ReadSeen& read) {
+  const ByteRange range = read.range;
   Cursor* nearest = nullptr;
   std::uint64_t least = UINT64_MAX;
   for (Cursor& cursor : cursors_) {
     const bool behind = range.begin < cursor.position;
     const std::uint64_t distance =
         behind ? cursor.position - range.begin : range.begin - cursor.position;
-    const std::uint64_t reach = behind || cursor.window == 0 ? kReach : kReachAhead;
+    const bool same_thread = read.thread != 0 && read.thread == cursor.thread;
+    std::uint64_t reach = kReach;
+    if (!behind && cursor.window != 0) reach = kReachAhead;
+    if (!behind && cursor.window == 0 && same_thread) reach = kReachOfThread;
     if (distance > reach || distance >= least) continue;
     nearest = &cursor;
     least = distance;
@@ -103,8 +108,9 @@ ByteRange ReadAhead::ask(Cursor& cursor, const Means& means) const {
 
 ReadAhead::Plan ReadAhead::on_read(const ReadSeen& read, const Means& means) {
   const ByteRange range = read.range;
-  Cursor& cursor = cursor_for(range);
+  Cursor& cursor = cursor_for(read);
   cursor.used = ++tick_;
+  cursor.thread = read.thread;
   if (range.end > cursor.position) {
     cursor.run += range.end - std::max(cursor.position, range.begin);
   }

@@ -16,7 +16,8 @@ namespace hubvfs::fs {
 // Says what to fetch beyond the reads of one blob. Pure bookkeeping: not thread-safe, no I/O.
 //
 // Readers are told apart by where they read: up to 16 cursors, each continued by a read that begins
-// from 1 MiB behind it to 1 MiB ahead, or, once it has a window, to 16 MiB ahead: the threads of
+// from 1 MiB behind it to 1 MiB ahead, by the thread that read there last to 4 MiB ahead (what the
+// kernel reads ahead may be seen first), or, once it has a window, to 16 MiB ahead: the threads of
 // one reader skip about. A cursor asks for nothing until it has read three blocks in a row (one
 // from the start of the blob), so that a peek into a file costs no more than the blocks of what the
 // kernel itself reads ahead. Its window then starts at one block. It is at least half of what was
@@ -59,11 +60,12 @@ class ReadAhead {
     std::uint64_t window = 0;    // 0: has not started
     std::uint64_t asked = 0;     // end of what was returned so far
     std::uint64_t used = 0;      // tick of the last read, for replacement
+    std::uint32_t thread = 0;    // of the last read; 0: not known
     ByteRange within;            // with a layout: the tensor it reads
     int touches = 0;             // reads that began in that
     bool goes_on = false;        // from tensor to tensor
   };
-  Cursor& cursor_for(ByteRange range);
+  Cursor& cursor_for(const ReadSeen& read);
   void follow_tensors(Cursor& cursor, ByteRange range) const;
   void widen(Cursor& cursor, bool waited, const Means& means) const;
   ByteRange ask(Cursor& cursor, const Means& means) const;

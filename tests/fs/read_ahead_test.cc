@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -306,6 +308,48 @@ TEST_F(TensorReadAhead, WhoReadsOnBeyondATensorHasAllOfTheFile) {
       asked = more.end;
     }
     EXPECT_LE(missed, 12u) << tensor;
+  }
+}
+
+// The kernel sends what it reads ahead beside what a fault waits for, and a worker may take up the
+// later of two first.
+TEST_F(TensorReadAhead, EightThreadsInOneTensorAskForNoOtherWhateverComesFirst) {
+  constexpr std::uint64_t kTensor = 20 * kMiB;
+  const std::uint64_t begin = kHeader + 2 * kTensor;
+  const std::uint64_t first = begin / kMiB * kMiB;
+  const std::uint64_t last = (begin + kTensor) / kMiB * kMiB + kMiB;
+  for (std::uint32_t seed = 0; seed < 300; ++seed) {
+    std::mt19937 random(seed);
+    make(std::vector<std::uint64_t>(6, kTensor));
+    std::vector<std::deque<ByteRange>> threads(8);
+    for (std::size_t i = 0; i < threads.size(); ++i) {
+      const std::uint64_t from = begin + i * kTensor / threads.size();
+      const std::uint64_t to = from + kTensor / threads.size();
+      for (std::uint64_t at = from / 4096 * 4096 - kMiB / 2; at < to + kMiB;) {
+        const std::uint64_t size = at > from && random() % 3 == 0 ? kMiB / 2 : kMiB;
+        threads[i].push_back({at, at + size});
+        at += size;
+      }
+    }
+    std::size_t left = 0;
+    for (const auto& reads : threads) left += reads.size();
+    while (left != 0) {
+      const std::size_t i = random() % threads.size();
+      if (threads[i].empty()) continue;
+      --left;
+      const std::size_t taken = random() % std::min<std::size_t>(threads[i].size(), 3);
+      const ReadSeen read{threads[i][taken], random() % 4 != 0, static_cast<std::uint32_t>(i + 1)};
+      const ReadAhead::Plan plan = ahead_->on_read(read, {});
+      ASSERT_TRUE(plan.ahead.empty() || (plan.ahead.begin >= first && plan.ahead.end <= last))
+          << "seed " << seed << ", at " << read.range.begin << ": " << plan.ahead.begin << " to "
+          << plan.ahead.end;
+      if (plan.sweep) {
+        ASSERT_GE(plan.sweep->within.begin, first) << "seed " << seed;
+        ASSERT_LE(plan.sweep->within.end, last) << "seed " << seed;
+        ahead_->swept(plan.sweep->most, plan.sweep->from);
+      }
+      threads[i].erase(threads[i].begin() + static_cast<std::ptrdiff_t>(taken));
+    }
   }
 }
 

@@ -50,6 +50,7 @@ class ReadAhead {
 
   Plan on_read(const ReadSeen& read, const Means& means);
   void swept(std::uint64_t bytes, std::uint64_t next) { storm_.swept(bytes, next); }
+  bool in_storm() const { return storm_.raging(); }
 
  private:
   struct Cursor {

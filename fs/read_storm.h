@@ -47,6 +47,7 @@ class ReadStorm {
                                const TensorLayout* layout, std::uint64_t room);
   // `bytes` of the last sweep were asked for; the next goes on at `next`.
   void swept(std::uint64_t bytes, std::uint64_t next);
+  bool raging() const { return raging_; }  // as of the last read
 
  private:
   struct Wait {

@@ -195,7 +195,7 @@ void ReaderCore::await_block(const std::shared_ptr<OpenBlob>& blob, const Waiter
 }
 
 // With the blob's mutex held. A block that `waiter` waits for, from where its bytes are, if that
-// saves more than the second request costs.
+// saves more than the second request costs. In a storm it does not: all is to come soon.
 void ReaderCore::add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter,
                             std::uint64_t block, hub::Priority priority,
                             Parts& parts) NO_THREAD_SAFETY_ANALYSIS {
@@ -205,7 +205,7 @@ void ReaderCore::add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter&
   const bool begins_part = parts.size() > parts_before;
   const std::uint64_t skipped = waiter.range.begin / kPage * kPage;
   if (!begins_part || priority != hub::Priority::kDemand || blob->one_block() ||
-      skipped < blob->hub.advice().detour_bytes) {
+      blob->read_ahead.in_storm() || skipped < blob->hub.advice().detour_bytes) {
     return;
   }
   const PartPtr head = std::make_shared<Part>();

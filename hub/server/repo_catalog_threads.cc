@@ -216,7 +216,7 @@ Result<std::string> RepoCatalog::hash_file(const HashJob& job) {
     digest = Digest::sha1();
     digest.update(as_bytes({header.c_str(), header.size() + 1}));  // with its NUL
   }
-  std::vector<std::byte> buffer(kReadSize);
+  std::vector<std::byte> buffer(std::min<std::uint64_t>(kReadSize, identity.size + 1));
   std::uint64_t total = 0;
   for (;;) {
     const ssize_t got = ::read(fd->get(), buffer.data(), buffer.size());

@@ -136,6 +136,7 @@ TEST_F(ReaderAhead, TheSameWithoutALayoutCostsThreeTimesAtMost) {
 TEST_F(ReaderAhead, AHeaderThatIsKnownFromEarlierIsNotFetchedAgain) {
   commit({{"m.safetensors", {content_, true}}});
   read(open("m.safetensors"), {0, kHeader});
+  fetched("m.safetensors");  // a reader is answered before its block is kept
   const auto blob = open("m.safetensors");
   const std::uint64_t begin = kHeader + kTensor;
   read(blob, {begin, begin + kMiB});
@@ -168,6 +169,20 @@ TEST_F(ReaderAhead, ThreadsThatReadAllOverHaveTheWholeFileOnce) {
   for (const ByteRange& range : ranges) EXPECT_TRUE(begins.insert(range.begin).second);
   EXPECT_EQ(bytes(ranges), content_.size());
   EXPECT_LT(reader_->stats().reads_waited, blocks / 2) << "most of it came before it was read";
+}
+
+TEST_F(ReaderAhead, InAStormABlockIsOneRequest) {
+  commit({{"m.bin", {content_, true}}});
+  const auto blob = open("m.bin");
+  hub_->hold_fetches(true);
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    const std::uint64_t at = i * 53 % 128 * kBlock + kBlock / 2;
+    start(blob, {at, at + 4096}, 1 + i % 2);
+  }
+  std::size_t from_within = 0;
+  for (const FakeFetch& fetch : hub_->fetches()) from_within += fetch.range.begin % kBlock != 0;
+  EXPECT_EQ(from_within, 4u) << "those before it was one";
+  hub_->hold_fetches(false);
 }
 
 TEST_F(ReaderAhead, ThreadsInOneTensorGetNoMoreWhileItsHeaderIsOnItsWay) {

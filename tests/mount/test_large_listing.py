@@ -13,7 +13,7 @@ import support
 from support import MountTestCase, all_files, binary, clean_environment, drop_caches, run
 
 FOLDERS, FILES_A_FOLDER = 300, 80
-CROWD = 24_000 if os.environ.get("HUBVFS_SANITIZED") else 100_000  # there serve hashes for minutes
+CROWD = 24_000 if os.environ.get("HUBVFS_SANITIZED") else 100_000  # there all of it is slow
 PAGE = 1000
 GIVEN_UP = 21  # pages of the recursive listing until it has more than 20,000 entries
 DEEP = "part 007/a/b/c/deep.json"

@@ -7,7 +7,6 @@ namespace hubvfs::fs {
 namespace {
 constexpr std::size_t kCursors = 16;
 constexpr std::uint64_t kReach = 1u << 20;
-constexpr std::uint64_t kReachOfThread = 2 * kKernelAhead;
 constexpr std::uint64_t kReachAhead = 16u << 20;
 constexpr std::uint64_t kSteadyWindow = 8u << 20;
 constexpr std::uint64_t kTensorWindow = 32u << 20;
@@ -31,9 +30,8 @@ ReadAhead::Cursor& ReadAhead::cursor_for(const ReadSeen& read) {
     const std::uint64_t distance =
         behind ? cursor.position - range.begin : range.begin - cursor.position;
     const bool same_thread = read.thread != 0 && read.thread == cursor.thread;
-    std::uint64_t reach = kReach;
+    std::uint64_t reach = same_thread ? kReachOfThread : kReach;
     if (!behind && cursor.window != 0) reach = kReachAhead;
-    if (!behind && cursor.window == 0 && same_thread) reach = kReachOfThread;
     if (distance > reach || distance >= least) continue;
     nearest = &cursor;
     least = distance;
@@ -73,7 +71,7 @@ std::uint64_t ReadAhead::limit(const Cursor& cursor) const {
 }
 
 void ReadAhead::widen(Cursor& cursor, bool waited, const Means& means) const {
-  const std::uint64_t most = std::max(block_size_, std::min(means.window, 2 * cursor.run));
+  const std::uint64_t most = std::max(block_size_, std::min(means.window, cursor.run));
   if (cursor.window == 0) {
     const bool from_start = cursor.start == 0 && !layout_;
     if (cursor.run > (from_start ? 1 : 3) * block_size_) cursor.window = block_size_;

@@ -8,22 +8,24 @@
 namespace hubvfs::fs {
 namespace {
 constexpr std::size_t kThreads = 2;
-constexpr int kWaitsOfEach = 2;
 constexpr std::size_t kPlaces = 3;
 constexpr std::uint64_t kStreamedForRead = 4;
 constexpr std::uint64_t kMaxCredit = 256u << 20;
 }  // namespace
 
 bool ReadStorm::is_storm() const {
-  std::map<std::uint32_t, int> threads;
+  std::map<std::uint32_t, std::uint64_t> last;
+  std::set<std::uint32_t> jumped;
   std::set<std::uint64_t> places;
-  for (std::size_t i = 0; i < std::min(seen_, waits_.size()); ++i) {
-    ++threads[waits_[i].thread];
-    places.insert(waits_[i].place);
+  for (std::size_t i = seen_ - std::min(seen_, waits_.size()); i < seen_; ++i) {
+    const Wait& wait = waits_[i % waits_.size()];
+    const auto [it, first] = last.try_emplace(wait.thread, wait.at);
+    const std::uint64_t near = std::min(it->second, wait.at);
+    if (!first && std::max(it->second, wait.at) - near > kReachOfThread) jumped.insert(wait.thread);
+    it->second = wait.at;
+    places.insert(wait.place);
   }
-  const auto busy = std::count_if(threads.begin(), threads.end(),
-                                  [](const auto& thread) { return thread.second >= kWaitsOfEach; });
-  return static_cast<std::size_t>(busy) >= kThreads && places.size() >= kPlaces;
+  return jumped.size() >= kThreads && places.size() >= kPlaces;
 }
 
 ByteRange ReadStorm::bounds(const TensorLayout* layout) const {

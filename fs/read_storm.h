@@ -14,6 +14,10 @@ namespace hubvfs::fs {
 // faults (two of its windows of 1 MiB: KernelMount::raise_read_ahead). Such reads tell nothing.
 inline constexpr std::uint64_t kKernelAhead = 2u << 20;
 
+// So far from the last may the next read of one thread be that reads in order: what the kernel asks
+// for ahead of it is seen in any order.
+inline constexpr std::uint64_t kReachOfThread = 2 * kKernelAhead;
+
 // One read of a blob, as read-ahead sees it.
 struct ReadSeen {
   ByteRange range;
@@ -24,7 +28,7 @@ struct ReadSeen {
 // Tells when a blob is read all over, and should come whole. Pure bookkeeping: not thread-safe.
 //
 // Threads that fault in one mapping look random, each fault far from the last. Of the last 16 reads
-// that had to wait, those of two threads, twice each at least, and at three places or more make a
+// that had to wait, those of two threads, each of which jumped, and at three places or more make a
 // storm. One thread that reads at random makes none, however long it does. In a storm each read
 // lets four times its bytes (its block's where it waited) be streamed from behind the latest that
 // waited, round the blob: so it costs at most five times what is read, goes as fast as readers do

@@ -33,7 +33,7 @@ class Directory {
   // a file. O_CLOEXEC is added; a created file gets 0600.
   Result<UniqueFd> open_file(const std::string& name, int flags) const;
   Result<Directory> open_directory(const std::string& name) const;
-  // Opens it, made (0700) when absent. One level only.
+  // Opens it, made when absent: 0700, and no access times of its files are kept. One level only.
   Result<Directory> make_directory(const std::string& name) const;
   Result<void> rename(const std::string& from, const std::string& to) const;
   // Absent is no error.

@@ -3,8 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <array>
 
 #include "base/bytes.h"
 #include "tests/support/temp_dir.h"
@@ -28,6 +32,23 @@ TEST_F(DirectoryTest, MakesPrivateFilesAndDirectories) {
   EXPECT_EQ(info.st_mode & 07777, 0700u);
   ASSERT_EQ(::stat((dir_ / "a/f").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0600u);
+}
+
+TEST_F(DirectoryTest, NoAccessTimesAreKeptOfFilesInADirectoryThatItMade) {
+  const auto flags_of = [](int fd) {
+    std::array<int, 2> flags{};  // the constant is named for a long
+    return ::ioctl(fd, FS_IOC_GETFLAGS, flags.data()) == 0 ? flags[0] : 0;
+  };
+  const std::array<int, 2> before{flags_of(directory_.fd())};
+  const std::array<int, 2> wanted{before[0] | FS_NOATIME_FL};
+  if (::ioctl(directory_.fd(), FS_IOC_SETFLAGS, wanted.data()) != 0) {
+    GTEST_SKIP() << "this filesystem has no such flag";
+  }
+  ASSERT_EQ(::ioctl(directory_.fd(), FS_IOC_SETFLAGS, before.data()), 0);
+  ASSERT_TRUE(directory_.make_directory("a"));
+  const auto file = directory_.open_file("a/f", O_RDWR | O_CREAT);
+  ASSERT_TRUE(file);
+  EXPECT_NE(flags_of(file->get()) & FS_NOATIME_FL, 0);
 }
 
 TEST_F(DirectoryTest, FollowsNoSymbolicLink) {

@@ -134,13 +134,6 @@ class OpenBlob {
     return {std::max(range.begin, start) - start, std::min(range.end, start + block_size) - start};
   }
 
-  // With the mutex held. Where one part failed, the block may be on its way once more while the
-  // other part of the first fetch still comes.
-  void no_longer_fetching(const BlockFetchPtr& fetch) NO_THREAD_SAFETY_ANALYSIS {
-    const auto it = fetching.find(fetch->block);
-    if (it != fetching.end() && it->second == fetch) fetching.erase(it);
-  }
-
   // All of it came, `block` last: whoever wants bytes of that waits until the store has judged.
   void await_verdict(std::uint64_t block, TimePoint now) NO_THREAD_SAFETY_ANALYSIS {
     judged_block = std::min(block, (size - 1) / block_size);

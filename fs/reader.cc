@@ -221,13 +221,21 @@ void ReaderCore::add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter&
   fetch->part->range.begin = begin + skipped;
 }
 
+// Of one request that nobody waits for; bytes. Where more contents are fetched than requests run,
+// no larger than lets each have its turn before one is far ahead of the others.
+std::uint64_t ReaderCore::part_bytes(const hub::FetchAdvice& advice) const {
+  const std::uint64_t share = advice.part_bytes * static_cast<unsigned>(advice.parallel) /
+                              std::max<std::uint64_t>(blobs_fetched_, 1);
+  return std::min(advice.part_bytes, std::max(share, store_.block_size()));
+}
+
 // With the blob's mutex held. Neighbouring blocks become one part.
 BlockFetchPtr ReaderCore::add_block(const std::shared_ptr<OpenBlob>& blob, std::uint64_t block,
                                     hub::Priority priority,
                                     Parts& parts) NO_THREAD_SAFETY_ANALYSIS {
   const std::uint64_t length = blob->block_length(block);
   const std::uint64_t most =
-      priority == hub::Priority::kDemand ? kMaxPart : blob->hub.advice().part_bytes;
+      priority == hub::Priority::kDemand ? kMaxPart : part_bytes(blob->hub.advice());
   PartPtr part;
   if (!parts.empty() && parts.back()->blocks.back()->block + 1 == block &&
       parts.back()->bytes + length <= most) {
@@ -246,6 +254,7 @@ BlockFetchPtr ReaderCore::add_block(const std::shared_ptr<OpenBlob>& blob, std::
   part->range.end = block * blob->block_size + length;
   fetch->open_parts = 1;
   part->progress = clock_.awake();
+  if (blob->fetching.empty()) ++blobs_fetched_;
   blob->fetching[block] = fetch;
   return fetch;
 }

@@ -31,7 +31,7 @@ void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const Re
   if (blob->layout_needs != 0) learn_layout(*blob);
   const hub::FetchAdvice advice = blob->hub.advice();
   ReadAhead::Means means;
-  means.piece = advice.part_bytes;
+  means.piece = part_bytes(advice);
   means.window = std::max(kWindow, 2 * advice.part_bytes * static_cast<unsigned>(advice.parallel));
   means.window = std::min(means.window, ahead_budget());
   Parts parts;

@@ -61,6 +61,8 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   static bool piece_from_store(OpenBlob& blob, const Waiter& waiter, std::uint64_t block);
   void await_block(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter, std::uint64_t block,
                    hub::Priority priority, Parts& parts);
+  std::uint64_t part_bytes(const hub::FetchAdvice& advice) const;
+  void no_longer_fetching(OpenBlob& blob, const BlockFetchPtr& fetch);
   BlockFetchPtr add_block(const std::shared_ptr<OpenBlob>& blob, std::uint64_t block,
                           hub::Priority priority, Parts& parts);
   void add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter, std::uint64_t block,
@@ -118,6 +120,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   std::atomic<std::uint64_t> waiting_{0};
   std::atomic<std::uint64_t> fetched_{0};
   std::atomic<std::uint64_t> corrupt_{0};
+  std::atomic<std::uint64_t> blobs_fetched_{0};  // that have a block under way
 
   mutable Mutex mutex_;  // rank 4
   std::unordered_map<cache::BlobKey, std::weak_ptr<OpenBlob>, KeyHash> blobs_ GUARDED_BY(mutex_);

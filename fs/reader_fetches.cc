@@ -153,7 +153,7 @@ void ReaderCore::block_complete(OpenBlob& blob, const BlockFetchPtr& fetch, bool
   {
     MutexLock lock(blob.mutex);
     served.swap(fetch->waiters);
-    blob.no_longer_fetching(fetch);
+    no_longer_fetching(blob, fetch);
     blob.failed.erase(fetch->block);
   }
   deliver(*fetch->data, served);
@@ -167,7 +167,7 @@ void ReaderCore::refetch(const std::shared_ptr<OpenBlob>& blob, const BlockFetch
   {
     MutexLock lock(blob->mutex);
     waiters.swap(fetch->waiters);
-    blob->no_longer_fetching(fetch);
+    no_longer_fetching(*blob, fetch);
     refused = blob->refused;
     if (!refused && !waiters.empty()) {
       add_block(blob, fetch->block, hub::Priority::kDemand, parts)->waiters.swap(waiters);
@@ -175,6 +175,16 @@ void ReaderCore::refetch(const std::shared_ptr<OpenBlob>& blob, const BlockFetch
   }
   if (refused) fail_waiters(waiters, *refused);
   enqueue(parts);
+}
+
+// With the blob's mutex held. Where one part failed, the block may be on its way once more while
+// the other part of the first fetch still comes.
+void ReaderCore::no_longer_fetching(OpenBlob& blob,
+                                    const BlockFetchPtr& fetch) NO_THREAD_SAFETY_ANALYSIS {
+  const auto it = blob.fetching.find(fetch->block);
+  if (it == blob.fetching.end() || it->second != fetch) return;
+  blob.fetching.erase(it);
+  if (blob.fetching.empty()) --blobs_fetched_;
 }
 
 void ReaderCore::on_done(Part& part, const Result<void>& result) {
@@ -189,7 +199,7 @@ void ReaderCore::on_done(Part& part, const Result<void>& result) {
     for (const BlockFetchPtr& fetch : part.blocks) {
       if (--fetch->open_parts == 0) ended.push_back(fetch);
       if (fetch->open_parts > 0 && result) continue;
-      blob.no_longer_fetching(fetch);
+      no_longer_fetching(blob, fetch);
       if (!fetch->waiters.empty() && error.code != ErrorCode::kCancelled) {
         failed_until = note_failed_block(blob, fetch->block, error);
       }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/result.h"
+#include "hub/fair_share.h"
 #include "hub/http_head.h"
 #include "hub/hub_client.h"
 #include "hub/link_model.h"
@@ -41,8 +43,10 @@ struct TransferSpec {
   // A range of a file: the link model learns from it, it is watched for stalls, and what is no
   // demand may be preempted. Other transfers are only counted.
   bool content = false;
-  bool fresh = false;  // on a new connection
-  int patience = 1;    // how many times as long as usual it may stall
+  bool fresh = false;       // on a new connection
+  std::uint64_t flow = 0;   // whose share of the link it takes (FairShare); 0: nobody's
+  std::uint64_t bytes = 0;  // of its range
+  int patience = 1;         // how many times as long as usual it may stall
   Duration connect_timeout = std::chrono::seconds(10);
 };
 
@@ -80,15 +84,17 @@ class TransferObserver {
 
 // One curl multi handle and the one thread that drives it, with its timers.
 //
-// It knows HTTP, not the Hub. Transfers start in the order of their priority, at most
-// `max_transfers` at a time, of which a quarter is kept for kDemand; what is no demand keeps to
-// what the link model says as well. A demand that finds no room, or a link so busy that it would be
-// held up, ends transfers of content that are none (`preempted`), and others wait until it is
-// through. A demand for content whose answer is far past its usual time is hedged: asked for a
-// second time, on another connection, at most 3 times in 100 (after a start of 2); the first answer
-// counts. After the machine was suspended (Clock::suspended), transfers under way end and no old
-// connection is used again. post(), advice() and link() are thread-safe; all else belongs to the
-// engine's thread, where everything is called back.
+// It knows HTTP, not the Hub. Transfers start in the order of their priority, those of one class
+// so that each flow gets about as much as another, at most `max_transfers` at a time, of which a
+// quarter is kept for kDemand; what is no demand, or was none when it began, keeps to what the link
+// model says as well.
+// A demand that finds no room, or a link so busy that it would be held up, ends transfers of
+// content that are none (`preempted`), and others wait until it is through. A demand for content
+// whose answer is far past its usual time is hedged: asked for a second time, on another
+// connection, at most 3 times in 100 (after a start of 2); the first answer counts. After the
+// machine was suspended (Clock::suspended), transfers under way end and no old connection is used
+// again. post(), advice() and link() are thread-safe; all else belongs to the engine's thread,
+// where everything is called back.
 class CurlEngine {
  public:
   struct Options {
@@ -136,12 +142,14 @@ class CurlEngine {
   void notice_suspend() EXCLUDES(mutex_);
   void run_timers();
   void start_waiting();
+  std::optional<TransferId> take_next(std::size_t priority);
   bool may_start(std::size_t priority);
   static bool is_new_demand(const Transfer& transfer);
   bool demand_runs() const;
   void clear_the_way();
   std::vector<TransferId> preemptible() const;
   void preempt(TransferId id);
+  void settle(const Transfer& transfer);
   bool launch(Transfer& transfer, bool fresh);
   void hedge(Transfer& transfer);
   Duration watch(Transfer& transfer, TimePoint now);
@@ -176,6 +184,7 @@ class CurlEngine {
   TimePoint next_watch_ = TimePoint::max();
   TimePoint demand_until_;  // others keep back until then
   double hedges_allowed_ = 2;
+  FairShare share_;
   std::vector<TransferId> hedged_;  // of which one leg has won
   LinkState counted_;               // its counters
   LinkState published_;             // as link_ is

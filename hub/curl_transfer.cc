@@ -14,6 +14,7 @@ constexpr std::uint64_t kDemandBytes = 1u << 20;  // of one demand, about
 constexpr Duration kHeldUpAtOnce = milliseconds(250);
 constexpr Duration kHeldUp = milliseconds(500);
 constexpr Duration kQuiet = std::chrono::seconds(1);  // after a demand: the next may be near
+constexpr std::ptrdiff_t kMostLooked = 256;           // of those that wait for their turn
 constexpr double kHedgeShare = 0.03;
 constexpr double kHedgesAtOnce = 2;
 
@@ -83,6 +84,7 @@ void CurlEngine::cancel(TransferId id) {
   const auto found = transfers_.find(id);
   if (found == transfers_.end()) return;
   Transfer& transfer = *found->second;
+  settle(transfer);
   for (const auto& leg : transfer.legs) detach(*leg->easy);
   if (transfer.legs.empty()) std::erase(waiting_[index_of(transfer.spec.priority)], id);
   transfers_.erase(found);
@@ -168,12 +170,44 @@ bool CurlEngine::is_new_demand(const Transfer& transfer) {
   return transfer.spec.content && transfer.spec.priority == Priority::kDemand && !transfer.raised;
 }
 
+// Whose turn it is of those that wait in one class, of a flow the first of it. What goes on is at
+// the front, and is next whoever's it is. What was raised is first, but keeps to what the link
+// model says like the read-ahead that it was: many readers would each get a trickle, and unequal
+// ones.
+std::optional<TransferId> CurlEngine::take_next(std::size_t priority) {
+  std::deque<TransferId>& queue = waiting_[priority];
+  const bool full = running_ >= model_.connections();
+  auto next = queue.end();
+  std::uint64_t least = UINT64_MAX;
+  for (auto it = queue.begin(); it != queue.end() && it - queue.begin() < kMostLooked; ++it) {
+    const Transfer& transfer = *transfers_.at(*it);
+    if (full && transfer.raised) continue;
+    const std::uint64_t tag = transfer.spec.continues ? 0 : share_.tag(transfer.spec.flow);
+    if (tag >= least) continue;
+    next = it;
+    least = tag;
+    if (tag == 0) break;
+  }
+  if (next == queue.end() || !may_start(priority)) return {};
+  const TransferId id = *next;
+  queue.erase(next);
+  return id;
+}
+
+// What a transfer that ends has not brought is given back to its flow.
+void CurlEngine::settle(const Transfer& transfer) {
+  if (transfer.legs.empty()) return;
+  std::uint64_t brought = 0;
+  for (const auto& leg : transfer.legs) brought = std::max(brought, leg->received);
+  share_.take_back(transfer.spec.flow,
+                   transfer.spec.bytes - std::min(transfer.spec.bytes, brought));
+}
+
 void CurlEngine::start_waiting() {
   for (std::size_t priority = 0; priority < waiting_.size(); ++priority) {
-    while (!waiting_[priority].empty() && may_start(priority)) {
-      const TransferId id = waiting_[priority].front();
-      waiting_[priority].pop_front();
-      Transfer& transfer = *transfers_.at(id);
+    while (const auto id = take_next(priority)) {
+      Transfer& transfer = *transfers_.at(*id);
+      share_.give(transfer.spec.flow, transfer.spec.bytes);
       if (is_new_demand(transfer)) {
         clear_the_way();
         hedges_allowed_ = std::min(hedges_allowed_ + kHedgeShare, kHedgesAtOnce);
@@ -182,7 +216,7 @@ void CurlEngine::start_waiting() {
       if (launch(transfer, transfer.spec.fresh)) continue;
       TransferEnd end;
       end.failure = "libcurl cannot start a transfer";
-      finish(id, end);
+      finish(*id, end);
     }
   }
 }
@@ -285,6 +319,7 @@ void CurlEngine::finish(TransferId id, const TransferEnd& end) {
   const auto found = transfers_.find(id);
   const std::unique_ptr<Transfer> transfer = std::move(found->second);
   transfers_.erase(found);
+  settle(*transfer);
   for (const auto& leg : transfer->legs) {
     detach(*leg->easy);
     // What libcurl leaves in a handle that failed can make it refuse an option the next time.

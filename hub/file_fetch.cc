@@ -118,6 +118,12 @@ void FileFetch::resolve() {
   start_chain(at_route(context_.policy.endpoint, resolve_route(file.repo, file.commit, file.path)));
 }
 
+void FileFetch::ask_for_range(TransferSpec& spec) const {
+  spec.range = range();
+  spec.bytes = request_.range.end - next_;
+  spec.flow = std::hash<std::string>()(request_.file.content.hex()) | 1;
+}
+
 std::string FileFetch::range() const {
   return std::to_string(next_) + "-" + std::to_string(request_.range.end - 1);
 }

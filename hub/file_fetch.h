@@ -28,7 +28,7 @@ class FileFetch final : public HttpCall, public LocationWaiter {
  private:
   // HttpCall
   void restart() override;
-  std::string range() const override;
+  void ask_for_range(TransferSpec& spec) const override;
   Result<void> check_hop(const HttpHead& head, const Url& target) override;
   Result<void> check_success(const HttpHead& head) override;
   bool take_body(ByteView bytes) override;
@@ -43,6 +43,7 @@ class FileFetch final : public HttpCall, public LocationWaiter {
   void location_failed(const Error& error) override;
   void raise_resolver(Priority priority) override { raise_priority(priority); }
 
+  std::string range() const;
   void look_up();
   void resolve();
   Result<void> check_identity(const HttpHead& head);
@@ -55,17 +56,17 @@ class FileFetch final : public HttpCall, public LocationWaiter {
   FetchRequest request_;
   std::function<void()> ended_callback_;
   const std::string key_;
-  std::uint64_t next_;            // offset of the next byte to pass on
-  std::uint64_t attempt_start_;   // `next_` when the attempt began
-  int trickles_ = 0;              // attempts that broke after a few bytes
+  std::uint64_t next_;           // offset of the next byte to pass on
+  std::uint64_t attempt_start_;  // `next_` when the attempt began
+  int trickles_ = 0;             // attempts that broke after a few bytes
 
-  bool waiting_ = false;     // for another's resolve
-  bool leading_ = false;     // others may wait for ours
-  bool resolving_ = false;   // the chain began at /resolve/
+  bool waiting_ = false;         // for another's resolve
+  bool leading_ = false;         // others may wait for ours
+  bool resolving_ = false;       // the chain began at /resolve/
   bool resolved_again_ = false;  // a location was given up already, without progress since
   bool commit_seen_ = false;     // X-Repo-Commit, equal to the file's
   bool content_seen_ = false;    // an ETag or X-Linked-ETag of the endpoint, equal to the file's
-  Location location_;        // in use when serial is not 0
+  Location location_;            // in use when serial is not 0
 };
 
 }  // namespace hubvfs::hub

@@ -126,10 +126,10 @@ TransferSpec HttpCall::make_spec() {
   spec.url = url_.text();
   spec.secure = url_.is_secure();
   spec.proxy = context_.proxies.proxy_for(url_);
-  spec.range = range();
   spec.priority = priority_;
   spec.continues = hops_ > 0 || preempted_;
   spec.content = kind_ == Kind::kFile;
+  ask_for_range(spec);
   spec.fresh = stalls_ > 0;
   spec.patience = 1 << std::min(stalls_, 5);
   spec.connect_timeout = patience_.connect;

@@ -52,7 +52,7 @@ class HttpCall : public TransferObserver {
 
   // --- what the kinds of call differ in ---
   virtual void restart() = 0;  // ask again, from the first hop or wherever is best
-  virtual std::string range() const { return {}; }
+  virtual void ask_for_range(TransferSpec&) const {}
   virtual Result<void> check_hop(const HttpHead& head, const Url& target) = 0;
   virtual Result<void> check_success(const HttpHead& head) = 0;  // status 200 or 206
   virtual bool take_body(ByteView bytes) = 0;                    // of such an answer

@@ -251,6 +251,30 @@ TEST_F(ReaderAhead, TheNextShardIsBegunByWhoReadsWhatIsAllHere) {
   EXPECT_EQ(bytes(fetched(second)), kMiB);
 }
 
+TEST_F(ReaderAhead, OfManyFilesFetchedAtATimeNoneIsFarAheadByOneRequest) {
+  FakeHubClient::Files files;
+  for (unsigned i = 0; i < 16; ++i) {
+    files["f" + std::to_string(10 + i)] = {random_bytes(8 * kBlock, 40 + i), true};
+  }
+  commit(files);
+  hub::FetchAdvice advice;
+  advice.part_bytes = 8 * kBlock;
+  advice.parallel = 4;
+  hub_->set_advice(advice);
+  hub_->hold_fetches(true);
+  for (const auto& [path, content] : files) {
+    reader_->prefetch(open(path), {0, 8 * kBlock}, [](const Result<ByteView>&) {});
+  }
+  std::map<std::string, std::uint64_t> largest;
+  for (const FakeFetch& fetch : hub_->fetches()) {
+    largest[fetch.path] = std::max(largest[fetch.path], fetch.range.size());
+  }
+  EXPECT_EQ(largest["f10"], 8 * kBlock);
+  EXPECT_EQ(largest["f13"], 8 * kBlock) << "as many as requests";
+  EXPECT_EQ(largest["f25"], 2 * kBlock);
+  reader_->close();
+}
+
 TEST_F(ReaderAhead, ReadersOfManyFilesShareWhatThereIs) {
   constexpr int kFiles = 16;
   reader_->close();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What starts before what, and who waits for whom.
 #include <future>
+#include <mutex>
 
 #include "tests/net/faulty_hub.h"
 
@@ -14,12 +15,12 @@ class FetchOrder : public FaultyHub {
  protected:
   // Until open() is called, requests to the content host for offsets below `offset` wait.
   void close_gate(std::uint64_t offset = UINT64_MAX) {
-    on_content([this, offset, gate = gate_.get_future().share()](const ScriptedRequest& request,
-                                                                 int) {
-      const std::string range = request.header("range").substr(6);
-      if (*parse_decimal(range.substr(0, range.find('-'))) < offset) gate.wait();
-      return good_content(request);
-    });
+    on_content(
+        [this, offset, gate = gate_.get_future().share()](const ScriptedRequest& request, int) {
+          const std::string range = request.header("range").substr(6);
+          if (*parse_decimal(range.substr(0, range.find('-'))) < offset) gate.wait();
+          return good_content(request);
+        });
   }
   void open_gate() { gate_.set_value(); }
   void limit(int connections) {
@@ -87,6 +88,47 @@ TEST_F(FetchOrder, ReadAheadLeavesRoomForADemand) {
   EXPECT_EQ(content_.requests().size(), 5u);  // three read-aheads and the demand
   open_gate();
   for (auto& fetch : ahead) EXPECT_TRUE(fetch->wait());
+}
+
+TEST_F(FetchOrder, WhatWasRaisedKeepsToAsManyAsTheLinkIsFor) {
+  expect_bytes(lfs_file(), {0, 1});
+  close_gate(100'000);
+  std::vector<std::unique_ptr<Fetching>> ahead;
+  for (std::uint64_t i = 1; i <= 12; ++i) ahead.push_back(start(i * 1000, Priority::kReadAhead));
+  ASSERT_TRUE(content_.await_requests(1 + 8));
+  for (const auto& fetch : ahead) client().raise_priority(fetch->id(), Priority::kDemand);
+  EXPECT_TRUE(start(200'000, Priority::kDemand)->wait()) << "a demand of its own does not wait";
+  EXPECT_EQ(content_.requests().size(), 1u + 8 + 1);
+  open_gate();
+  for (auto& fetch : ahead) EXPECT_TRUE(fetch->wait());
+}
+
+TEST_F(FetchOrder, OfThoseThatWaitTheContentThatWasGivenLeastIsNext) {
+  limit(1);
+  expect_bytes(lfs_file(), {0, 1});
+  std::mutex mutex;
+  std::vector<std::string> order;
+  on_hub([&](const ScriptedRequest& request, int) {
+    if (request.target.find(regular_file().path) == std::string::npos) return to_content();
+    const std::lock_guard lock(mutex);
+    order.push_back("other");
+    return good_regular(request);
+  });
+  on_content([&, gate = gate_.get_future().share()](const ScriptedRequest& request, int) {
+    if (request.header("range") == "bytes=1000-1009") gate.wait();
+    const std::lock_guard lock(mutex);
+    if (request.header("range") == "bytes=2000-2009") order.push_back("same");
+    return good_content(request);
+  });
+  const auto busy = start(1000, Priority::kReadAhead);
+  ASSERT_TRUE(content_.await_requests(2));
+  const auto same = start(2000, Priority::kReadAhead);
+  Fetching other(client(), regular_file(), {0, 1}, seconds(10), Priority::kReadAhead);
+  (void)info_of(client(), kRepo, "", std::chrono::milliseconds(50));
+  open_gate();
+  ASSERT_TRUE(same->wait());
+  ASSERT_TRUE(other.wait());
+  EXPECT_EQ(order, (std::vector<std::string>{"other", "same"}));  // one request at a time
 }
 
 TEST_F(FetchOrder, SixteenAtOnceResolveOnce) {

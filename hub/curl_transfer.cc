@@ -170,25 +170,28 @@ bool CurlEngine::is_new_demand(const Transfer& transfer) {
   return transfer.spec.content && transfer.spec.priority == Priority::kDemand && !transfer.raised;
 }
 
-// Whose turn it is of those that wait in one class, of a flow the first of it. What goes on is at
-// the front, and is next whoever's it is. What was raised is first, but keeps to what the link
-// model says like the read-ahead that it was: many readers would each get a trickle, and unequal
-// ones.
+// Whose turn it is of those that wait in one class: the flow that was given least, of a flow a
+// demand before what was raised, then the first. What goes on is at the front, and is next
+// whoever's it is. What was raised keeps to what the link model says, like the read-ahead that it
+// was, and those that were given more wait behind it: many readers would else each get a trickle,
+// and unequal ones.
 std::optional<TransferId> CurlEngine::take_next(std::size_t priority) {
   std::deque<TransferId>& queue = waiting_[priority];
-  const bool full = running_ >= model_.connections();
-  auto next = queue.end();
-  std::uint64_t least = UINT64_MAX;
-  for (auto it = queue.begin(); it != queue.end() && it - queue.begin() < kMostLooked; ++it) {
-    const Transfer& transfer = *transfers_.at(*it);
-    if (full && transfer.raised) continue;
-    const std::uint64_t tag = transfer.spec.continues ? 0 : share_.tag(transfer.spec.flow);
-    if (tag >= least) continue;
-    next = it;
-    least = tag;
-    if (tag == 0) break;
+  if (queue.empty()) return {};
+  auto next = queue.begin();
+  const bool goes_on = transfers_.at(*next)->spec.continues;
+  const auto turn = [this](TransferId id) {
+    const Transfer& transfer = *transfers_.at(id);
+    return std::pair(share_.tag(transfer.spec.flow), transfer.raised);
+  };
+  if (!goes_on) {
+    const auto looked_at = std::min<std::ptrdiff_t>(std::ssize(queue), kMostLooked);
+    next = std::min_element(next, next + looked_at,
+                            [&](TransferId a, TransferId b) { return turn(a) < turn(b); });
   }
-  if (next == queue.end() || !may_start(priority)) return {};
+  const int for_link = model_.connections() + std::max(1, model_.connections() / 4);
+  if (transfers_.at(*next)->raised && !goes_on && running_ >= for_link) return {};
+  if (!may_start(priority)) return {};
   const TransferId id = *next;
   queue.erase(next);
   return id;

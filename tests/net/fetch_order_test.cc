@@ -97,9 +97,33 @@ TEST_F(FetchOrder, WhatWasRaisedKeepsToAsManyAsTheLinkIsFor) {
   for (std::uint64_t i = 1; i <= 12; ++i) ahead.push_back(start(i * 1000, Priority::kReadAhead));
   ASSERT_TRUE(content_.await_requests(1 + 8));
   for (const auto& fetch : ahead) client().raise_priority(fetch->id(), Priority::kDemand);
-  EXPECT_TRUE(start(200'000, Priority::kDemand)->wait()) << "a demand of its own does not wait";
-  EXPECT_EQ(content_.requests().size(), 1u + 8 + 1);
+  ASSERT_TRUE(content_.await_requests(1 + 10)) << "with the next, for when one ends";
+  EXPECT_TRUE(start(200'000, Priority::kDemand)->wait()) << "a demand does not wait";
+  EXPECT_EQ(content_.requests().size(), 1u + 10 + 1);
   open_gate();
+  for (auto& fetch : ahead) EXPECT_TRUE(fetch->wait());
+}
+
+TEST_F(FetchOrder, ADemandWaitsBehindWhatWasRaisedOfAContentThatWasGivenLess) {
+  on_hub([this](const ScriptedRequest& request, int) {
+    return request.target.find(regular_file().path) == std::string::npos ? to_content()
+                                                                         : good_regular(request);
+  });
+  expect_bytes(lfs_file(), {0, 1});
+  close_gate(100'000);
+  std::vector<std::unique_ptr<Fetching>> ahead;
+  for (std::uint64_t i = 1; i <= 12; ++i) ahead.push_back(start(i * 1000, Priority::kReadAhead));
+  ASSERT_TRUE(content_.await_requests(1 + 8));
+  for (const auto& fetch : ahead) client().raise_priority(fetch->id(), Priority::kDemand);
+  ASSERT_TRUE(content_.await_requests(1 + 10));
+  Fetching other(client(), regular_file(), {0, 1}, seconds(10), Priority::kReadAhead);
+  client().raise_priority(other.id(), Priority::kDemand);
+  const auto demand = start(200'000, Priority::kDemand);
+  (void)info_of(client(), kRepo, "", std::chrono::milliseconds(50));
+  EXPECT_EQ(content_.requests().size(), 1u + 10);
+  open_gate();
+  EXPECT_TRUE(other.wait());
+  EXPECT_TRUE(demand->wait());
   for (auto& fetch : ahead) EXPECT_TRUE(fetch->wait());
 }
 

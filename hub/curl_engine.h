@@ -91,7 +91,8 @@ class TransferObserver {
 // A demand that finds no room, or a link so busy that it would be held up, ends transfers of
 // content that are none (`preempted`), and others wait until it is through. A demand for content
 // whose answer is far past its usual time is hedged: asked for a second time, on another
-// connection, at most 3 times in 100 (after a start of 2); the first answer counts. After the
+// connection, at most 3 times in 100 (after a start of 2); the first answer counts. A transfer that
+// stalls, and one that somebody waits for while it is slow on a link that has room, ends (`stalled`). After the
 // machine was suspended (Clock::suspended), transfers under way end and no old connection is used
 // again. post(), advice() and link() are thread-safe; all else belongs to the engine's thread,
 // where everything is called back.
@@ -153,6 +154,8 @@ class CurlEngine {
   bool launch(Transfer& transfer, bool fresh);
   void hedge(Transfer& transfer);
   Duration watch(Transfer& transfer, TimePoint now);
+  bool is_dragged(const Transfer& transfer, TimePoint now) const;
+  void end_stalled(Transfer& transfer, const char* why);
   void watch_all();
   void drop_losers();
   void detach(const Easy& easy);

@@ -49,7 +49,7 @@ bool CurlEngine::Leg::on_head(const HttpHead& head) {
     if (this == transfer.legs.back().get()) ++engine.counted_.hedges_won;
   }
   transfer.answered = this;
-  last_byte = first_byte = engine.clock_.awake();
+  last_byte = first_byte = paced = engine.clock_.awake();
   if (transfer.spec.content) {
     engine.model_.on_first_byte(first_byte - asked, head.status == 200 || head.status == 206);
   }
@@ -268,14 +268,22 @@ Duration CurlEngine::watch(Transfer& transfer, TimePoint now) {
       std::max(leg.last_byte, leg.asked) + transfer.spec.patience * patience - now;
   if (left <= Duration::zero()) {
     model_.on_stall(now);
-    ++counted_.stalled;
-    TransferEnd end;
-    end.stalled = true;
-    end.failure = "it stalled";
-    finish(transfer.id, end);
+    end_stalled(transfer, "it stalled");
     return Duration::max();
   }
-  if (answered || transfer.legs.size() > 1 || transfer.spec.priority != Priority::kDemand ||
+  if (answered) {
+    Leg& answer = *transfer.answered;
+    const Duration until = answer.paced + model_.pace_period() - now;
+    if (until > Duration::zero()) return std::min(left, until);
+    if (is_dragged(transfer, now)) {
+      end_stalled(transfer, "it is slow");
+      return Duration::max();
+    }
+    answer.paced = now;
+    answer.paced_at = answer.received;
+    return std::min(left, model_.pace_period());
+  }
+  if (transfer.legs.size() > 1 || transfer.spec.priority != Priority::kDemand ||
       hedges_allowed_ < 1 || running_ >= options_.max_transfers) {
     return left;
   }
@@ -286,6 +294,23 @@ Duration CurlEngine::watch(Transfer& transfer, TimePoint now) {
   if (until > Duration::zero()) return std::min(left, until);
   hedge(transfer);
   return left;
+}
+
+// One connection may crawl for long after it lost packets, while those beside it brought all that
+// may be read ahead and idle. Not twice in a row: it may be the link.
+bool CurlEngine::is_dragged(const Transfer& transfer, TimePoint now) const {
+  const Leg& leg = *transfer.answered;
+  return transfer.spec.priority == Priority::kDemand && !transfer.spec.fresh &&
+         2 * running_ <= model_.connections() &&
+         model_.is_slow(leg.received - leg.paced_at, now - leg.paced);
+}
+
+void CurlEngine::end_stalled(Transfer& transfer, const char* why) {
+  ++counted_.stalled;
+  TransferEnd end;
+  end.stalled = true;
+  end.failure = why;
+  finish(transfer.id, end);
 }
 
 void CurlEngine::watch_all() {

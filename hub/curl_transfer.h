@@ -41,6 +41,8 @@ struct CurlEngine::Leg final : public TransferObserver {
   TimePoint last_byte;  // or the head
   TimePoint first_byte;
   std::uint64_t received = 0;
+  TimePoint paced;             // its pace was looked at then,
+  std::uint64_t paced_at = 0;  // when it had received so much
 };
 
 struct CurlEngine::Transfer {

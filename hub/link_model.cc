@@ -202,6 +202,12 @@ Duration LinkModel::deadline(Duration usual, Duration most) const {
   return std::clamp<Duration>(2 * usual, seconds(1), most);
 }
 
+Duration LinkModel::pace_period() const { return std::max<Duration>(8 * round_trip_, seconds(1)); }
+
+bool LinkModel::is_slow(std::uint64_t bytes, Duration took) const {
+  return static_cast<double>(bytes) < each_ / 2 * seconds_of(took);
+}
+
 Duration LinkModel::hedge_after() const {
   if (first_bytes_.samples() < kKnown) return {};
   const Duration usual = std::max(first_bytes_.at(0.95), 2 * first_bytes_.at(0.5));

@@ -57,6 +57,11 @@ class LinkModel {
   // 15 s).
   Duration first_byte_deadline() const;
   Duration gap_deadline() const;
+  // A transfer is looked at so often for its pace, from its first byte on: 8 round trips, 1 s at
+  // least.
+  Duration pace_period() const;
+  // Whether one that brought so much in that time is slow: less than half of what is usual.
+  bool is_slow(std::uint64_t bytes, Duration took) const;
   // When a first byte is far past its usual time. Zero: nobody knows yet.
   Duration hedge_after() const;
 

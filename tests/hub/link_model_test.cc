@@ -199,6 +199,16 @@ TEST(LinkModel, SaysWhenATransferIsLate) {
   EXPECT_EQ(model.first_byte_deadline(), seconds(30));
 }
 
+TEST(LinkModel, SaysWhenATransferIsSlow) {
+  FakeLink link(milliseconds(150), 10 * kMega, 2 * kMega);
+  EXPECT_FALSE(link.model.is_slow(0, seconds(10)));  // nothing is known yet
+  EXPECT_EQ(link.model.pace_period(), seconds(1));
+  link.run(seconds(10));
+  EXPECT_EQ(link.model.pace_period(), milliseconds(1200));
+  EXPECT_TRUE(link.model.is_slow(400'000, milliseconds(1200)));
+  EXPECT_FALSE(link.model.is_slow(2'000'000, milliseconds(1200)));
+}
+
 TEST(LinkModel, KnowsWhoHoldsUpADemand) {
   FakeLink link(milliseconds(150), 10 * kMega, 10 * kMega);
   EXPECT_EQ(link.model.held_up_by(8, 1u << 20), Duration::zero());  // nothing is known yet

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the engine makes of a link on which some transfers do not go as others do.
+#include <algorithm>
 #include <map>
 
 #include "base/mutex.h"
@@ -65,6 +66,35 @@ TEST_F(FetchLink, AStallLongerThanUsualGoesOnOnANewConnection) {
   expect_whole(*fetching, {0, 400'000});
   ASSERT_EQ(asked_since(), 2u);
   EXPECT_EQ(range_asked(1), "bytes=100000-399999");
+  EXPECT_EQ(content_.connections(), connections + 1);
+  EXPECT_EQ(link().stalled, 1u);
+  EXPECT_EQ(client().stats().failures, 0u);
+}
+
+TEST_F(FetchLink, AConnectionThatCrawlsIsLeftOnceSomebodyWaits) {
+  for (int i = 0; i < 10; ++i) expect_bytes(lfs_file(), {0, 400'000});
+  learn();
+  const std::size_t connections = content_.connections();
+  on_content([&](const ScriptedRequest& request, int nth) {
+    ScriptedAnswer answer = good_content(request);
+    if (nth == 1) {
+      answer.body_limit = 100'000;
+      answer.then = Then::kDrip;
+    }
+    return answer;
+  });
+  auto fetching = start({0, 400'000}, Priority::kReadAhead);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  EXPECT_EQ(asked_since(), 1u) << "nobody waits yet";
+  client().raise_priority(fetching->id(), Priority::kDemand);
+  ASSERT_TRUE(fetching->wait());
+  EXPECT_TRUE(fetching->contiguous());
+  EXPECT_EQ(fetching->bytes().size(), 400'000u);
+  const auto dripped = static_cast<std::ptrdiff_t>(200'000);  // fewer; they are no content
+  EXPECT_TRUE(std::equal(weights_.begin() + dripped, weights_.begin() + 400'000,
+                         fetching->bytes().begin() + dripped));
+  EXPECT_EQ(asked_since(), 2u);
+  EXPECT_TRUE(range_asked(1).starts_with("bytes=100")) << range_asked(1);
   EXPECT_EQ(content_.connections(), connections + 1);
   EXPECT_EQ(link().stalled, 1u);
   EXPECT_EQ(client().stats().failures, 0u);

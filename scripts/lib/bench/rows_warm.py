@@ -69,8 +69,9 @@ def warm(bench) -> list:
             mount.forget()
 
         sides = {"hubvfs": (mount.path(FILE), forget_mount), "ext4": (plain, forget_plain)}
+        # A turn is short, and the disk's own pace differs more between turns than what is measured.
         runs = interleave(
-            bench.turns,
+            3 * bench.turns,
             {
                 name: lambda path=path, forget=forget: read_all_ways(bench, path, forget, 3000, 100_000)
                 for name, (path, forget) in sides.items()

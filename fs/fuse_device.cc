@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/fuse_device.h"
 
-#include <fuse3/fuse_lowlevel.h>
+#include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <poll.h>
 #include <sys/ioctl.h>

@@ -2,7 +2,7 @@
 #include "fs/fuse_loop.h"
 
 #include <fcntl.h>
-#include <fuse3/fuse_lowlevel.h>
+#include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -18,6 +17,7 @@
 
 #include "base/blocking.h"
 #include "fs/fuse_device.h"
+#include "fs/fuse_passthrough.h"
 
 namespace hubvfs::fs {
 namespace {
@@ -42,30 +42,6 @@ ssize_t hook_read(int fd, void* buffer, std::size_t size, void*) {
   return ::read(fd, buffer, size);
 }
 
-void negotiate(void*, fuse_conn_info* conn) {
-  unsigned want =
-      FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS;
-  // Not wanted, each on purpose: AUTO_INVAL_DATA (bytes of a node never change; it would cost a
-  // GETATTR a read), READDIRPLUS_AUTO (attributes come with every listing), CACHE_SYMLINKS,
-  // EXPORT_SUPPORT (no handles by node id), SPLICE_* (our buffers are memory).
-  conn->want = want & conn->capable;
-  conn->max_background = kMaxBackground;
-  conn->congestion_threshold = kCongestion;
-}
-
-// In the words of the wire, which libfuse before 3.17 does not know. One file system may lie
-// beneath ours: a second would keep overlayfs from being put on top of it.
-void negotiate_passthrough(fuse_init_out& init) {
-  constexpr std::uint32_t kPassthrough2 = 1u << 5;  // bit 37
-  constexpr std::uint32_t kMaxStackDepth = 1;
-  constexpr std::size_t kMaxStackDepthAt = offsetof(fuse_init_out, flags2) + sizeof init.flags2;
-  static_assert(sizeof init == 64);
-  init.flags |= FUSE_INIT_EXT;
-  init.flags2 |= kPassthrough2;
-  std::memcpy(reinterpret_cast<char*>(&init) + kMaxStackDepthAt, &kMaxStackDepth,
-              sizeof kMaxStackDepth);
-}
-
 }  // namespace
 
 // The reply to INIT, on its way through the write hook.
@@ -86,7 +62,7 @@ struct FuseLoop::InitReply {
       // libfuse derives max_pages from its max_write; the kernel derives from max_write how large
       // every receive buffer has to be.
       init.max_write = kMaxWrite;
-      if (passthrough) negotiate_passthrough(init);
+      if (passthrough) complete_init_reply(init);
       parts[1] = {&init, sizeof init};
       header->len = sizeof *header + sizeof init;
     }
@@ -100,6 +76,18 @@ struct FuseLoop::InitReply {
     return asked;
   }
 };
+
+void FuseLoop::negotiate(void* loop, fuse_conn_info* conn) {
+  unsigned want =
+      FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS;
+  // Not wanted, each on purpose: AUTO_INVAL_DATA (bytes of a node never change; it would cost a
+  // GETATTR a read), READDIRPLUS_AUTO (attributes come with every listing), CACHE_SYMLINKS,
+  // EXPORT_SUPPORT (no handles by node id), SPLICE_* (our buffers are memory).
+  conn->want = want & conn->capable;
+  if (static_cast<const FuseLoop*>(loop)->init_reply_->passthrough) want_passthrough(*conn);
+  conn->max_background = kMaxBackground;
+  conn->congestion_threshold = kCongestion;
+}
 
 ssize_t FuseLoop::write_hook(int fd, iovec* parts, int count, void* loop) {
   const auto* self = static_cast<const FuseLoop*>(loop);

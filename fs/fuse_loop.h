@@ -14,6 +14,7 @@
 #include "fs/fuse_session.h"
 #include "fs/request_journal.h"
 
+struct fuse_conn_info;
 struct fuse_lowlevel_ops;
 struct fuse_req;
 struct iovec;
@@ -55,6 +56,7 @@ class FuseLoop {
   Result<void> prepare();
   Result<void> open_session(const fuse_lowlevel_ops& ops, void* userdata);
   Result<void> answer_init();
+  static void negotiate(void* loop, fuse_conn_info* conn);
   static ssize_t write_hook(int fd, iovec* parts, int count, void* loop);
   void serve();
   bool receive(Bytes& buffer, std::size_t slot);

@@ -16,6 +16,7 @@
 #include "fs/errno_map.h"
 #include "fs/fuse_device.h"
 #include "fs/fuse_loop.h"
+#include "fs/fuse_passthrough.h"
 #include "fs/killed_caller.h"
 #include "fs/operations.h"
 
@@ -166,25 +167,14 @@ void op_readlink(fuse_req_t req, fuse_ino_t node) {
   });
 }
 
-// fuse_open_out as Linux 6.9 has it, whose last word libfuse before 3.17 does not know.
-struct PassedOpenOut {
-  std::uint64_t handle;
-  std::uint32_t flags;
-  std::int32_t backing_id;
-};
-static_assert(sizeof(PassedOpenOut) == 16);
-constexpr std::uint32_t kOpenPassthrough = 1u << 7;  // FOPEN_PASSTHROUGH
-
 // What is read the node id says, to the next worker too; the handle is for counting, and for
 // .hubvfs.
 void reply_open(const RequestPtr& request, fuse_file_info info, Handle handle,
                 const OpenFlags& flags) {
-  if (flags.backing_id) {
-    const PassedOpenOut out{handle.number, kOpenPassthrough, *flags.backing_id};
-    return request->answer(
-        [&](fuse_req_t r) { fuse_reply_buf(r, reinterpret_cast<const char*>(&out), sizeof out); });
-  }
   info.fh = handle.number;
+  if (flags.backing_id) {
+    return request->answer([&](fuse_req_t r) { reply_passed_open(r, info, *flags.backing_id); });
+  }
   info.keep_cache = flags.keep_cache ? 1 : 0;
   info.direct_io = flags.direct_io ? 1 : 0;
   info.cache_readdir = flags.cache_listing ? 1 : 0;

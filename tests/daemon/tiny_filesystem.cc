@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/daemon/tiny_filesystem.h"
 
-#include <fuse3/fuse_lowlevel.h>
+#include <fuse_lowlevel.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -84,18 +84,17 @@ class TransferObserver {
 
 // One curl multi handle and the one thread that drives it, with its timers.
 //
-// It knows HTTP, not the Hub. Transfers start in the order of their priority, those of one class
-// so that each flow gets about as much as another, at most `max_transfers` at a time, of which a
+// It knows HTTP, not the Hub. Transfers start in the order of their priority, those of one class so
+// that each flow gets about as much as another, at most `max_transfers` at a time, of which a
 // quarter is kept for kDemand; what is no demand, or was none when it began, keeps to what the link
-// model says as well.
-// A demand that finds no room, or a link so busy that it would be held up, ends transfers of
-// content that are none (`preempted`), and others wait until it is through. A demand for content
-// whose answer is far past its usual time is hedged: asked for a second time, on another
-// connection, at most 3 times in 100 (after a start of 2); the first answer counts. A transfer that
-// stalls, and one that somebody waits for while it is slow on a link that has room, ends (`stalled`). After the
-// machine was suspended (Clock::suspended), transfers under way end and no old connection is used
-// again. post(), advice() and link() are thread-safe; all else belongs to the engine's thread,
-// where everything is called back.
+// model says as well. A demand that finds no room, or a link so busy that it would be held up, ends
+// transfers of content that are none (`preempted`), and others wait until it is through. A demand
+// for content whose answer is far past its usual time is hedged: asked for a second time, on
+// another connection, at most 3 times in 100 (after a start of 2); the first answer counts. A
+// transfer that stalls, and one that somebody waits for while it drags on a link that has room,
+// ends (`stalled`). After the machine was suspended (Clock::suspended), transfers under way end and
+// no old connection is used again. post(), advice() and link() are thread-safe; all else belongs to
+// the engine's thread, where everything is called back.
 class CurlEngine {
  public:
   struct Options {
@@ -154,7 +153,7 @@ class CurlEngine {
   bool launch(Transfer& transfer, bool fresh);
   void hedge(Transfer& transfer);
   Duration watch(Transfer& transfer, TimePoint now);
-  bool is_dragged(const Transfer& transfer, TimePoint now) const;
+  bool drags(const Transfer& transfer, TimePoint now) const;
   void end_stalled(Transfer& transfer, const char* why);
   void watch_all();
   void drop_losers();

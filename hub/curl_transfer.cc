@@ -275,8 +275,8 @@ Duration CurlEngine::watch(Transfer& transfer, TimePoint now) {
     Leg& answer = *transfer.answered;
     const Duration until = answer.paced + model_.pace_period() - now;
     if (until > Duration::zero()) return std::min(left, until);
-    if (is_dragged(transfer, now)) {
-      end_stalled(transfer, "it is slow");
+    if (drags(transfer, now)) {
+      end_stalled(transfer, "it drags");
       return Duration::max();
     }
     answer.paced = now;
@@ -298,7 +298,7 @@ Duration CurlEngine::watch(Transfer& transfer, TimePoint now) {
 
 // One connection may crawl for long after it lost packets, while those beside it brought all that
 // may be read ahead and idle. Not twice in a row: it may be the link.
-bool CurlEngine::is_dragged(const Transfer& transfer, TimePoint now) const {
+bool CurlEngine::drags(const Transfer& transfer, TimePoint now) const {
   const Leg& leg = *transfer.answered;
   return transfer.spec.priority == Priority::kDemand && !transfer.spec.fresh &&
          2 * running_ <= model_.connections() &&

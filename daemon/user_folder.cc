@@ -240,13 +240,20 @@ Result<void> UserFolder::sync() const {
 
 Result<void> read_all(int fd, std::size_t piece,
                       const std::function<Result<void>(ByteView)>& take) {
-  Bytes buffer(piece);
+  struct stat info {};
+  std::size_t first = piece;  // of a small file no more than it needs, and a byte to see its end
+  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
+    first = static_cast<std::size_t>(
+        std::min<std::uint64_t>(piece, static_cast<std::uint64_t>(info.st_size) + 1));
+  }
+  Bytes buffer(first);
   std::size_t filled = 0;
   for (;;) {
     const ssize_t got = ::read(fd, buffer.data() + filled, buffer.size() - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_error(errno, "reading");
     filled += static_cast<std::size_t>(got);
+    if (got != 0 && filled == buffer.size()) buffer.resize(piece);  // it has grown
     // Whole pieces, but for the last: a short read is no end.
     if (got != 0 && filled < buffer.size()) continue;
     if (filled != 0) {

@@ -128,5 +128,22 @@ TEST_F(UserFolderTest, AFileIsReadInWholePieces) {
   EXPECT_EQ(*size_of(fd->get()), 10'001u);
 }
 
+// Files of /proc have a size of 0 whatever is in them.
+TEST_F(UserFolderTest, AFileThatIsLargerThanItSaysIsReadInWholePiecesToo) {
+  const UniqueFd fd(::open("/proc/version", O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(fd);
+  std::vector<std::size_t> sizes;
+  std::string all;
+  ASSERT_TRUE(read_all(fd.get(), 8, [&](ByteView bytes) -> Result<void> {
+    sizes.push_back(bytes.size());
+    all += as_text(bytes);
+    return {};
+  }));
+  EXPECT_EQ(all, read_file("/proc/version"));
+  ASSERT_GT(sizes.size(), 1u);
+  sizes.pop_back();
+  EXPECT_EQ(sizes, std::vector<std::size_t>(sizes.size(), 8));
+}
+
 }  // namespace
 }  // namespace hubvfs::daemon

@@ -253,7 +253,7 @@ Result<void> read_all(int fd, std::size_t piece,
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_error(errno, "reading");
     filled += static_cast<std::size_t>(got);
-    if (got != 0 && filled == buffer.size()) buffer.resize(piece);  // it has grown
+    if (got != 0 && filled == buffer.size()) buffer.resize(piece);  // more than was said
     // Whole pieces, but for the last: a short read is no end.
     if (got != 0 && filled < buffer.size()) continue;
     if (filled != 0) {

@@ -177,7 +177,9 @@ bool CurlEngine::is_new_demand(const Transfer& transfer) {
 // and unequal ones.
 std::optional<TransferId> CurlEngine::take_next(std::size_t priority) {
   std::deque<TransferId>& queue = waiting_[priority];
-  if (queue.empty()) return {};
+  // Asked in each turn of the loop: no look at the queue where nothing may start. For a demand room
+  // is made, once it is known that there is one.
+  if (queue.empty() || (priority != 0 && !may_start(priority))) return {};
   auto next = queue.begin();
   const bool goes_on = transfers_.at(*next)->spec.continues;
   const auto turn = [this](TransferId id) {
@@ -191,7 +193,7 @@ std::optional<TransferId> CurlEngine::take_next(std::size_t priority) {
   }
   const int for_link = model_.connections() + std::max(1, model_.connections() / 4);
   if (transfers_.at(*next)->raised && !goes_on && running_ >= for_link) return {};
-  if (!may_start(priority)) return {};
+  if (priority == 0 && !may_start(priority)) return {};
   const TransferId id = *next;
   queue.erase(next);
   return id;

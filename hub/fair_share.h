@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <unordered_map>
 
@@ -18,8 +17,6 @@ class FairShare {
   std::uint64_t tag(std::uint64_t flow) const;
   void give(std::uint64_t flow, std::uint64_t bytes);       // it was its turn
   void take_back(std::uint64_t flow, std::uint64_t bytes);  // given, and not used
-
-  std::size_t flows() const { return given_.size(); }  // with a claim, about
 
  private:
   std::uint64_t now_ = 0;  // tag of whose turn it was last

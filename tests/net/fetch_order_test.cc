@@ -32,6 +32,17 @@ class FetchOrder : public FaultyHub {
     return std::make_unique<Fetching>(client(), lfs_file(), ByteRange{begin, begin + 10},
                                       seconds(10), priority);
   }
+  // Read-aheads that somebody waits for, at the gate: ten of them have been asked for.
+  std::vector<std::unique_ptr<Fetching>> twelve_raised() {
+    expect_bytes(lfs_file(), {0, 1});
+    close_gate(100'000);
+    std::vector<std::unique_ptr<Fetching>> ahead;
+    for (std::uint64_t i = 1; i <= 12; ++i) ahead.push_back(start(i * 1000, Priority::kReadAhead));
+    EXPECT_TRUE(content_.await_requests(1 + 8)) << "as many as the link is for";
+    for (const auto& fetch : ahead) client().raise_priority(fetch->id(), Priority::kDemand);
+    EXPECT_TRUE(content_.await_requests(1 + 10)) << "with the next, for when one ends";
+    return ahead;
+  }
   std::string range_asked(std::size_t nth) { return content_.requests()[nth].header("range"); }
 
   std::promise<void> gate_;
@@ -91,13 +102,7 @@ TEST_F(FetchOrder, ReadAheadLeavesRoomForADemand) {
 }
 
 TEST_F(FetchOrder, WhatWasRaisedKeepsToAsManyAsTheLinkIsFor) {
-  expect_bytes(lfs_file(), {0, 1});
-  close_gate(100'000);
-  std::vector<std::unique_ptr<Fetching>> ahead;
-  for (std::uint64_t i = 1; i <= 12; ++i) ahead.push_back(start(i * 1000, Priority::kReadAhead));
-  ASSERT_TRUE(content_.await_requests(1 + 8));
-  for (const auto& fetch : ahead) client().raise_priority(fetch->id(), Priority::kDemand);
-  ASSERT_TRUE(content_.await_requests(1 + 10)) << "with the next, for when one ends";
+  const auto ahead = twelve_raised();
   EXPECT_TRUE(start(200'000, Priority::kDemand)->wait()) << "a demand does not wait";
   EXPECT_EQ(content_.requests().size(), 1u + 10 + 1);
   open_gate();
@@ -109,13 +114,7 @@ TEST_F(FetchOrder, ADemandWaitsBehindWhatWasRaisedOfAContentThatWasGivenLess) {
     return request.target.find(regular_file().path) == std::string::npos ? to_content()
                                                                          : good_regular(request);
   });
-  expect_bytes(lfs_file(), {0, 1});
-  close_gate(100'000);
-  std::vector<std::unique_ptr<Fetching>> ahead;
-  for (std::uint64_t i = 1; i <= 12; ++i) ahead.push_back(start(i * 1000, Priority::kReadAhead));
-  ASSERT_TRUE(content_.await_requests(1 + 8));
-  for (const auto& fetch : ahead) client().raise_priority(fetch->id(), Priority::kDemand);
-  ASSERT_TRUE(content_.await_requests(1 + 10));
+  const auto ahead = twelve_raised();
   Fetching other(client(), regular_file(), {0, 1}, seconds(10), Priority::kReadAhead);
   client().raise_priority(other.id(), Priority::kDemand);
   const auto demand = start(200'000, Priority::kDemand);

@@ -63,8 +63,8 @@ class Turns(unittest.TestCase):
         order = []
         sides = {name: lambda name=name: order.append(name) or {"n": len(order)} for name in "ab"}
         runs = interleave(3, sides, QUIET)
-        self.assertEqual("".join(order), "ababab")
-        self.assertEqual(runs.of("n"), {"a": [1, 3, 5], "b": [2, 4, 6]})
+        self.assertEqual("".join(order), "abbaab")
+        self.assertEqual(runs.of("n"), {"a": [1, 4, 5], "b": [2, 3, 6]})
 
     def test_a_peer_that_fails_is_left_out_and_hubvfs_is_not(self):
         def fail():

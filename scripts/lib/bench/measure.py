@@ -75,11 +75,12 @@ class Runs:
 def interleave(
     turns: int, sides: dict[str, Callable[[], dict]], say=lambda words: print(words, flush=True)
 ) -> Runs:
-    """Each side once, and so on, `turns` times. A side answers its figures by name. A peer that fails
-    is left out from then on; where a side named hubvfs... fails, the row does."""
+    """Each side once, then each in the other order, and so on, `turns` times. A side answers its
+    figures by name. A peer that fails is left out from then on; where a side named hubvfs... fails,
+    the row does."""
     runs = Runs()
     for turn in range(turns):
-        for side, measure in sides.items():
+        for side, measure in list(sides.items())[:: -1 if turn % 2 else 1]:
             if side in runs.failures:
                 continue
             begin = time.monotonic()

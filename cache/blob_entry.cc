@@ -12,6 +12,7 @@ namespace {
 // Uses within that time of a block's coming in are one visit, however many processes make it up
 // (the workers of a training read the same file at once); a later one makes the block hot.
 constexpr std::int64_t kVisitSeconds = 60;
+constexpr std::uint64_t kEarlyBlocks = 64;
 
 std::uint32_t seconds_of(std::uint64_t epoch) {
   return static_cast<std::uint32_t>(UseClock::time_of(epoch));
@@ -94,6 +95,11 @@ std::uint64_t BlobEntry::cached_bytes(const EndpointId& viewer) const {
 }
 
 bool BlobEntry::complete(const EndpointId& viewer) const { return cached_bytes(viewer) == size(); }
+
+std::uint64_t BlobEntry::pending_bytes() const {
+  MutexLock lock(mutex_);
+  return pending_.size() * block_size_;
+}
 
 bool BlobEntry::verified() const {
   MutexLock lock(mutex_);
@@ -268,6 +274,7 @@ BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> 
   done.what = Put::kPending;
   done.whole = verdict_due_ = total_bytes() == size();
   done.in_order = block == awaited_;
+  done.early = awaited_ != kNoBlock && block > awaited_ && block - awaited_ < kEarlyBlocks;
   if (done.in_order) ++awaited_;
   done.generation = generation_.load();
   return done;

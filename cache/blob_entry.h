@@ -60,6 +60,7 @@ class BlobEntry {
   bool has(std::uint64_t block, const EndpointId& viewer) const EXCLUDES(mutex_);
   std::uint64_t cached_bytes(const EndpointId& viewer) const EXCLUDES(mutex_);
   bool complete(const EndpointId& viewer) const EXCLUDES(mutex_);
+  std::uint64_t pending_bytes() const EXCLUDES(mutex_);  // whole blocks
   bool verified() const EXCLUDES(mutex_);
   // Of its file, if it is sealed (Blob::sealed).
   std::optional<FileStamp> seal() const EXCLUDES(mutex_);
@@ -103,6 +104,7 @@ class BlobEntry {
     std::vector<std::uint64_t> dropped;  // of the owner before, to be punched
     bool whole = false;                  // nothing is missing, and it is not judged yet
     bool in_order = false;               // the one the verifier is to be handed next
+    bool early = false;                  // one of those soon after that
     std::uint64_t generation = 0;        // in which it came
   };
   // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not

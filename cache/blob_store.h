@@ -88,6 +88,8 @@ class Blob {
   virtual bool has(std::uint64_t block) const = 0;
   // Bytes present, for st_blocks.
   virtual std::uint64_t cached_bytes() const = 0;
+  // Of those, what waits to be written: put() and still in memory.
+  virtual std::uint64_t pending_bytes() const = 0;
   virtual bool complete() const = 0;
   // Complete, and its SHA-256 or git SHA-1 was found right.
   virtual bool verified() const = 0;

@@ -10,16 +10,19 @@
 namespace hubvfs::cache {
 namespace {
 constexpr std::size_t kMaxProgress = 4096;  // blobs half hashed
-constexpr std::uint64_t kMaxHeld = 64u << 20;
+constexpr std::uint64_t kMaxHeld = 48u << 20;
+constexpr std::uint64_t kMaxEarly = 32u << 20;
+constexpr std::chrono::seconds kMaxAge(1);  // of what came early
 }  // namespace
 
 BlobVerifier::BlobVerifier(StoreContext& context, BlockReader& reader, BlockWriter& writer,
                            IndexCommitter& committer)
-    : context_(context), reader_(reader), writer_(writer), committer_(committer) {}
+    : context_(context), writer_(writer), committer_(committer), read_back_(reader) {}
 
 BlobVerifier::~BlobVerifier() { stop(); }
 
 void BlobVerifier::start() {
+  read_back_.start();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -30,6 +33,7 @@ void BlobVerifier::stop() {
     changed_.notify_all();
   }
   if (thread_.joinable()) thread_.join();
+  read_back_.stop();
 }
 
 bool BlobVerifier::stopping() const {
@@ -42,20 +46,28 @@ void BlobVerifier::look(const EntryPtr& entry) {
   enqueue(entry);
 }
 
-void BlobVerifier::take(const EntryPtr& entry, std::uint64_t block, std::uint64_t generation,
+void BlobVerifier::take(const EntryPtr& entry, std::uint64_t block, const BlobEntry::Put& put,
                         std::shared_ptr<const Bytes> bytes) {
+  Buffers removed;
   MutexLock lock(mutex_);
-  if (held_bytes_ + bytes->size() > kMaxHeld) {
-    bytes = nullptr;
-  } else {
-    held_bytes_ += bytes->size();
+  const bool fits = held_bytes_ + bytes->size() <= (put.in_order ? kMaxHeld : kMaxEarly);
+  if (!fits) removed.push_back(std::exchange(bytes, nullptr));
+  if (fits || put.in_order) {
+    if (arrived_.empty()) changed_.notify_all();  // it looks after how old they are
+    Arrivals& arrivals = arrived_[entry.get()];
+    if (arrivals.entry.lock() != entry) remove_all(arrivals, removed);
+    arrivals.entry = entry;
+    arrivals.newest = std::chrono::steady_clock::now();
+    const auto at = arrivals.blocks.find(block);
+    if (at != arrivals.blocks.end()) remove(arrivals, at, removed);
+    if (bytes != nullptr) held_bytes_ += bytes->size();
+    arrivals.blocks[block] = {put.generation, std::move(bytes)};
   }
-  enqueue(entry);
-  queued_[entry.get()].push_back({block, generation, std::move(bytes)});
+  if (put.in_order) enqueue(entry);
 }
 
 void BlobVerifier::enqueue(const EntryPtr& entry) {
-  if (!queued_.try_emplace(entry.get()).second) return;
+  if (!queued_.insert(entry.get()).second) return;
   queue_.push_back(entry);
   ++asked_;
   changed_.notify_all();
@@ -84,62 +96,105 @@ void BlobVerifier::drain() {
 void BlobVerifier::run() {
   MutexLock lock(mutex_);
   while (true) {
-    while (!stopping_ && queue_.empty()) changed_.wait(mutex_);
+    while (!stopping_ && queue_.empty()) {
+      if (arrived_.empty()) {
+        changed_.wait(mutex_);
+      } else {
+        changed_.wait_for(mutex_, kMaxAge);
+        Buffers old = remove_old();
+        mutex_.unlock();
+        old.clear();
+        mutex_.lock();
+      }
+    }
     if (queue_.empty()) return;
     const EntryPtr entry = std::move(queue_.front());
     queue_.pop_front();
-    // Before the look: what comes during it is looked at again.
-    Arrivals arrivals = std::move(queued_.extract(entry.get()).mapped());
+    queued_.erase(entry.get());  // before the look: what comes during it is looked at again
     mutex_.unlock();
-    advance(entry, std::move(arrivals));
+    advance(entry);
     mutex_.lock();
     ++done_;
     changed_.notify_all();
   }
 }
 
-void BlobVerifier::let_go(Arrival& arrival) {
-  if (arrival.bytes == nullptr) return;
-  const std::uint64_t size = arrival.bytes->size();
-  arrival.bytes.reset();
+// What is next of a blob, if it is in memory. What can no longer be used is let go.
+std::optional<BlobVerifier::Arrival> BlobVerifier::take_arrival(const EntryPtr& entry,
+                                                                const Progress& progress) {
+  Buffers removed;
   MutexLock lock(mutex_);
-  held_bytes_ -= size;
+  const auto arrivals = arrived_.find(entry.get());
+  if (arrivals == arrived_.end()) return std::nullopt;
+  auto& blocks = arrivals->second.blocks;
+  std::optional<Arrival> found;
+  while (!blocks.empty() && !found) {
+    const auto first = blocks.begin();
+    const bool usable = arrivals->second.entry.lock() == entry &&
+                        first->second.generation == progress.generation &&
+                        first->first >= progress.next;
+    if (usable && first->first > progress.next) return std::nullopt;
+    if (usable) found = first->second;
+    remove(arrivals->second, first, removed);
+  }
+  if (blocks.empty()) arrived_.erase(arrivals);
+  return found;
 }
 
-void BlobVerifier::let_go(Progress& progress) {
-  for (auto& [block, arrival] : progress.arrived) let_go(arrival);
-  progress.arrived.clear();
+void BlobVerifier::remove(Arrivals& arrivals, std::map<std::uint64_t, Arrival>::iterator at,
+                          Buffers& removed) {
+  if (at->second.bytes) held_bytes_ -= at->second.bytes->size();
+  removed.push_back(std::move(at->second.bytes));
+  arrivals.blocks.erase(at);
+}
+
+void BlobVerifier::remove_all(Arrivals& arrivals, Buffers& removed) {
+  while (!arrivals.blocks.empty()) remove(arrivals, arrivals.blocks.begin(), removed);
+}
+
+// Of blobs that nothing comes of any more: what came in order was hashed when it came.
+BlobVerifier::Buffers BlobVerifier::remove_old() {
+  Buffers removed;
+  const auto now = std::chrono::steady_clock::now();
+  for (auto at = arrived_.begin(); at != arrived_.end();) {
+    const bool old = now - at->second.newest >= kMaxAge && !queued_.contains(at->first);
+    if (old) remove_all(at->second, removed);
+    at = old ? arrived_.erase(at) : std::next(at);
+  }
+  return removed;
+}
+
+void BlobVerifier::forget_arrivals(const EntryPtr& entry) {
+  Buffers removed;
+  MutexLock lock(mutex_);
+  const auto at = arrived_.find(entry.get());
+  if (at == arrived_.end()) return;
+  remove_all(at->second, removed);
+  arrived_.erase(at);
 }
 
 // Of half hashed blobs; they are read back when they are whole.
 void BlobVerifier::forget_some() {
   for (auto at = progress_.begin(); at != progress_.end();) {
-    if (at->second.entry.expired()) {
-      let_go(at->second);
-      at = progress_.erase(at);
-    } else {
-      ++at;
-    }
+    at = at->second.entry.expired() ? progress_.erase(at) : std::next(at);
   }
   if (progress_.size() < kMaxProgress) return;
-  for (auto& [key, progress] : progress_) {
-    let_go(progress);
+  for (const auto& [key, progress] : progress_) {
     if (const EntryPtr known = progress.entry.lock()) known->await_none();
   }
   progress_.clear();
 }
 
 void BlobVerifier::start_again(Progress& progress, const EntryPtr& entry) {
-  let_go(progress);
   entry->await_none();  // what it waited for was for the progress before
-  progress = {entry, Digest::for_content(entry->key().content), 0, entry->generation(), {}};
+  progress = {entry, Digest::for_content(entry->key().content), 0, entry->generation()};
 }
 
 BlobVerifier::Progress& BlobVerifier::progress_of(const EntryPtr& entry) {
   if (progress_.size() >= kMaxProgress) forget_some();
   const auto at = progress_.find(entry.get());
   if (at == progress_.end()) {
-    Progress fresh{entry, Digest::for_content(entry->key().content), 0, entry->generation(), {}};
+    Progress fresh{entry, Digest::for_content(entry->key().content), 0, entry->generation()};
     return progress_.emplace(entry.get(), std::move(fresh)).first->second;
   }
   // A retired entry's address may be another's now; and what was hashed may be gone.
@@ -152,57 +207,38 @@ BlobVerifier::Progress& BlobVerifier::progress_of(const EntryPtr& entry) {
 }
 
 bool BlobVerifier::hash_next(const EntryPtr& entry, Progress& progress) {
-  const auto arrived = progress.arrived.find(progress.next);
-  if (arrived != progress.arrived.end()) {
-    Arrival arrival = std::move(arrived->second);
-    progress.arrived.erase(arrived);
-    if (arrival.bytes == nullptr) return read_and_hash(entry, progress);
-    progress.digest.update(*arrival.bytes);
+  if (const auto arrival = take_arrival(entry, progress)) {
+    if (arrival->bytes == nullptr) return read_and_hash(entry, progress);
+    progress.digest.update(*arrival->bytes);
     ++progress.next;
-    let_go(arrival);
     return true;
   }
-  switch (entry->await_block(progress.next)) {
-    case BlobEntry::Awaited::kHere:
-      return read_and_hash(entry, progress);
-    case BlobEntry::Awaited::kComing:
-      return false;
-    case BlobEntry::Awaited::kAbsent:
-      let_go(progress);  // none of it is next
-      return false;
-  }
-  return false;
+  return entry->await_block(progress.next) == BlobEntry::Awaited::kHere &&
+         read_and_hash(entry, progress);
 }
 
 bool BlobVerifier::read_and_hash(const EntryPtr& entry, Progress& progress) {
-  buffer_.resize(entry->length(progress.next));
-  if (!reader_.read(entry, progress.next, 0, buffer_, nullptr)) {
+  const Bytes* bytes = read_back_.read(entry, progress.next);
+  if (bytes == nullptr) {
     entry->await_none();
     return false;
   }
-  progress.digest.update(buffer_);
+  progress.digest.update(*bytes);
   ++progress.next;
   return true;
 }
 
-void BlobVerifier::advance(const EntryPtr& entry, Arrivals arrivals) {
+void BlobVerifier::advance(const EntryPtr& entry) {
   if (entry->verified()) {
-    for (Arrival& arrival : arrivals) let_go(arrival);
+    forget_arrivals(entry);
     store_if_small(entry);
     return;
   }
   Progress& progress = progress_of(entry);
-  for (Arrival& arrival : arrivals) {
-    const bool taken = arrival.generation == progress.generation &&
-                       arrival.block >= progress.next &&
-                       progress.arrived.try_emplace(arrival.block, std::move(arrival)).second;
-    if (!taken) let_go(arrival);
-  }
   // One that changed once is likely to change again (it may be larger than the cache): wait until
   // it is whole.
   if (progress.next == 0 && progress.generation > 1 && !entry->all_here()) {
     entry->await_none();
-    let_go(progress);
     if (!entry->all_here()) return not_judged(entry);
   }
   while (progress.next < entry->block_count()) {
@@ -215,7 +251,7 @@ void BlobVerifier::advance(const EntryPtr& entry, Arrivals arrivals) {
       return not_judged(entry);
     }
   }
-  let_go(progress);  // what was read back before it was handed over
+  forget_arrivals(entry);  // what was read back before it was handed over
   Progress whole = std::move(progress);
   progress_.erase(entry.get());
   entry->await_none();

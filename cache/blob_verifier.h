@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,14 +22,16 @@
 #include "cache/block_writer.h"
 #include "cache/callback_slot.h"
 #include "cache/index_committer.h"
+#include "cache/read_back.h"
 
 namespace hubvfs::cache {
 
 // Hashes blobs as their prefix completes, and judges them when the last block is in.
 //
-// Blocks that come in order are hashed from the memory they came in, which is held until then (64
-// MiB at most; what would be more is read back); those that came early are read back. A blob that
-// loses a block starts again once it is whole. Verdicts are given on its thread. Thread-safe.
+// What comes in order is hashed from the memory it came in, which is held until then (48 MiB at
+// most); so is what comes a little early, as where several requests run (32 MiB at most, for a
+// second or two). All else is read back. A blob that loses a block starts again once it is whole.
+// Verdicts are given on its thread. Thread-safe.
 class BlobVerifier {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;
@@ -42,58 +47,67 @@ class BlobVerifier {
   void on_verdict(BlobStore::OnVerdict callback) { on_verdict_.set(std::move(callback)); }
   // The blob is whole.
   void look(const EntryPtr& entry) EXCLUDES(mutex_);
-  // A block of it came that is Put::in_order.
-  void take(const EntryPtr& entry, std::uint64_t block, std::uint64_t generation,
+  // A block of it came that is in_order or early.
+  void take(const EntryPtr& entry, std::uint64_t block, const BlobEntry::Put& put,
             std::shared_ptr<const Bytes> bytes) EXCLUDES(mutex_);
   // Returns once everything it was asked to look at so far was looked at. Blocks.
   void drain() EXCLUDES(mutex_);
 
  private:
   struct Arrival {
-    std::uint64_t block = 0;
     std::uint64_t generation = 0;
     std::shared_ptr<const Bytes> bytes;  // null: to be read back
   };
-  using Arrivals = std::vector<Arrival>;
+  struct Arrivals {
+    std::weak_ptr<BlobEntry> entry;
+    std::chrono::steady_clock::time_point newest;
+    std::map<std::uint64_t, Arrival> blocks;
+  };
   struct Progress {
     std::weak_ptr<BlobEntry> entry;
     Digest digest;
     std::uint64_t next = 0;
     std::uint64_t generation = 0;
-    std::map<std::uint64_t, Arrival> arrived;  // to be hashed when it is their turn
   };
+  // To be let go without the lock: whoever counts them is told.
+  using Buffers = std::vector<std::shared_ptr<const Bytes>>;
 
   void run() EXCLUDES(mutex_);
   void look_again(const EntryPtr& entry) EXCLUDES(mutex_);
   void enqueue(const EntryPtr& entry) REQUIRES(mutex_);
-  void advance(const EntryPtr& entry, Arrivals arrivals) EXCLUDES(mutex_);
+  void advance(const EntryPtr& entry) EXCLUDES(mutex_);
   Progress& progress_of(const EntryPtr& entry) EXCLUDES(mutex_);
   void start_again(Progress& progress, const EntryPtr& entry) EXCLUDES(mutex_);
   void forget_some() EXCLUDES(mutex_);
   bool hash_next(const EntryPtr& entry, Progress& progress) EXCLUDES(mutex_);
   bool read_and_hash(const EntryPtr& entry, Progress& progress);
-  void let_go(Arrival& arrival) EXCLUDES(mutex_);
-  void let_go(Progress& progress) EXCLUDES(mutex_);
+  std::optional<Arrival> take_arrival(const EntryPtr& entry, const Progress& progress)
+      EXCLUDES(mutex_);
+  void remove(Arrivals& arrivals, std::map<std::uint64_t, Arrival>::iterator at, Buffers& removed)
+      REQUIRES(mutex_);
+  void remove_all(Arrivals& arrivals, Buffers& removed) REQUIRES(mutex_);
+  Buffers remove_old() REQUIRES(mutex_);
+  void forget_arrivals(const EntryPtr& entry) EXCLUDES(mutex_);
   void judge(const EntryPtr& entry, Progress progress) EXCLUDES(mutex_);
   void not_judged(const EntryPtr& entry) EXCLUDES(mutex_);
   void store_if_small(const EntryPtr& entry);
   bool stopping() const EXCLUDES(mutex_);
 
   StoreContext& context_;
-  BlockReader& reader_;
   BlockWriter& writer_;
   IndexCommitter& committer_;
   std::thread thread_;
   std::map<const BlobEntry*, Progress> progress_;  // the thread's
-  Bytes buffer_;                                   // the thread's
+  ReadBack read_back_;                             // the thread's
 
   CallbackSlot<void(const BlobKey&, Result<void>)> on_verdict_;
 
   mutable Mutex mutex_;  // Lock rank: leaf.
   CondVar changed_;
   std::deque<EntryPtr> queue_ GUARDED_BY(mutex_);
-  std::map<const BlobEntry*, Arrivals> queued_ GUARDED_BY(mutex_);
-  std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;  // of arrivals that are not hashed yet
+  std::set<const BlobEntry*> queued_ GUARDED_BY(mutex_);
+  std::map<const BlobEntry*, Arrivals> arrived_ GUARDED_BY(mutex_);  // and not hashed yet
+  std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;                  // of those
   std::uint64_t asked_ GUARDED_BY(mutex_) = 0;
   std::uint64_t done_ GUARDED_BY(mutex_) = 0;
   std::uint64_t again_ GUARDED_BY(mutex_) = 0;

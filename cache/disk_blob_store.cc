@@ -38,6 +38,7 @@ class DiskBlobStore::Handle final : public Blob {
   const BlobKey& key() const override { return entry_->key(); }
   bool has(std::uint64_t block) const override { return entry_->has(block, endpoint_); }
   std::uint64_t cached_bytes() const override { return entry_->cached_bytes(endpoint_); }
+  std::uint64_t pending_bytes() const override { return entry_->pending_bytes(); }
   bool complete() const override { return entry_->complete(endpoint_); }
   bool verified() const override { return entry_->verified(); }
   bool sealed() const override { return entry_->seal() && store_.disk_can_be_read(); }
@@ -249,11 +250,8 @@ bool DiskBlobStore::put(const EntryPtr& entry, const EndpointId& endpoint, std::
   // A small blob is judged before it is stored: the verifier hands it to the writer.
   if (!own || !entry->small()) writer_.write(entry, block, put.fill, own);
   if (!own) return false;
-  if (put.in_order) {
-    verifier_.take(entry, block, put.generation, std::move(bytes));
-  } else if (put.whole || entry->small()) {
-    verifier_.look(entry);
-  }
+  if (put.in_order || put.early) verifier_.take(entry, block, put, std::move(bytes));
+  if (!put.in_order && (put.whole || entry->small())) verifier_.look(entry);
   return put.whole;
 }
 

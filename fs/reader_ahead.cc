@@ -34,6 +34,7 @@ void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const Re
   means.piece = part_bytes(advice);
   means.window = std::max(kWindow, 2 * advice.part_bytes * static_cast<unsigned>(advice.parallel));
   means.window = std::min(means.window, ahead_budget());
+  means.pending = blob->stored->pending_bytes();
   Parts parts;
   std::optional<hub::FileRef> next;
   {
@@ -80,8 +81,8 @@ void ReaderCore::sweep(const std::shared_ptr<OpenBlob>& blob, const ReadStorm::S
   blob->read_ahead.swept(asked, at);
 }
 
-// With the blob's mutex held. Whether it is known in a moment which tensor a storm is in: until then
-// the whole file would be what it gets.
+// With the blob's mutex held. Whether it is known in a moment which tensor a storm is in: until
+// then the whole file would be what it gets.
 bool ReaderCore::layout_comes(const OpenBlob& blob) NO_THREAD_SAFETY_ANALYSIS {
   const std::uint64_t needs = std::min(blob.layout_needs.load(), blob.size);
   for (std::uint64_t at = 0; at < needs; at += blob.block_size) {

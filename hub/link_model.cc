@@ -13,12 +13,16 @@ using std::chrono::seconds;
 constexpr std::uint64_t kMiB = 1u << 20;
 constexpr int kMostConnections = 64;
 constexpr int kFirstConnections = 8;
+constexpr int kFirstConnectionsNear = 2;
+constexpr Duration kNear = milliseconds(2);
 constexpr std::uint64_t kFirstPart = 2 * kMiB;
 constexpr std::uint64_t kLeastPart = kMiB;
 constexpr std::uint64_t kMostPart = 16 * kMiB;
 constexpr std::uint64_t kMostUnderWay = 96 * kMiB;  // N x P: the buffers for it are bounded
-constexpr Duration kLeastPartTime = milliseconds(64);
+constexpr std::uint64_t kMostUnderWayNear = 16 * kMiB;
+constexpr Duration kLeastPartTime = milliseconds(8);
 constexpr Duration kMostPartTime = seconds(2);
+constexpr Duration kPause = milliseconds(10);
 constexpr Duration kFirstRest = seconds(4);
 constexpr Duration kLongestRest = seconds(60);
 constexpr double kFull = 0.75;       // of N under way: the rate is N's
@@ -44,7 +48,9 @@ void LinkModel::begin_epoch(TimePoint now, bool settle) {
 }
 
 void LinkModel::on_running(int transfers, TimePoint now) {
-  if (running_ == 0 && transfers > 0) begin_epoch(now, true);
+  // Few that are near often end together: that is no pause.
+  const bool was_idle = running_ == 0 && (!is_near() || now - last_ >= kPause);
+  if (was_idle && transfers > 0) begin_epoch(now, true);
   const TimePoint since = std::max(last_, epoch_begin_);
   if (now > since) busy_ += running_ * seconds_of(now - since);
   running_ = transfers;
@@ -149,6 +155,7 @@ void LinkModel::on_first_byte(Duration latency, bool of_content) {
     return;
   round_trip_ = latency;
   since_shortest_ = 0;
+  if (rate_ == 0 && is_near()) connections_ = std::min(connections_, kFirstConnectionsNear);
   size_parts();
 }
 
@@ -165,8 +172,9 @@ void LinkModel::size_parts() {
   if (each_ == 0) return;
   const Duration time = std::clamp<Duration>(16 * round_trip_, kLeastPartTime, kMostPartTime);
   const double bytes = each_ * seconds_of(time);
+  const std::uint64_t under_way = is_near() ? kMostUnderWayNear : kMostUnderWay;
   const std::uint64_t most =
-      std::min(kMostPart, kMostUnderWay / static_cast<std::uint64_t>(connections_));
+      std::clamp(under_way / static_cast<std::uint64_t>(connections_), kLeastPart, kMostPart);
   const auto whole = static_cast<std::uint64_t>(std::min(bytes, 1e12)) / kMiB * kMiB;
   part_bytes_ = std::clamp(whole, kLeastPart, most);
 }
@@ -176,6 +184,8 @@ std::uint64_t LinkModel::detour_bytes() const {
   const double bytes = each_ * seconds_of(round_trip_) / 8;
   return std::max(kLeast, static_cast<std::uint64_t>(std::min(bytes, 1e12)));
 }
+
+bool LinkModel::is_near() const { return round_trip_ != Duration::zero() && round_trip_ < kNear; }
 
 bool LinkModel::is_thin() const {
   return each_ > 0 && each_ < static_cast<double>(kLeastPart);  // a part takes over a second

@@ -20,10 +20,13 @@ namespace hubvfs::hub {
 // off. A rate is measured over eight round trips (0.25 s at least) in which N transfers were under
 // way, begun once the new ones have had four to pick up speed.
 //
-// Part size, P: what one connection brings in 16 round trips (64 ms at least, so that a request's
+// Part size, P: what one connection brings in 16 round trips (8 ms at least, so that a request's
 // own work costs little; 2 s at most, so that nobody waits long behind one): 1 to 16 MiB. A
 // connection then waits for first bytes for about a sixteenth of its time. N x P is about 16 times
-// what fills the link, whatever N is.
+// what fills the link, whatever N is, and 96 MiB at most.
+//
+// Near, a round trip below 2 ms: TCP needs no time to pick up speed, so N is 2 at first, and N x P
+// is 16 MiB at most. More would come out of order, which costs whoever hashes it, and memory.
 //
 // Not thread-safe, no I/O; time is told by each call, and must not go back.
 class LinkModel {
@@ -77,6 +80,7 @@ class LinkModel {
   void set_connections(int connections, Trial trial);
   void back_off(int connections, TimePoint now);
   void size_parts();
+  bool is_near() const;
   Duration deadline(Duration usual, Duration most) const;
 
   const int most_;

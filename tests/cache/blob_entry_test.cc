@@ -43,8 +43,10 @@ TEST_F(BlobEntryTest, ABlockGoesFromMemoryToDisk) {
   const std::uint64_t fill = put(1, hub_);
   EXPECT_EQ(entry_.find(1, &hub_).where, BlobEntry::Found::kMemory);
   EXPECT_EQ(counters_.pending_bytes, kTestBlock);
+  EXPECT_EQ(entry_.pending_bytes(), kTestBlock);
   ASSERT_EQ(entry_.written(1, fill, 77), BlobEntry::Written::kYes);
   EXPECT_EQ(counters_.pending_bytes, 0u);
+  EXPECT_EQ(entry_.pending_bytes(), 0u);
   const auto found = entry_.find(1, &hub_);
   EXPECT_EQ(found.where, BlobEntry::Found::kDisk);
   EXPECT_EQ(found.checksum, 77u);
@@ -259,8 +261,12 @@ TEST_F(BlobEntryTest, TheVerifierIsHandedWhatComesInOrder) {
   EXPECT_TRUE(entry_.put(0, source_.block(0), hub_).in_order);
   EXPECT_EQ(entry_.await_block(0), Awaited::kComing);  // handed over, or about to be
   EXPECT_EQ(entry_.await_block(1), Awaited::kAbsent);
-  EXPECT_FALSE(entry_.put(2, source_.block(2), hub_).in_order);
-  EXPECT_TRUE(entry_.put(1, source_.block(1), hub_).in_order);
+  const auto early = entry_.put(2, source_.block(2), hub_);
+  EXPECT_FALSE(early.in_order);
+  EXPECT_TRUE(early.early);
+  const auto next = entry_.put(1, source_.block(1), hub_);
+  EXPECT_TRUE(next.in_order);
+  EXPECT_FALSE(next.early);
   EXPECT_EQ(entry_.await_block(1), Awaited::kComing);
   EXPECT_EQ(entry_.await_block(2), Awaited::kHere);  // it came early
   const auto last = entry_.put(3, source_.block(3), hub_);
@@ -277,7 +283,8 @@ TEST_F(BlobEntryTest, TheVerifierIsHandedNothingBehindALostBlock) {
   EXPECT_EQ(entry_.await_block(0), BlobEntry::Awaited::kHere);
   EXPECT_TRUE(entry_.put(1, source_.block(1), hub_).in_order);
   entry_.await_none();
-  EXPECT_FALSE(entry_.put(2, source_.block(2), hub_).in_order);
+  const auto unwanted = entry_.put(2, source_.block(2), hub_);
+  EXPECT_FALSE(unwanted.in_order || unwanted.early);
   EXPECT_TRUE(entry_.put(3, source_.block(3), hub_).whole);
 }
 

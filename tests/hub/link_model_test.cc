@@ -95,6 +95,23 @@ TEST(LinkModel, BeginsWithEightConnectionsAndSmallParts) {
   EXPECT_EQ(LinkModel(3).connections(), 3);
 }
 
+TEST(LinkModel, BeginsWithTwoConnectionsWhereTheHubIsNear) {
+  FakeLink link(milliseconds(1), 1000 * kMega, 1000 * kMega);
+  link.run(seconds(3));
+  EXPECT_EQ(*std::max_element(link.history.begin() + 2, link.history.end()), 4) << "one trial";
+  EXPECT_EQ(link.model.connections(), 2);
+  EXPECT_LE(2 * link.model.part_bytes(), 16u << 20);
+  EXPECT_GE(link.brought(), 0.9 * 3000 * kMega);
+}
+
+TEST(LinkModel, FindsANearLinkWhoseConnectionsAreLimited) {
+  FakeLink link(milliseconds(1), 1000 * kMega, 100 * kMega);
+  link.run(seconds(5));
+  EXPECT_GE(link.model.connections(), 8);
+  EXPECT_LE(link.model.connections(), 16);
+  EXPECT_GE(link.brought(), 0.6 * 5000 * kMega);
+}
+
 TEST(LinkModel, FillsALinkWhoseConnectionsAreLimited) {
   FakeLink link(milliseconds(30), 100 * kMega, 20 * kMega);
   link.run(seconds(20));

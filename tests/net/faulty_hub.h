@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "base/text.h"
 #include "hub/curl_hub_client.h"
@@ -80,6 +81,10 @@ class FaultyHub : public ::testing::Test {
   }
   void on_hub(Script answers) { script(hub_, std::move(answers)); }
   void on_content(Script answers) { script(content_, std::move(answers)); }
+  // The engine takes the content host for one that is far away: it begins with eight connections.
+  void answer_from_afar() {
+    on_content([this](const ScriptedRequest& request, int) { return far_content(request); });
+  }
   // Every fetch is sent on to `location`.
   void redirect_to(const std::string& location) {
     on_hub([this, location](const ScriptedRequest&, int) {
@@ -150,6 +155,10 @@ class FaultyHub : public ::testing::Test {
   }
   ScriptedAnswer good_content(const ScriptedRequest& request) const {
     return range_of(weights_, request).header("ETag", "\"host\"");
+  }
+  ScriptedAnswer far_content(const ScriptedRequest& request) const {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return good_content(request);
   }
   ScriptedAnswer good_regular(const ScriptedRequest& request) const {
     return range_of(config_, request)

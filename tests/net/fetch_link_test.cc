@@ -223,11 +223,12 @@ TEST_F(FetchLink, ADemandIsNotPreempted) {
 }
 
 TEST_F(FetchLink, OnABusyLinkADemandEndsReadAheadThatWouldHoldItUp) {
+  answer_from_afar();
   learn();
   const std::uint64_t kMany = 10;
   std::atomic<bool> thin{true};
   on_content([&](const ScriptedRequest& request, int) {
-    ScriptedAnswer answer = good_content(request);
+    ScriptedAnswer answer = far_content(request);
     if (!thin) return answer;
     answer.body_limit = 1;
     answer.then = Then::kDrip;  // a hundred bytes a second

@@ -34,6 +34,7 @@ class FetchOrder : public FaultyHub {
   }
   // Read-aheads that somebody waits for, at the gate: ten of them have been asked for.
   std::vector<std::unique_ptr<Fetching>> twelve_raised() {
+    answer_from_afar();
     expect_bytes(lfs_file(), {0, 1});
     close_gate(100'000);
     std::vector<std::unique_ptr<Fetching>> ahead;
@@ -89,6 +90,7 @@ TEST_F(FetchOrder, ARaisedReadAheadStartsBeforeTheOthers) {
 
 TEST_F(FetchOrder, ReadAheadLeavesRoomForADemand) {
   limit(4);
+  answer_from_afar();
   expect_bytes(lfs_file(), {0, 1});
   close_gate(100'000);
   std::vector<std::unique_ptr<Fetching>> ahead;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a row is measured and what it says: sides taken in turns, lines of ratios, targets."""
 
+import os
 import statistics
 import time
 from typing import Callable, NamedTuple
@@ -83,6 +84,7 @@ def interleave(
         for side, measure in list(sides.items())[:: -1 if turn % 2 else 1]:
             if side in runs.failures:
                 continue
+            os.sync()  # what the side before wrote is not this one's to wait for
             begin = time.monotonic()
             try:
                 figures = measure()

@@ -26,7 +26,8 @@ namespace hubvfs::hub {
 // what fills the link, whatever N is, and 96 MiB at most.
 //
 // Near, a round trip below 2 ms: TCP needs no time to pick up speed, so N is 2 at first, and N x P
-// is 16 MiB at most. More would come out of order, which costs whoever hashes it, and memory.
+// is 16 MiB at most, or N parts of 1 MiB. More would come out of order, which costs whoever hashes
+// it, and memory.
 //
 // Not thread-safe, no I/O; time is told by each call, and must not go back.
 class LinkModel {

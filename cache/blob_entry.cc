@@ -98,11 +98,6 @@ std::uint64_t BlobEntry::cached_bytes(const EndpointId& viewer) const {
 
 bool BlobEntry::complete(const EndpointId& viewer) const { return cached_bytes(viewer) == size(); }
 
-std::uint64_t BlobEntry::pending_bytes() const {
-  MutexLock lock(mutex_);
-  return pending_.size() * block_size_;
-}
-
 bool BlobEntry::verified() const {
   MutexLock lock(mutex_);
   return verified_ && !stamp_unchecked_ && total_bytes() == size();

@@ -60,7 +60,6 @@ class BlobEntry {
   bool has(std::uint64_t block, const EndpointId& viewer) const EXCLUDES(mutex_);
   std::uint64_t cached_bytes(const EndpointId& viewer) const EXCLUDES(mutex_);
   bool complete(const EndpointId& viewer) const EXCLUDES(mutex_);
-  std::uint64_t pending_bytes() const EXCLUDES(mutex_);  // whole blocks
   bool verified() const EXCLUDES(mutex_);
   // Of its file, if it is sealed (Blob::sealed).
   std::optional<FileStamp> seal() const EXCLUDES(mutex_);

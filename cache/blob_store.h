@@ -78,6 +78,11 @@ struct VerifyReport {
   std::vector<std::string> problems;
 };
 
+// Of the bytes that a store may be handed before they are written (pending_limit), one part in so
+// many may be kept beyond that, to be hashed: until what is missing before them comes, or the
+// hashing of other blobs is done.
+inline constexpr std::uint64_t kHeldShare = 16;
+
 // One blob of the store, open. Thread-safe; shared by all who have it open.
 class Blob {
  public:
@@ -88,8 +93,6 @@ class Blob {
   virtual bool has(std::uint64_t block) const = 0;
   // Bytes present, for st_blocks.
   virtual std::uint64_t cached_bytes() const = 0;
-  // Of those, what waits to be written: put() and still in memory.
-  virtual std::uint64_t pending_bytes() const = 0;
   virtual bool complete() const = 0;
   // Complete, and its SHA-256 or git SHA-1 was found right.
   virtual bool verified() const = 0;
@@ -111,8 +114,9 @@ class Blob {
   // Hands in one whole block (block_size() bytes, the last one to the blob's end). Returns at once;
   // the block can be read from memory from then on and is written behind. Never fails: a block that
   // cannot be stored (disk full, limit reached by pinned or open blobs) is forgotten. `bytes` is
-  // let go once written or forgotten, so that the caller can bound its memory by it. True: the blob
-  // is whole and not judged yet, so that a verdict follows.
+  // let go once written or forgotten, but for what is kept to be hashed (kHeldShare), so that the
+  // caller can bound its memory by it. True: the blob is whole and not judged yet, so that a
+  // verdict follows.
   virtual bool put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) = 0;
 
   // Drops every block, for content that proved wrong.

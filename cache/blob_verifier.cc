@@ -10,14 +10,16 @@
 namespace hubvfs::cache {
 namespace {
 constexpr std::size_t kMaxProgress = 4096;  // blobs half hashed
-constexpr std::uint64_t kMaxHeld = 48u << 20;
-constexpr std::uint64_t kMaxEarly = 32u << 20;
 constexpr std::chrono::seconds kMaxAge(1);  // of what came early
 }  // namespace
 
 BlobVerifier::BlobVerifier(StoreContext& context, BlockReader& reader, BlockWriter& writer,
-                           IndexCommitter& committer)
-    : context_(context), writer_(writer), committer_(committer), read_back_(reader) {}
+                           IndexCommitter& committer, std::uint64_t held_limit)
+    : context_(context),
+      writer_(writer),
+      committer_(committer),
+      held_limit_(held_limit),
+      read_back_(reader) {}
 
 BlobVerifier::~BlobVerifier() { stop(); }
 
@@ -50,7 +52,8 @@ void BlobVerifier::take(const EntryPtr& entry, std::uint64_t block, const BlobEn
                         std::shared_ptr<const Bytes> bytes) {
   Buffers removed;
   MutexLock lock(mutex_);
-  const bool fits = held_bytes_ + bytes->size() <= (put.in_order ? kMaxHeld : kMaxEarly);
+  const std::uint64_t most = put.in_order ? held_limit_ : held_limit_ / 4 * 3;
+  const bool fits = held_bytes_ + bytes->size() <= most;
   if (!fits) removed.push_back(std::exchange(bytes, nullptr));
   if (fits || put.in_order) {
     if (arrived_.empty()) changed_.notify_all();  // it looks after how old they are

@@ -28,16 +28,18 @@ namespace hubvfs::cache {
 
 // Hashes blobs as their prefix completes, and judges them when the last block is in.
 //
-// What comes in order is hashed from the memory it came in, which is held until then (48 MiB at
-// most); so is what comes a little early, as where several requests run (32 MiB at most, for a
-// second or two). All else is read back. A blob that loses a block starts again once it is whole.
+// What comes in order is hashed from the memory it came in, which is held until then (`held_limit`
+// at most); so is what comes a little early, as where several requests run (three quarters of that
+// at most, for a second or two). All else is read back. A blob that loses a block starts again once
+// it is whole.
 // Verdicts are given on its thread. Thread-safe.
 class BlobVerifier {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;
 
+  // `held_limit`: bytes.
   BlobVerifier(StoreContext& context, BlockReader& reader, BlockWriter& writer,
-               IndexCommitter& committer);
+               IndexCommitter& committer, std::uint64_t held_limit);
   ~BlobVerifier();
 
   void start();
@@ -96,6 +98,7 @@ class BlobVerifier {
   StoreContext& context_;
   BlockWriter& writer_;
   IndexCommitter& committer_;
+  const std::uint64_t held_limit_;
   std::thread thread_;
   std::map<const BlobEntry*, Progress> progress_;  // the thread's
   ReadBack read_back_;                             // the thread's

@@ -38,7 +38,6 @@ class DiskBlobStore::Handle final : public Blob {
   const BlobKey& key() const override { return entry_->key(); }
   bool has(std::uint64_t block) const override { return entry_->has(block, endpoint_); }
   std::uint64_t cached_bytes() const override { return entry_->cached_bytes(endpoint_); }
-  std::uint64_t pending_bytes() const override { return entry_->pending_bytes(); }
   bool complete() const override { return entry_->complete(endpoint_); }
   bool verified() const override { return entry_->verified(); }
   bool sealed() const override { return entry_->seal() && store_.disk_can_be_read(); }
@@ -71,7 +70,7 @@ DiskBlobStore::DiskBlobStore(const Directory& blobs, SmallBlobs& small, MetaInde
                    writer_.drop(entry, std::move(blocks));
                  }),
       writer_(context_, committer_),
-      verifier_(context_, reader_, writer_, committer_),
+      verifier_(context_, reader_, writer_, committer_, options.pending_limit / kHeldShare),
       scrubber_(context_, clock,
                 [this](const EntryPtr& entry, std::vector<std::uint64_t> blocks) {
                   writer_.drop(entry, std::move(blocks));

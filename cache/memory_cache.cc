@@ -27,7 +27,6 @@ class MemoryBlobStore::Handle final : public Blob {
   const BlobKey& key() const override { return key_; }
   bool has(std::uint64_t block) const override { return core_->has(key_, endpoint_, block); }
   std::uint64_t cached_bytes() const override { return core_->cached_bytes(key_, endpoint_); }
-  std::uint64_t pending_bytes() const override { return 0; }
   bool complete() const override { return core_->complete(key_, endpoint_); }
   bool verified() const override { return core_->verified(key_); }
   bool sealed() const override { return false; }

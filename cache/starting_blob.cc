@@ -83,12 +83,6 @@ std::uint64_t StartingBlob::cached_bytes() const {
   return stored_bytes_ + put_bytes_;
 }
 
-std::uint64_t StartingBlob::pending_bytes() const {
-  if (const Blob* blob = real()) return blob->pending_bytes();
-  MutexLock lock(mutex_);
-  return put_bytes_;
-}
-
 bool StartingBlob::complete() const { return cached_bytes() == key_.content.size(); }
 
 bool StartingBlob::verified() const {

@@ -45,7 +45,6 @@ class StartingBlob final : public Blob {
   const BlobKey& key() const override { return key_; }
   bool has(std::uint64_t block) const override EXCLUDES(mutex_);
   std::uint64_t cached_bytes() const override EXCLUDES(mutex_);
-  std::uint64_t pending_bytes() const override EXCLUDES(mutex_);
   bool complete() const override;
   bool verified() const override;
   bool sealed() const override;

@@ -157,6 +157,10 @@ class OpenBlob {
   std::atomic<std::uint64_t> layout_needs{format ? 1u : 0u};
   std::atomic<bool> learning_layout{false};
 
+  // Bytes of it that came and that the store still keeps in memory. With those, who may outlive it.
+  const std::shared_ptr<std::atomic<std::uint64_t>> kept =
+      std::make_shared<std::atomic<std::uint64_t>>(0);
+
   Mutex mutex;  // rank 3
   std::map<std::uint64_t, BlockFetchPtr> fetching GUARDED_BY(mutex);
   std::map<std::uint64_t, Failure> failed GUARDED_BY(mutex);

@@ -34,7 +34,6 @@ void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const Re
   means.piece = part_bytes(advice);
   means.window = std::max(kWindow, 2 * advice.part_bytes * static_cast<unsigned>(advice.parallel));
   means.window = std::min(means.window, ahead_budget());
-  means.pending = blob->stored->pending_bytes();
   Parts parts;
   std::optional<hub::FileRef> next;
   {

@@ -68,6 +68,8 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   void add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter, std::uint64_t block,
                   hub::Priority priority, Parts& parts);
   std::uint64_t ahead_budget() const { return options_.memory_budget / 2; }  // the rest: demand
+  // Of one content, beyond what the store may keep to hash it, which may be for long.
+  std::uint64_t kept_limit() const { return options_.memory_budget / cache::kHeldShare * 2; }
   std::uint64_t ahead_room(std::uint64_t under_way);
   void plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const ReadSeen& read);
   void add_missing(const std::shared_ptr<OpenBlob>& blob, ByteRange range, Parts& parts);
@@ -94,6 +96,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   Error count_mismatch(const cache::BlobKey& key, const OpenBlob* blob, const Error& mismatch);
   void refetch(const std::shared_ptr<OpenBlob>& blob, const BlockFetchPtr& fetch);
   std::shared_ptr<Bytes> reserved_buffer(std::uint64_t size);
+  static void hand_over(OpenBlob& blob, const BlockFetch& fetch);
   void release(std::uint64_t bytes);
   std::vector<std::shared_ptr<OpenBlob>> live_blobs();
   static void fail_waiters(const std::vector<Waiter>& waiters, const Error& error);
@@ -101,6 +104,16 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   static void deliver(const Bytes& data, const std::vector<Waiter>& waiters);
   static bool is_denial(ErrorCode code);
   static std::string name_of(const hub::FileRef& file);
+
+  // Lets go of a block's buffer and of its share of the budget.
+  struct Reservation {
+    void operator()(Bytes* bytes) const;
+
+    std::weak_ptr<ReaderCore> core;
+    std::shared_ptr<BlockBuffers> buffers;
+    std::uint64_t size = 0;
+    std::shared_ptr<std::atomic<std::uint64_t>> kept;  // that it is counted in; or none
+  };
 
   struct Wrong {
     int in_a_row = 0;

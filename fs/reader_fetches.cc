@@ -31,21 +31,25 @@ void ReaderCore::enqueue(const Parts& parts) {
   start_queued();
 }
 
-// Starts what the memory budget allows, in order: no part overtakes one that waits for memory.
+// Starts what the memory budget allows, in order: no part overtakes one that waits for memory. Of a
+// content that comes faster than the store takes it nothing is started: it would fill the budget.
 void ReaderCore::start_queued() {
   for (;;) {
     PartPtr part;
     {
       MutexLock lock(mutex_);
-      if (queued_.empty()) return;
-      const std::uint64_t bytes = queued_.front()->bytes;
+      const auto next = std::find_if(queued_.begin(), queued_.end(), [this](const PartPtr& queued) {
+        return *queued->blob->kept < kept_limit();
+      });
+      if (next == queued_.end()) return;
+      const std::uint64_t bytes = (*next)->bytes;
       // A part that nobody waits for leaves half to those that somebody will.
-      const bool prefetch = queued_.front()->priority.load() >= hub::Priority::kPrefetch;
+      const bool prefetch = (*next)->priority.load() >= hub::Priority::kPrefetch;
       const std::uint64_t budget = options_.memory_budget / (prefetch ? 2 : 1);
       if (reserved_ != 0 && reserved_ + bytes > budget) return;
       reserved_ += bytes;
-      part = queued_.front();
-      queued_.pop_front();
+      part = *next;
+      queued_.erase(next);
     }
     start(part);
   }
@@ -147,6 +151,7 @@ void ReaderCore::block_complete(OpenBlob& blob, const BlockFetchPtr& fetch, bool
     }
   }
   fetched_.fetch_add(1, std::memory_order_relaxed);
+  hand_over(blob, *fetch);
   const bool verdict_follows = blob.stored->put(fetch->block, fetch->data);
   if (is_last && !verdict_follows) release_held(blob, {});  // it, or another, is not kept
   std::vector<Waiter> served;
@@ -258,11 +263,20 @@ void ReaderCore::fail_waiters(const std::vector<Waiter>& waiters, const Error& e
 }
 
 std::shared_ptr<Bytes> ReaderCore::reserved_buffer(std::uint64_t size) {
-  return {new Bytes, [weak = weak_from_this(), buffers = buffers_, size](Bytes* bytes) {
-            buffers->give_back(std::move(*bytes));
-            delete bytes;
-            if (const auto core = weak.lock()) core->release(size);
-          }};
+  return {new Bytes, Reservation{weak_from_this(), buffers_, size, {}}};
+}
+
+void ReaderCore::Reservation::operator()(Bytes* bytes) const {
+  buffers->give_back(std::move(*bytes));
+  delete bytes;
+  if (kept) *kept -= size;
+  if (const auto alive = core.lock()) alive->release(size);
+}
+
+// What is counted as kept until the store, too, has let go of it.
+void ReaderCore::hand_over(OpenBlob& blob, const BlockFetch& fetch) {
+  *blob.kept += fetch.data->size();
+  std::get_deleter<Reservation>(fetch.data)->kept = blob.kept;
 }
 
 void ReaderCore::release(std::uint64_t bytes) {

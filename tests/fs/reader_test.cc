@@ -12,6 +12,7 @@
 #include "tests/support/fake_hub_client.h"
 #include "tests/support/list_logger.h"
 #include "tests/support/manual_clock.h"
+#include "tests/support/slow_blob_store.h"
 #include "tests/support/temp_dir.h"
 
 namespace hubvfs::fs {
@@ -313,6 +314,36 @@ TEST_F(ReaderTest, ATinyMemoryBudgetOnlyMakesReadsTakeTurns) {
   for (std::size_t i = 0; i < answers.size(); ++i) {
     EXPECT_EQ(*answers[i].get(), content_.substr(i * kBlock, 10));
   }
+}
+
+// It would else fill the budget with what waits, for all others too.
+TEST_F(ReaderTest, AContentThatTheDiskIsSlowToTakeWaitsForItAndNoOtherDoes) {
+  SlowBlobStore slow(store_);
+  ReaderOptions options;
+  options.endpoint = "http://hub";
+  options.memory_budget = 32 * kBlock;
+  Reader reader(options, slow, failures_, clock_);
+  commit_ = hub_->commit(repo_, {{"model.bin", {content_, true}},
+                                 {"other.bin", {random_bytes(kSize, 2), true}}});
+  const auto blob = *reader.open("public", hub_->file(repo_, commit_, "model.bin"), *hub_);
+  const auto other = *reader.open("public", hub_->file(repo_, commit_, "other.bin"), *hub_);
+  for (std::uint64_t block = 0; block < 8; block += 2) {
+    Answer<std::string> answer;
+    reader.read(blob, {block * kBlock, block * kBlock + 10}, into(answer), 1);
+    EXPECT_EQ(*answer.get(), content_.substr(block * kBlock, 10));
+    while (!Reader::stored(*blob).has(block)) std::this_thread::yield();
+  }
+  const auto fetches = hub_->counts().fetches;
+  Answer<std::string> fifth;
+  reader.read(blob, {8 * kBlock, 8 * kBlock + 10}, into(fifth), 1);
+  EXPECT_EQ(hub_->counts().fetches, fetches);
+  Answer<std::string> elsewhere;
+  reader.read(other, {5 * kBlock, 5 * kBlock + 10}, into(elsewhere), 2);
+  EXPECT_TRUE(elsewhere.get()) << "though it was asked for later";
+  EXPECT_FALSE(fifth.has_come());
+  slow.let_go();
+  EXPECT_EQ(*fifth.get(), content_.substr(8 * kBlock, 10));
+  reader.close();
 }
 
 TEST_F(ReaderTest, ATightMemoryBudgetIsStillFarFewerRequestsThanBlocks) {

@@ -15,6 +15,16 @@ def curl(bench, link, url: str, timeout: float = 600) -> float:
         remove(target)
 
 
+def curl_and_hash(bench, link, url: str, timeout: float = 600) -> float:
+    """The same with its SHA-256 known at the end, as it is to hubvfs: tee and openssl beside curl."""
+    target = os.path.join(bench.work, "hashed.out")
+    pipe = 'set -o pipefail; curl -sSfL "$1" | tee "$2" | openssl dgst -sha256'
+    try:
+        return machine.timed([*link.client, "bash", "-c", pipe, "bash", url, target], timeout)
+    finally:
+        remove(target)
+
+
 def aria2(bench, link, url: str, timeout: float = 600) -> float:
     """The same of aria2c with 16 connections."""
     try:

@@ -52,6 +52,7 @@ def cold_sides(bench, link, hub, server, path_of: dict) -> dict:
     return {
         "hubvfs": hubvfs,
         "curl": lambda: download(peers.curl, "curl"),
+        "curl, hashed": lambda: download(peers.curl_and_hash, "curl"),
         "aria2": lambda: download(peers.aria2, "aria2"),
         "rclone": rclone,
         "nbd": nbd,
@@ -74,6 +75,9 @@ def cold_loopback(bench) -> list:
             ("curl", "aria2"),
         ),
         Line("cold sequential, beside rclone", "MB/s", rates, Target(at_least=4), ("rclone",)),
+        Line(
+            "cold sequential, beside curl, tee and openssl dgst", "MB/s", rates, None, ("curl, hashed",)
+        ),
         Line("CPU of the daemon", "s/GiB", runs.of("cpu"), Target(at_most=1), ("rclone",), True),
         Line(
             "peak memory of the daemon", "MiB", runs.of("memory"), Target(at_most=1), ("rclone",), True
@@ -91,7 +95,9 @@ def cold_link(bench) -> list:
         Hub(bench, link, folder) as hub,
         RcloneServer(bench, link, folder) as server,
     ):
-        runs = interleave(bench.long_turns, cold_sides(bench, link, hub, server, path_of))
+        sides = cold_sides(bench, link, hub, server, path_of)
+        del sides["curl, hashed"]  # the link is what limits
+        runs = interleave(bench.long_turns, sides)
     rates = runs.of("rate")
     nominal = {
         "hubvfs": [rate / link.rate for rate in rates["hubvfs"]],

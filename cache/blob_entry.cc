@@ -12,8 +12,8 @@ namespace {
 // Uses within that time of a block's coming in are one visit, however many processes make it up
 // (the workers of a training read the same file at once); a later one makes the block hot.
 constexpr std::int64_t kVisitSeconds = 60;
-// So far behind the block that is to be hashed next is early. The verifier may be behind what it was
-// handed by half of that, and several requests are under way.
+// So far behind the block that is to be hashed next is early. The verifier may be behind what it
+// was handed by half of that, and several requests are under way.
 constexpr std::uint64_t kEarlyBlocks = 64;
 
 std::uint32_t seconds_of(std::uint64_t epoch) {

@@ -86,12 +86,18 @@ void ReadAhead::widen(Cursor& cursor, bool waited, const Means& means) const {
   }
 }
 
+// How far ahead of a cursor to ask. What the store is slow to take would only become more.
+std::uint64_t ReadAhead::distance(const Cursor& cursor, const Means& means) {
+  return std::max(std::min(cursor.window, kSteadyWindow),
+                  cursor.window - std::min(cursor.window, means.kept));
+}
+
 ByteRange ReadAhead::ask(Cursor& cursor, const Means& means) const {
   if (cursor.window == 0) return {};
   const std::uint64_t last = limit(cursor);
   const std::uint64_t next = aligned_up(cursor.position);
   const std::uint64_t begin = std::max(cursor.asked, next);
-  std::uint64_t end = std::min(last, aligned_up(cursor.position + cursor.window));
+  std::uint64_t end = std::min(last, aligned_up(cursor.position + distance(cursor, means)));
   if (begin < end && end - begin > means.room) {
     end = begin + means.room / block_size_ * block_size_;
     cursor.window = std::max(std::min(cursor.window, kSteadyWindow), cursor.window / 2);

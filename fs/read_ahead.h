@@ -35,6 +35,7 @@ class ReadAhead {
     std::uint64_t window = 32u << 20;  // to have under way for one cursor
     std::uint64_t piece = 8u << 20;    // of one request
     std::uint64_t under_way = 0;       // already, of this blob
+    std::uint64_t kept = 0;            // came, of this blob, and is still in the store's memory
   };
   struct Plan {
     // Beyond the read, not asked for before: block-aligned, within the blob, often empty, and no
@@ -69,6 +70,7 @@ class ReadAhead {
   Cursor& cursor_for(const ReadSeen& read);
   void follow_tensors(Cursor& cursor, ByteRange range) const;
   void widen(Cursor& cursor, bool waited, const Means& means) const;
+  static std::uint64_t distance(const Cursor& cursor, const Means& means);
   ByteRange ask(Cursor& cursor, const Means& means) const;
   std::uint64_t limit(const Cursor& cursor) const;
   std::uint64_t aligned_up(std::uint64_t at) const;

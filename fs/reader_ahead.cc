@@ -34,6 +34,7 @@ void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const Re
   means.piece = part_bytes(advice);
   means.window = std::max(kWindow, 2 * advice.part_bytes * static_cast<unsigned>(advice.parallel));
   means.window = std::min(means.window, ahead_budget());
+  means.kept = *blob->kept;
   Parts parts;
   std::optional<hub::FileRef> next;
   {

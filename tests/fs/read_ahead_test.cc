@@ -45,6 +45,28 @@ TEST(ReadAhead, WhoComesToTheEndBeforeItIsAskedForEndsToo) {
   EXPECT_TRUE(ahead.on_read({{kBlob - kMiB, kBlob}, true, 1}, means).ends_soon);
 }
 
+TEST(ReadAhead, WhatTheStoreIsSlowToTakeIsNotAddedTo) {
+  ReadAhead ahead(kBlob, kMiB);
+  ReadAhead::Means means;
+  std::uint64_t asked = 0;
+  std::uint64_t at = 0;
+  const auto read_to = [&](std::uint64_t end, std::uint64_t kept) {
+    means.kept = kept;
+    for (; at < end; at += kMiB) {
+      const ByteRange more = ahead.on_read({{at, at + kMiB}, true, 1}, means).ahead;
+      if (more.empty()) continue;
+      EXPECT_LE(more.end - at - kMiB, std::max(8 * kMiB, 32 * kMiB - kept)) << "kept " << kept;
+      asked = more.end;
+    }
+  };
+  read_to(64 * kMiB, 4 * kMiB);
+  EXPECT_GT(asked, at + 16 * kMiB);
+  read_to(100 * kMiB, 30 * kMiB);
+  EXPECT_GT(asked, at) << "some is always there";
+  read_to(140 * kMiB, 0);
+  EXPECT_GT(asked, at + 16 * kMiB) << "as before";
+}
+
 TEST(ReadAhead, ReadingOnFetchesEachBlockOnceAndFewerRequestsThanBlocks) {
   ReadAhead ahead(kBlob, kMiB);
   std::set<std::uint64_t> asked;

@@ -323,8 +323,8 @@ TEST_F(ReaderTest, AContentThatTheDiskIsSlowToTakeWaitsForItAndNoOtherDoes) {
   options.endpoint = "http://hub";
   options.memory_budget = 32 * kBlock;
   Reader reader(options, slow, failures_, clock_);
-  commit_ = hub_->commit(repo_, {{"model.bin", {content_, true}},
-                                 {"other.bin", {random_bytes(kSize, 2), true}}});
+  commit_ = hub_->commit(
+      repo_, {{"model.bin", {content_, true}}, {"other.bin", {random_bytes(kSize, 2), true}}});
   const auto blob = *reader.open("public", hub_->file(repo_, commit_, "model.bin"), *hub_);
   const auto other = *reader.open("public", hub_->file(repo_, commit_, "other.bin"), *hub_);
   for (std::uint64_t block = 0; block < 8; block += 2) {
@@ -525,8 +525,8 @@ TEST_F(WrongContent, AReaderIsNotHeldWhenItsContentLosesABlockBeforeItIsJudged) 
   reader_->close();
   failures_ = std::make_shared<FailureLog>(held, clock_);
   make_reader(256u << 20);
-  commit_ = hub_->commit(repo_, {{"model.bin", {content_, true}},
-                                 {"wrong.bin", {random_bytes(kBlock + 1, 2), true}}});
+  commit_ = hub_->commit(
+      repo_, {{"model.bin", {content_, true}}, {"wrong.bin", {random_bytes(kBlock + 1, 2), true}}});
   hub_->corrupt_fetches("wrong.bin", 1);
   Answer<std::string> wrong;
   reader_->read(open("wrong.bin"), {0, kBlock + 1}, into(wrong));

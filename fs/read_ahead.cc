@@ -88,8 +88,8 @@ void ReadAhead::widen(Cursor& cursor, bool waited, const Means& means) const {
 
 // How far ahead of a cursor to ask. What the store is slow to take would only become more.
 std::uint64_t ReadAhead::distance(const Cursor& cursor, const Means& means) {
-  return std::max(std::min(cursor.window, kSteadyWindow),
-                  cursor.window - std::min(cursor.window, means.kept));
+  const std::uint64_t left = means.window - std::min(means.window, means.kept);
+  return std::min(cursor.window, std::max(kSteadyWindow, left));
 }
 
 ByteRange ReadAhead::ask(Cursor& cursor, const Means& means) const {

@@ -100,20 +100,19 @@ TEST_F(Catalog, FilesThatJustChangedWait) {
   put("acme/m/f.txt", "one");
   struct stat status {};
   ASSERT_EQ(::stat((root_ / "acme/m/f.txt").c_str(), &status), 0);
-  WallClock clock;
-  clock.wall = status.st_ctim.tv_sec + 1;
+  wall_clock_.wall = status.st_ctim.tv_sec + 1;
   options_.root = root_.path();
   options_.settle_seconds = 2;
-  auto started = HubServer::start(options_, log_, clock);
+  auto started = HubServer::start(options_, log_, wall_clock_);
   ASSERT_TRUE(started);
   server_ = std::move(*started);
   EXPECT_EQ(get("/api/models/acme/m").status, 401);
-  clock.wall = status.st_ctim.tv_sec + 2;
-  clock.manual.advance(std::chrono::seconds(30));
+  wall_clock_.wall = status.st_ctim.tv_sec + 2;
+  wall_clock_.manual.advance(std::chrono::seconds(30));
   EXPECT_EQ(get("/api/models/acme/m").status, 401);
-  clock.wall = status.st_ctim.tv_sec + 3;
+  wall_clock_.wall = status.st_ctim.tv_sec + 3;
   EXPECT_TRUE(eventually([&] {
-    clock.manual.advance(std::chrono::seconds(30));
+    wall_clock_.manual.advance(std::chrono::seconds(30));
     return get("/api/models/acme/m").status == 200;
   }));
 }
@@ -123,26 +122,25 @@ TEST_F(Catalog, RepoThatNeverRestsIsServedWithoutWhatChanges) {
   put("acme/m/goes.txt", "two");
   struct stat status {};
   ASSERT_EQ(::stat((root_ / "acme/m/goes.txt").c_str(), &status), 0);
-  WallClock clock;
-  clock.wall = status.st_ctim.tv_sec + 1000;
+  wall_clock_.wall = status.st_ctim.tv_sec + 1000;
   options_.root = root_.path();
   options_.settle_seconds = 100;
-  auto started = HubServer::start(options_, log_, clock);
+  auto started = HubServer::start(options_, log_, wall_clock_);
   ASSERT_TRUE(started);
   server_ = std::move(*started);
   ASSERT_TRUE(eventually([&] { return get("/api/models/acme/m").status == 200; }));
   fs::remove(root_ / "acme/m/goes.txt");
   put("acme/m/restless.txt", "changes all the time");
   ASSERT_EQ(::stat((root_ / "acme/m/restless.txt").c_str(), &status), 0);
-  clock.wall = status.st_ctim.tv_sec;
-  clock.manual.advance(std::chrono::seconds(30));
+  wall_clock_.wall = status.st_ctim.tv_sec;
+  wall_clock_.manual.advance(std::chrono::seconds(30));
   EXPECT_EQ(files("acme/m"), (Names{"goes.txt", "stays.txt"})) << "the commit before stays";
-  clock.wall = status.st_ctim.tv_sec + 60;
-  clock.manual.advance(std::chrono::seconds(30));
+  wall_clock_.wall = status.st_ctim.tv_sec + 60;
+  wall_clock_.manual.advance(std::chrono::seconds(30));
   EXPECT_EQ(files("acme/m"), Names{"stays.txt"});
-  clock.wall = status.st_ctim.tv_sec + 101;
+  wall_clock_.wall = status.st_ctim.tv_sec + 101;
   EXPECT_TRUE(eventually([&] {
-    clock.manual.advance(std::chrono::seconds(30));
+    wall_clock_.manual.advance(std::chrono::seconds(30));
     return files("acme/m") == Names{"restless.txt", "stays.txt"};
   }));
 }

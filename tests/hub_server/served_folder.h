@@ -106,6 +106,7 @@ class ServedFolder : public ::testing::Test {
   TempDir other_;  // for state, tokens, logs: outside what is served
   KeptLog log_;
   ManualClock clock_;
+  WallClock wall_clock_;  // where a test starts the server with it
   HubServerOptions options_;
   std::unique_ptr<HubServer> server_;
 };

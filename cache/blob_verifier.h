@@ -31,8 +31,7 @@ namespace hubvfs::cache {
 // What comes in order is hashed from the memory it came in, which is held until then (`held_limit`
 // at most); so is what comes a little early, as where several requests run (three quarters of that
 // at most, for a second or two). All else is read back. A blob that loses a block starts again once
-// it is whole.
-// Verdicts are given on its thread. Thread-safe.
+// it is whole. Verdicts are given on its thread. Thread-safe.
 class BlobVerifier {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;

@@ -7,6 +7,7 @@ namespace hubvfs::fs {
 namespace {
 constexpr std::size_t kCursors = 16;
 constexpr std::uint64_t kReach = 1u << 20;
+constexpr std::uint64_t kKernelWindow = 1u << 20;  // what one fault may bring: read_ahead_kb
 constexpr std::uint64_t kReachAhead = 16u << 20;
 constexpr std::uint64_t kSteadyWindow = 8u << 20;
 constexpr std::uint64_t kTensorWindow = 32u << 20;
@@ -74,7 +75,8 @@ void ReadAhead::widen(Cursor& cursor, bool waited, const Means& means) const {
   const std::uint64_t most = std::max(block_size_, std::min(means.window, cursor.run));
   if (cursor.window == 0) {
     const bool from_start = cursor.start == 0 && !layout_;
-    if (cursor.run > (from_start ? 1 : 3) * block_size_) cursor.window = block_size_;
+    const std::uint64_t least = std::max(block_size_, kKernelWindow);
+    if (cursor.run > (from_start ? 1 : 3) * least) cursor.window = block_size_;
   } else {
     if (waited) cursor.window *= 2;
     cursor.window = std::max(cursor.window, std::min(cursor.run / 2, kSteadyWindow));

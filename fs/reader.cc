@@ -276,6 +276,7 @@ void ReaderCore::expire() {
   for (const auto& blob : live_blobs()) {
     std::vector<Waiter> late;
     bool no_verdict = false;
+    const bool store_is_behind = *blob->kept >= kept_limit();
     {
       MutexLock lock(blob->mutex);
       no_verdict = blob->judged_block && waits_in_vain(*blob, now);
@@ -292,10 +293,13 @@ void ReaderCore::expire() {
     if (no_verdict) release_held(*blob, {});
     if (late.empty()) continue;
     const auto waited = std::chrono::duration_cast<std::chrono::seconds>(options_.read_deadline);
+    const std::string patience = " for " + std::to_string(waited.count()) + " s: check ";
     fail_waiters(late,
-                 {ErrorCode::kTimedOut, "fetch of " + name_of(blob->file) + ": nothing came for " +
-                                            std::to_string(waited.count()) +
-                                            " s: check the network, or raise read.deadline"});
+                 {ErrorCode::kTimedOut,
+                  "fetch of " + name_of(blob->file) +
+                      (store_is_behind ? ": the cache has taken nothing" + patience + "its disk"
+                                       : ": nothing came" + patience + "the network") +
+                      ", or raise read.deadline"});
   }
 }
 

@@ -35,6 +35,13 @@ TEST(ReadAhead, APeekIntoTheMiddleAsksForNothingMore) {
   }
 }
 
+TEST(ReadAhead, NorDoesOneWhereBlocksAreSmallerThanWhatTheKernelReads) {
+  for (const std::uint64_t start : {std::uint64_t{0}, 100 * kMiB}) {
+    ReadAhead ahead(kBlob, kMiB / 4);
+    EXPECT_TRUE(on_read(ahead, {start, start + kMiB}, true).empty()) << start;
+  }
+}
+
 TEST(ReadAhead, WhoComesToTheEndBeforeItIsAskedForEndsToo) {
   ReadAhead ahead(kBlob, kMiB);
   ReadAhead::Means means;

@@ -12,8 +12,7 @@ namespace {
 // Uses within that time of a block's coming in are one visit, however many processes make it up
 // (the workers of a training read the same file at once); a later one makes the block hot.
 constexpr std::int64_t kVisitSeconds = 60;
-// So far behind the block that is to be hashed next is early. The verifier may be behind what it
-// was handed by half of that, and several requests are under way.
+// So far behind the first that is missing is early: several requests are under way.
 constexpr std::uint64_t kEarlyBlocks = 64;
 
 std::uint32_t seconds_of(std::uint64_t epoch) {
@@ -272,7 +271,11 @@ BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> 
   done.whole = verdict_due_ = total_bytes() == size();
   done.in_order = block == awaited_;
   done.early = awaited_ != kNoBlock && block > awaited_ && block - awaited_ < kEarlyBlocks;
-  if (done.in_order) ++awaited_;
+  if (done.in_order) {
+    const std::uint64_t most = std::min(block_count_, block + kEarlyBlocks);
+    for (++awaited_; awaited_ < most && is_here(awaited_);) ++awaited_;
+    done.next = awaited_;
+  }
   done.generation = generation_.load();
   return done;
 }
@@ -458,10 +461,14 @@ std::uint64_t BlobEntry::punched(std::span<const std::uint64_t> blocks) {
 BlobEntry::Awaited BlobEntry::await_block(std::uint64_t block) {
   MutexLock lock(mutex_);
   if (awaited_ != kNoBlock && awaited_ > block) return Awaited::kComing;
-  const BlockSlot* slot = blocks_.find(block);
-  const bool here = pending_.contains(block) || (slot != nullptr && slot->present());
+  const bool here = is_here(block);
   awaited_ = here ? block + 1 : block;
   return here ? Awaited::kHere : Awaited::kAbsent;
+}
+
+bool BlobEntry::is_here(std::uint64_t block) const {
+  const BlockSlot* slot = blocks_.find(block);
+  return pending_.contains(block) || (slot != nullptr && slot->present());
 }
 
 void BlobEntry::await_none() {

@@ -103,7 +103,9 @@ class BlobEntry {
     std::vector<std::uint64_t> dropped;  // of the owner before, to be punched
     bool whole = false;                  // nothing is missing, and it is not judged yet
     bool in_order = false;               // the one the verifier is to be handed next
-    bool early = false;                  // one of those soon after that
+    std::uint64_t next = 0;              // in_order: the one to be handed after it; those between
+                                         // are here
+    bool early = false;                  // one of those soon after in_order
     std::uint64_t generation = 0;        // in which it came
   };
   // kForeign: another endpoint that still has the blob open owns its blocks, so this one will not
@@ -216,6 +218,7 @@ class BlobEntry {
   void count_out(std::uint64_t block, std::uint64_t fill) REQUIRES(mutex_);
   void use(BlockSlot& slot) REQUIRES(mutex_);
   void left_written(std::uint64_t block) REQUIRES(mutex_);
+  bool is_here(std::uint64_t block) const REQUIRES(mutex_);
   Found found_on_disk(std::uint64_t block, const BlockSlot& slot) const REQUIRES(mutex_);
   BlockSlot* same_slot(const Found& found) REQUIRES(mutex_);
   void change_generation() REQUIRES(mutex_);

@@ -79,8 +79,9 @@ struct VerifyReport {
 };
 
 // Of the bytes that a store may be handed before they are written (pending_limit), one part in so
-// many may be kept beyond that, to be hashed: until what is missing before them comes, or the
-// hashing of other blobs is done.
+// many may be kept of a blob beyond that, to be hashed: until what is missing before them comes, or
+// the hashing of other blobs is done. What is kept only until it was hashed itself may be four
+// times that, as may what is kept of all blobs.
 inline constexpr std::uint64_t kHeldShare = 16;
 
 // One blob of the store, open. Thread-safe; shared by all who have it open.

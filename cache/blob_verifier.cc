@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/blob_verifier.h"
 
-#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "base/blocking.h"
@@ -18,8 +18,8 @@ BlobVerifier::BlobVerifier(StoreContext& context, BlockReader& reader, BlockWrit
     : context_(context),
       writer_(writer),
       committer_(committer),
-      held_limit_(held_limit),
-      read_back_(reader) {}
+      read_back_(reader),
+      arrived_(held_limit) {}
 
 BlobVerifier::~BlobVerifier() { stop(); }
 
@@ -50,22 +50,13 @@ void BlobVerifier::look(const EntryPtr& entry) {
 
 void BlobVerifier::take(const EntryPtr& entry, std::uint64_t block, const BlobEntry::Put& put,
                         std::shared_ptr<const Bytes> bytes) {
-  Buffers removed;
+  ArrivedBlocks::Buffers removed;
   MutexLock lock(mutex_);
-  const std::uint64_t most = put.in_order ? held_limit_ : held_limit_ / 4 * 3;
-  const bool fits = held_bytes_ + bytes->size() <= most;
-  if (!fits) removed.push_back(std::exchange(bytes, nullptr));
-  if (fits || put.in_order) {
-    if (arrived_.empty()) changed_.notify_all();  // it looks after how old they are
-    Arrivals& arrivals = arrived_[entry.get()];
-    if (arrivals.entry.lock() != entry) remove_all(arrivals, removed);
-    arrivals.entry = entry;
-    arrivals.newest = std::chrono::steady_clock::now();
-    const auto at = arrivals.blocks.find(block);
-    if (at != arrivals.blocks.end()) remove(arrivals, at, removed);
-    if (bytes != nullptr) held_bytes_ += bytes->size();
-    arrivals.blocks[block] = {put.generation, std::move(bytes)};
-  }
+  if (arrived_.empty()) changed_.notify_all();  // it looks after how old they are
+  const bool is_hashed = hashing_ == entry.get() ||
+                         (hashing_ == nullptr && (queue_.empty() || queue_.front() == entry));
+  arrived_.add(entry, block, put, std::move(bytes), is_hashed, std::chrono::steady_clock::now(),
+               removed);
   if (put.in_order) enqueue(entry);
 }
 
@@ -104,7 +95,8 @@ void BlobVerifier::run() {
         changed_.wait(mutex_);
       } else {
         changed_.wait_for(mutex_, kMaxAge);
-        Buffers old = remove_old();
+        ArrivedBlocks::Buffers old;
+        arrived_.forget_old(std::chrono::steady_clock::now() - kMaxAge, queued_, old);
         mutex_.unlock();
         old.clear();
         mutex_.lock();
@@ -114,66 +106,27 @@ void BlobVerifier::run() {
     const EntryPtr entry = std::move(queue_.front());
     queue_.pop_front();
     queued_.erase(entry.get());  // before the look: what comes during it is looked at again
+    hashing_ = entry.get();
     mutex_.unlock();
     advance(entry);
     mutex_.lock();
+    hashing_ = nullptr;
     ++done_;
     changed_.notify_all();
   }
 }
 
-// What is next of a blob, if it is in memory. What can no longer be used is let go.
-std::optional<BlobVerifier::Arrival> BlobVerifier::take_arrival(const EntryPtr& entry,
-                                                                const Progress& progress) {
-  Buffers removed;
+std::optional<ArrivedBlocks::Arrival> BlobVerifier::take_arrived(const EntryPtr& entry,
+                                                                 const Progress& progress) {
+  ArrivedBlocks::Buffers removed;
   MutexLock lock(mutex_);
-  const auto arrivals = arrived_.find(entry.get());
-  if (arrivals == arrived_.end()) return std::nullopt;
-  auto& blocks = arrivals->second.blocks;
-  std::optional<Arrival> found;
-  while (!blocks.empty() && !found) {
-    const auto first = blocks.begin();
-    const bool usable = arrivals->second.entry.lock() == entry &&
-                        first->second.generation == progress.generation &&
-                        first->first >= progress.next;
-    if (usable && first->first > progress.next) return std::nullopt;
-    if (usable) found = first->second;
-    remove(arrivals->second, first, removed);
-  }
-  if (blocks.empty()) arrived_.erase(arrivals);
-  return found;
+  return arrived_.take(entry, progress.next, progress.generation, removed);
 }
 
-void BlobVerifier::remove(Arrivals& arrivals, std::map<std::uint64_t, Arrival>::iterator at,
-                          Buffers& removed) {
-  if (at->second.bytes) held_bytes_ -= at->second.bytes->size();
-  removed.push_back(std::move(at->second.bytes));
-  arrivals.blocks.erase(at);
-}
-
-void BlobVerifier::remove_all(Arrivals& arrivals, Buffers& removed) {
-  while (!arrivals.blocks.empty()) remove(arrivals, arrivals.blocks.begin(), removed);
-}
-
-// Of blobs that nothing comes of any more: what came in order was hashed when it came.
-BlobVerifier::Buffers BlobVerifier::remove_old() {
-  Buffers removed;
-  const auto now = std::chrono::steady_clock::now();
-  for (auto at = arrived_.begin(); at != arrived_.end();) {
-    const bool old = now - at->second.newest >= kMaxAge && !queued_.contains(at->first);
-    if (old) remove_all(at->second, removed);
-    at = old ? arrived_.erase(at) : std::next(at);
-  }
-  return removed;
-}
-
-void BlobVerifier::forget_arrivals(const EntryPtr& entry) {
-  Buffers removed;
+void BlobVerifier::forget_arrived(const EntryPtr& entry) {
+  ArrivedBlocks::Buffers removed;
   MutexLock lock(mutex_);
-  const auto at = arrived_.find(entry.get());
-  if (at == arrived_.end()) return;
-  remove_all(at->second, removed);
-  arrived_.erase(at);
+  arrived_.forget(entry, removed);
 }
 
 // Of half hashed blobs; they are read back when they are whole.
@@ -209,8 +162,14 @@ BlobVerifier::Progress& BlobVerifier::progress_of(const EntryPtr& entry) {
   return progress;
 }
 
+// Until it is whole.
+void BlobVerifier::give_up(const EntryPtr& entry) {
+  entry->await_none();
+  forget_arrived(entry);
+}
+
 bool BlobVerifier::hash_next(const EntryPtr& entry, Progress& progress) {
-  if (const auto arrival = take_arrival(entry, progress)) {
+  if (const auto arrival = take_arrived(entry, progress)) {
     if (arrival->bytes == nullptr) return read_and_hash(entry, progress);
     progress.digest.update(*arrival->bytes);
     ++progress.next;
@@ -223,7 +182,7 @@ bool BlobVerifier::hash_next(const EntryPtr& entry, Progress& progress) {
 bool BlobVerifier::read_and_hash(const EntryPtr& entry, Progress& progress) {
   const Bytes* bytes = read_back_.read(entry, progress.next);
   if (bytes == nullptr) {
-    entry->await_none();
+    give_up(entry);
     return false;
   }
   progress.digest.update(*bytes);
@@ -233,7 +192,7 @@ bool BlobVerifier::read_and_hash(const EntryPtr& entry, Progress& progress) {
 
 void BlobVerifier::advance(const EntryPtr& entry) {
   if (entry->verified()) {
-    forget_arrivals(entry);
+    forget_arrived(entry);
     store_if_small(entry);
     return;
   }
@@ -241,7 +200,7 @@ void BlobVerifier::advance(const EntryPtr& entry) {
   // One that changed once is likely to change again (it may be larger than the cache): wait until
   // it is whole.
   if (progress.next == 0 && progress.generation > 1 && !entry->all_here()) {
-    entry->await_none();
+    give_up(entry);
     if (!entry->all_here()) return not_judged(entry);
   }
   while (progress.next < entry->block_count()) {
@@ -254,7 +213,7 @@ void BlobVerifier::advance(const EntryPtr& entry) {
       return not_judged(entry);
     }
   }
-  forget_arrivals(entry);  // what was read back before it was handed over
+  forget_arrived(entry);  // what was read back before it was handed over
   Progress whole = std::move(progress);
   progress_.erase(entry.get());
   entry->await_none();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -11,11 +10,10 @@
 #include <set>
 #include <string>
 #include <thread>
-#include <utility>
-#include <vector>
 
 #include "base/digest.h"
 #include "base/mutex.h"
+#include "cache/arrived_blocks.h"
 #include "cache/blob_entry.h"
 #include "cache/blob_store.h"
 #include "cache/block_reader.h"
@@ -28,15 +26,15 @@ namespace hubvfs::cache {
 
 // Hashes blobs as their prefix completes, and judges them when the last block is in.
 //
-// What comes in order is hashed from the memory it came in, which is held until then (`held_limit`
-// at most); so is what comes a little early, as where several requests run (three quarters of that
-// at most, for a second or two). All else is read back. A blob that loses a block starts again once
-// it is whole. Verdicts are given on its thread. Thread-safe.
+// What comes in order is hashed from the memory it came in, which is held until then; so is what
+// comes a little early, as where several requests run (for a second or two): ArrivedBlocks. All
+// else is read back. A blob that loses a block starts again once it is whole. Verdicts are given on
+// its thread. Thread-safe.
 class BlobVerifier {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;
 
-  // `held_limit`: bytes.
+  // `held_limit`: of ArrivedBlocks, in bytes.
   BlobVerifier(StoreContext& context, BlockReader& reader, BlockWriter& writer,
                IndexCommitter& committer, std::uint64_t held_limit);
   ~BlobVerifier();
@@ -55,23 +53,12 @@ class BlobVerifier {
   void drain() EXCLUDES(mutex_);
 
  private:
-  struct Arrival {
-    std::uint64_t generation = 0;
-    std::shared_ptr<const Bytes> bytes;  // null: to be read back
-  };
-  struct Arrivals {
-    std::weak_ptr<BlobEntry> entry;
-    std::chrono::steady_clock::time_point newest;
-    std::map<std::uint64_t, Arrival> blocks;
-  };
   struct Progress {
     std::weak_ptr<BlobEntry> entry;
     Digest digest;
     std::uint64_t next = 0;
     std::uint64_t generation = 0;
   };
-  // To be let go without the lock: whoever counts them is told.
-  using Buffers = std::vector<std::shared_ptr<const Bytes>>;
 
   void run() EXCLUDES(mutex_);
   void look_again(const EntryPtr& entry) EXCLUDES(mutex_);
@@ -80,15 +67,12 @@ class BlobVerifier {
   Progress& progress_of(const EntryPtr& entry) EXCLUDES(mutex_);
   void start_again(Progress& progress, const EntryPtr& entry) EXCLUDES(mutex_);
   void forget_some() EXCLUDES(mutex_);
+  void give_up(const EntryPtr& entry) EXCLUDES(mutex_);
   bool hash_next(const EntryPtr& entry, Progress& progress) EXCLUDES(mutex_);
   bool read_and_hash(const EntryPtr& entry, Progress& progress);
-  std::optional<Arrival> take_arrival(const EntryPtr& entry, const Progress& progress)
-      EXCLUDES(mutex_);
-  void remove(Arrivals& arrivals, std::map<std::uint64_t, Arrival>::iterator at, Buffers& removed)
-      REQUIRES(mutex_);
-  void remove_all(Arrivals& arrivals, Buffers& removed) REQUIRES(mutex_);
-  Buffers remove_old() REQUIRES(mutex_);
-  void forget_arrivals(const EntryPtr& entry) EXCLUDES(mutex_);
+  std::optional<ArrivedBlocks::Arrival> take_arrived(const EntryPtr& entry,
+                                                     const Progress& progress) EXCLUDES(mutex_);
+  void forget_arrived(const EntryPtr& entry) EXCLUDES(mutex_);
   void judge(const EntryPtr& entry, Progress progress) EXCLUDES(mutex_);
   void not_judged(const EntryPtr& entry) EXCLUDES(mutex_);
   void store_if_small(const EntryPtr& entry);
@@ -97,7 +81,6 @@ class BlobVerifier {
   StoreContext& context_;
   BlockWriter& writer_;
   IndexCommitter& committer_;
-  const std::uint64_t held_limit_;
   std::thread thread_;
   std::map<const BlobEntry*, Progress> progress_;  // the thread's
   ReadBack read_back_;                             // the thread's
@@ -108,8 +91,8 @@ class BlobVerifier {
   CondVar changed_;
   std::deque<EntryPtr> queue_ GUARDED_BY(mutex_);
   std::set<const BlobEntry*> queued_ GUARDED_BY(mutex_);
-  std::map<const BlobEntry*, Arrivals> arrived_ GUARDED_BY(mutex_);  // and not hashed yet
-  std::uint64_t held_bytes_ GUARDED_BY(mutex_) = 0;                  // of those
+  const BlobEntry* hashing_ GUARDED_BY(mutex_) = nullptr;  // just now
+  ArrivedBlocks arrived_ GUARDED_BY(mutex_);
   std::uint64_t asked_ GUARDED_BY(mutex_) = 0;
   std::uint64_t done_ GUARDED_BY(mutex_) = 0;
   std::uint64_t again_ GUARDED_BY(mutex_) = 0;

@@ -265,11 +265,25 @@ TEST_F(BlobEntryTest, TheVerifierIsHandedWhatComesInOrder) {
   const auto next = entry_.put(1, source_.block(1), hub_);
   EXPECT_TRUE(next.in_order);
   EXPECT_FALSE(next.early);
+  EXPECT_EQ(next.next, 3u);  // what came early is in order now
   EXPECT_EQ(entry_.await_block(1), Awaited::kComing);
-  EXPECT_EQ(entry_.await_block(2), Awaited::kHere);  // it came early
+  EXPECT_EQ(entry_.await_block(2), Awaited::kComing);
+  EXPECT_EQ(entry_.await_block(3), Awaited::kAbsent);
   const auto last = entry_.put(3, source_.block(3), hub_);
   EXPECT_TRUE(last.in_order);
+  EXPECT_EQ(last.next, 4u);
   EXPECT_TRUE(last.whole);
+}
+
+TEST_F(BlobEntryTest, WhatTheVerifierIsNotHandedYetIsInOrderAllTheSame) {
+  using Awaited = BlobEntry::Awaited;
+  EXPECT_EQ(entry_.await_block(0), Awaited::kAbsent);
+  store(1, hub_);
+  store(2, hub_);
+  EXPECT_EQ(entry_.put(0, source_.block(0), hub_).next, 3u);
+  drop_unused({1});
+  EXPECT_EQ(entry_.await_block(0), Awaited::kHere);  // nothing is on its way any more
+  EXPECT_EQ(entry_.await_block(1), Awaited::kAbsent);
 }
 
 TEST_F(BlobEntryTest, TheVerifierIsHandedNothingBehindALostBlock) {

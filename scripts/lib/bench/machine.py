@@ -3,6 +3,7 @@
 
 import ctypes
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -164,6 +165,16 @@ def forget_file(path: str) -> None:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(fd)
+
+
+def touch_memory(gib: int) -> None:
+    """Has the kernel find that much memory, and gives it back. A hypervisor takes back what its guest
+    has free (free page reporting) and finds it anew at the first touch, for up to 1.2 s/GiB here: the
+    side whose turn finds more of it would be the slower one."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    size = min(gib << 30, free // 2)
+    kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+    mmap.mmap(-1, size, flags=kind).close()
 
 
 def reader(program: str, *words, timeout: float = 600) -> dict:

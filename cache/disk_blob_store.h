@@ -32,8 +32,9 @@ struct DiskBlobStoreOptions {
 // Blocks in sparse files: blobs/<namespace>/<2 hex>/<name>, each with a ".map" beside it.
 //
 // What is known of the blocks is in memory (BlobEntry), so that a read asks no index. put() leaves
-// the block in memory for three threads of the store: the writer writes, the verifier hashes, the
-// committer makes durable. A fourth looks after what nobody uses. Beyond `pending_limit` blocks are
+// the block in memory for the threads of the store: the writer writes, the verifier hashes (beside
+// one that reads back for it), the committer makes durable. One more looks after what nobody uses.
+// Beyond `pending_limit` blocks are
 // not kept. Its blobs must be released before it. Thread-safe.
 class DiskBlobStore final : public BlobStore {
  public:

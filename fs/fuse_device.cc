@@ -37,10 +37,14 @@ T copy_out(ByteView bytes, std::size_t offset) {
   return value;
 }
 
+fuse_init_in init_of(ByteView request) {
+  if (!is_init_request(request)) return {};
+  return copy_out<fuse_init_in>(request, sizeof(fuse_in_header));
+}
+
 // The flags of an INIT from bit 32 on.
 std::uint32_t flags2_of(ByteView init_request) {
-  if (!is_init_request(init_request)) return 0;
-  const auto init = copy_out<fuse_init_in>(init_request, sizeof(fuse_in_header));
+  const fuse_init_in init = init_of(init_request);
   return (init.flags & FUSE_INIT_EXT) != 0 ? init.flags2 : 0;
 }
 
@@ -68,6 +72,10 @@ bool is_init_request(ByteView request) {
   if (request.size() < kLeast) return false;
   const auto header = copy_out<fuse_in_header>(request, 0);
   return header.opcode == FUSE_INIT && header.len == request.size();
+}
+
+bool offers_parallel_lookups(ByteView init_request) {
+  return (init_of(init_request).flags & FUSE_PARALLEL_DIROPS) != 0;
 }
 
 bool offers_resend(ByteView init_request) { return (flags2_of(init_request) & kHasResend2) != 0; }

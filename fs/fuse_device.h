@@ -22,6 +22,9 @@ inline constexpr std::uint64_t kResentBit = std::uint64_t{1} << 63;
 // Whether `request` is a whole INIT request, as read_init_request gives it.
 bool is_init_request(ByteView request);
 
+// Whether the kernel of this INIT can ask for several names of a directory at a time (Linux 4.7).
+bool offers_parallel_lookups(ByteView init_request);
+
 // Whether the kernel of this INIT sends unanswered requests again when asked (Linux 6.9).
 bool offers_resend(ByteView init_request);
 

@@ -46,11 +46,12 @@ ssize_t hook_read(int fd, void* buffer, std::size_t size, void*) {
 
 // The reply to INIT, on its way through the write hook.
 struct FuseLoop::InitReply {
-  bool passthrough = false;  // to be negotiated
-  bool sent = false;         // this worker is the first
-  bool late = false;         // INIT was answered before: this is a restart
-  int refused = 0;           // errno libfuse answered with
-  int failed = 0;            // errno of the write
+  bool parallel_lookups = false;  // to be negotiated
+  bool passthrough = false;
+  bool sent = false;  // this worker is the first
+  bool late = false;  // INIT was answered before: this is a restart
+  int refused = 0;    // errno libfuse answered with
+  int failed = 0;     // errno of the write
 
   ssize_t send(int fd, iovec* parts, int count) {
     auto* header = static_cast<fuse_out_header*>(parts[0].iov_base);
@@ -62,6 +63,7 @@ struct FuseLoop::InitReply {
       // libfuse derives max_pages from its max_write; the kernel derives from max_write how large
       // every receive buffer has to be.
       init.max_write = kMaxWrite;
+      if (parallel_lookups) init.flags |= FUSE_PARALLEL_DIROPS;  // libfuse 3.14 leaves it out
       if (passthrough) complete_init_reply(init);
       parts[1] = {&init, sizeof init};
       header->len = sizeof *header + sizeof init;
@@ -78,8 +80,7 @@ struct FuseLoop::InitReply {
 };
 
 void FuseLoop::negotiate(void* loop, fuse_conn_info* conn) {
-  unsigned want =
-      FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS;
+  const unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_READDIRPLUS;
   // Not wanted, each on purpose: AUTO_INVAL_DATA (bytes of a node never change; it would cost a
   // GETATTR a read), READDIRPLUS_AUTO (attributes come with every listing), CACHE_SYMLINKS,
   // EXPORT_SUPPORT (no handles by node id), SPLICE_* (our buffers are memory).
@@ -173,6 +174,7 @@ Result<void> FuseLoop::open_session(const fuse_lowlevel_ops& ops, void* userdata
 
 Result<void> FuseLoop::answer_init() {
   InitReply reply;
+  reply.parallel_lookups = offers_parallel_lookups(options_.init_request);
   reply.passthrough = options_.passthrough && offers_passthrough(options_.init_request);
   fuse_buf request{};
   request.mem = options_.init_request.data();

@@ -19,11 +19,12 @@ namespace hubvfs::fs {
 // up to 1 MiB from where it is, by the thread that read there last up to 4 MiB (what the kernel
 // reads ahead is seen in any order), or, once it has a window, to 16 MiB ahead: the threads of one
 // reader skip about. A cursor asks for nothing until it has read three blocks in a row (one
-// from the start of the blob), or as many MiB where blocks are smaller, so that a peek into a file
-// costs no more than the blocks of what the kernel itself reads ahead. Its window then starts at one block. It is at least half of what was
-// read in a row, up to 8 MiB, so that a long read is no request a block however slow its reader. It
-// doubles each time a reader had to wait, but never beyond what was read in a row nor what the link
-// can use, and halves, down to 8 MiB, where there is no memory for it.
+// from the start of a blob without a layout), or as many MiB where blocks are smaller, so that a
+// peek into a file costs no more than the blocks of what the kernel itself reads ahead. Its window
+// then starts at one block. It is at least half of what was read in a row, up to 8 MiB, so that a
+// long read is no request a block however slow its reader. It doubles each time a reader had to
+// wait, but never beyond what was read in a row nor what the link can use, and halves, down to
+// 8 MiB, where there is no memory for it.
 //
 // With a layout, a second read in one tensor asks for the rest of that tensor, to 32 MiB, and
 // nothing is asked for beyond a tensor's end until a reader has gone on there.

@@ -2,9 +2,11 @@
 """What it costs to list a large repo, and what it costs again: requests are counted."""
 
 import os
+import subprocess
 
 import support
-from support import MountTestCase, all_files, drop_caches, is_metadata, run
+from proxy import FaultyProxy
+from support import MountTestCase, all_files, drop_caches, is_metadata, run, wait_for
 
 FILES = 5000
 FOLDERS = 50
@@ -88,6 +90,29 @@ class Listing(MountTestCase):
             with self.assertRaises(FileNotFoundError, msg=name):
                 os.stat(mount / name)
         self.assertEqual(self.server.since(mark), [])
+
+    def test_names_of_a_folder_are_looked_up_at_once(self):
+        proxy = FaultyProxy(self.server.url)
+        self.addCleanup(proxy.close)
+        mount = self.mount(url=proxy.url)
+        known = os.listdir(mount / "org/large")
+        proxy.set_fault("stall", where="metadata")
+        lookups = []
+        for number in range(2):
+            lookups.append(subprocess.Popen(
+                ["stat", mount / f"org/absent-{number}"], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            self.addCleanup(lookups[-1].wait)
+            self.addCleanup(lookups[-1].kill)
+
+        def asked(number):
+            return any(f"absent-{number}" in path for path, _ in proxy.seen)
+
+        wait_for(lambda: asked(0) and asked(1), "the second not to wait for the first")
+        self.assertEqual(sorted(run("ls", mount / "org/large").stdout.splitlines()), sorted(known))
+        self.assertEqual([lookup.poll() for lookup in lookups], [None, None])
+        proxy.release()
+        self.assertEqual([lookup.wait(support.PATIENCE) for lookup in lookups], [1, 1])
 
     def test_a_commit_in_the_name_is_the_same_tree(self):
         mount = self.mount()

@@ -7,13 +7,16 @@
 namespace hubvfs::cache {
 namespace {
 constexpr std::uint64_t kBlobsHeld = 4;  // the limit of all, in limits of one
+// Before so many blocks to be read back, and not more, what is held is soon hashed.
+constexpr std::uint64_t kFewToRead = 8;
 }  // namespace
 
 bool ArrivedBlocks::may_hold(const Blob& blob, bool early, bool is_hashed,
                              std::uint64_t bytes) const {
   if (held_ + bytes > kBlobsHeld * limit_) return false;
   if (early && blob.early + bytes > limit_ / 4 * 3) return false;
-  return (is_hashed && !early) || blob.held + bytes <= limit_;
+  const bool goes_soon = is_hashed && !early && blob.to_read <= kFewToRead;
+  return goes_soon || blob.held + bytes <= limit_;
 }
 
 void ArrivedBlocks::add(const EntryPtr& entry, std::uint64_t block, const BlobEntry::Put& put,
@@ -24,11 +27,15 @@ void ArrivedBlocks::add(const EntryPtr& entry, std::uint64_t block, const BlobEn
     remove(at, removed);
     at = blobs_.end();
   }
-  const bool held =
-      may_hold(at == blobs_.end() ? Blob{} : at->second, put.early, is_hashed, bytes->size());
+  const Blob none;
+  const Blob& before = at == blobs_.end() ? none : at->second;
+  const bool held = may_hold(before, put.early, is_hashed, bytes->size());
   if (!held) removed.push_back(std::exchange(bytes, nullptr));
   if (!held && !put.in_order) return;
-  if (at == blobs_.end()) at = blobs_.emplace(entry.get(), Blob{entry, now, {}, 0, 0}).first;
+  if (at == blobs_.end()) {
+    at = blobs_.try_emplace(entry.get()).first;
+    at->second.entry = entry;
+  }
   Blob& blob = at->second;
   blob.newest = now;
   set(blob, block, {put.generation, std::move(bytes), put.early}, removed);
@@ -50,6 +57,8 @@ void ArrivedBlocks::set(Blob& blob, std::uint64_t block, Arrival arrival, Buffer
     held_ += arrival.bytes->size();
     blob.held += arrival.bytes->size();
     if (arrival.early) blob.early += arrival.bytes->size();
+  } else {
+    ++blob.to_read;
   }
   blob.blocks[block] = std::move(arrival);
 }
@@ -81,6 +90,8 @@ void ArrivedBlocks::remove(Blob& blob, Blocks::iterator at, Buffers& removed) {
     blob.held -= arrival.bytes->size();
     if (arrival.early) blob.early -= arrival.bytes->size();
     removed.push_back(std::move(arrival.bytes));
+  } else {
+    --blob.to_read;
   }
   blob.blocks.erase(at);
 }
@@ -95,11 +106,20 @@ void ArrivedBlocks::forget(const EntryPtr& entry, Buffers& removed) {
   if (const auto at = blobs_.find(entry.get()); at != blobs_.end()) remove(at, removed);
 }
 
-void ArrivedBlocks::forget_old(Time then, const std::set<const BlobEntry*>& but_for,
-                               Buffers& removed) {
+void ArrivedBlocks::forget_early(Time then, Buffers& removed) {
   for (auto at = blobs_.begin(); at != blobs_.end();) {
-    const bool old = at->second.newest <= then && !but_for.contains(at->first);
-    at = old ? remove(at, removed) : std::next(at);
+    Blob& blob = at->second;
+    if (blob.entry.expired()) {
+      at = remove(at, removed);
+      continue;
+    }
+    const bool old = blob.newest <= then;
+    for (auto block = blob.blocks.begin(); old && blob.early > 0 && block != blob.blocks.end();) {
+      const auto next = std::next(block);
+      if (block->second.early) remove(blob, block, removed);
+      block = next;
+    }
+    at = blob.blocks.empty() ? blobs_.erase(at) : std::next(at);
   }
 }
 

@@ -6,7 +6,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "base/bytes.h"
@@ -18,8 +17,9 @@ namespace hubvfs::cache {
 //
 // Of a blob `limit` bytes are held at most, of what is early (something before it is missing) three
 // quarters of that: they may stay for long, and whoever reads the blob gets no more of it while too
-// much of it is kept. Of the blob that is being hashed what is in order goes by itself; it may be
-// held up to the limit of all blobs together, four times `limit`. State only: not thread-safe.
+// much of it is kept. Of the blob that is being hashed what is in order goes soon, where little
+// before it is to be read back: it is held up to the limit of all blobs together, four times
+// `limit`. State only: not thread-safe.
 class ArrivedBlocks {
  public:
   using EntryPtr = std::shared_ptr<BlobEntry>;
@@ -45,8 +45,8 @@ class ArrivedBlocks {
   std::optional<Arrival> take(const EntryPtr& entry, std::uint64_t block, std::uint64_t generation,
                               Buffers& removed);
   void forget(const EntryPtr& entry, Buffers& removed);
-  // Blobs of which nothing came since `then`, but for some.
-  void forget_old(Time then, const std::set<const BlobEntry*>& but_for, Buffers& removed);
+  // What is early of blobs of which nothing came since `then`, and all of blobs that are no more.
+  void forget_early(Time then, Buffers& removed);
 
  private:
   using Blocks = std::map<std::uint64_t, Arrival>;
@@ -54,8 +54,9 @@ class ArrivedBlocks {
     std::weak_ptr<BlobEntry> entry;  // an address may be another's by now
     Time newest;
     Blocks blocks;
-    std::uint64_t held = 0;   // bytes
-    std::uint64_t early = 0;  // of those
+    std::uint64_t held = 0;     // bytes
+    std::uint64_t early = 0;    // of those
+    std::uint64_t to_read = 0;  // blocks to be read back
   };
   using Blobs = std::map<const BlobEntry*, Blob>;
 

@@ -148,7 +148,8 @@ class BlobEntry {
   // kDropped to absent. Returns the bytes of blocks this gives back.
   std::uint64_t punched(std::span<const std::uint64_t> blocks) EXCLUDES(mutex_);
 
-  // The verifier's: the next block it wants. kComing: it was in_order, and is being handed over.
+  // The verifier's: the next block it wants. kComing: it was in_order, or before a Put::next, and
+  // is being handed over.
   enum class Awaited { kAbsent, kComing, kHere };
   Awaited await_block(std::uint64_t block) EXCLUDES(mutex_);
   // The verifier wants nothing until the blob is whole.

@@ -80,8 +80,7 @@ struct VerifyReport {
 
 // Of the bytes that a store may be handed before they are written (pending_limit), one part in so
 // many may be kept of a blob beyond that, to be hashed: until what is missing before them comes, or
-// the hashing of other blobs is done. What is kept only until it was hashed itself may be four
-// times that, as may what is kept of all blobs.
+// the hashing of other blobs is done. Of the blob that is being hashed, and of all together, four.
 inline constexpr std::uint64_t kHeldShare = 16;
 
 // One blob of the store, open. Thread-safe; shared by all who have it open.

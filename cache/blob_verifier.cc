@@ -9,8 +9,8 @@
 
 namespace hubvfs::cache {
 namespace {
-constexpr std::size_t kMaxProgress = 4096;  // blobs half hashed
-constexpr std::chrono::seconds kMaxAge(1);  // of what came early
+constexpr std::size_t kMaxProgress = 4096;    // blobs half hashed
+constexpr std::chrono::seconds kMaxEarly(1);  // how long what came early is held
 }  // namespace
 
 BlobVerifier::BlobVerifier(StoreContext& context, BlockReader& reader, BlockWriter& writer,
@@ -94,9 +94,9 @@ void BlobVerifier::run() {
       if (arrived_.empty()) {
         changed_.wait(mutex_);
       } else {
-        changed_.wait_for(mutex_, kMaxAge);
+        changed_.wait_for(mutex_, kMaxEarly);
         ArrivedBlocks::Buffers old;
-        arrived_.forget_old(std::chrono::steady_clock::now() - kMaxAge, queued_, old);
+        forget_early(old);
         mutex_.unlock();
         old.clear();
         mutex_.lock();
@@ -120,7 +120,16 @@ std::optional<ArrivedBlocks::Arrival> BlobVerifier::take_arrived(const EntryPtr&
                                                                  const Progress& progress) {
   ArrivedBlocks::Buffers removed;
   MutexLock lock(mutex_);
+  forget_early(removed);
   return arrived_.take(entry, progress.next, progress.generation, removed);
+}
+
+// Also while it hashes another blob, be that for long.
+void BlobVerifier::forget_early(ArrivedBlocks::Buffers& removed) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_forgetting_) return;
+  next_forgetting_ = now + kMaxEarly / 2;
+  arrived_.forget_early(now - kMaxEarly, removed);
 }
 
 void BlobVerifier::forget_arrived(const EntryPtr& entry) {

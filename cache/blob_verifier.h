@@ -72,6 +72,7 @@ class BlobVerifier {
   bool read_and_hash(const EntryPtr& entry, Progress& progress);
   std::optional<ArrivedBlocks::Arrival> take_arrived(const EntryPtr& entry,
                                                      const Progress& progress) EXCLUDES(mutex_);
+  void forget_early(ArrivedBlocks::Buffers& removed) REQUIRES(mutex_);
   void forget_arrived(const EntryPtr& entry) EXCLUDES(mutex_);
   void judge(const EntryPtr& entry, Progress progress) EXCLUDES(mutex_);
   void not_judged(const EntryPtr& entry) EXCLUDES(mutex_);
@@ -93,6 +94,7 @@ class BlobVerifier {
   std::set<const BlobEntry*> queued_ GUARDED_BY(mutex_);
   const BlobEntry* hashing_ GUARDED_BY(mutex_) = nullptr;  // just now
   ArrivedBlocks arrived_ GUARDED_BY(mutex_);
+  ArrivedBlocks::Time next_forgetting_ GUARDED_BY(mutex_);
   std::uint64_t asked_ GUARDED_BY(mutex_) = 0;
   std::uint64_t done_ GUARDED_BY(mutex_) = 0;
   std::uint64_t again_ GUARDED_BY(mutex_) = 0;

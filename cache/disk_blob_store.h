@@ -34,8 +34,7 @@ struct DiskBlobStoreOptions {
 // What is known of the blocks is in memory (BlobEntry), so that a read asks no index. put() leaves
 // the block in memory for the threads of the store: the writer writes, the verifier hashes (beside
 // one that reads back for it), the committer makes durable. One more looks after what nobody uses.
-// Beyond `pending_limit` blocks are
-// not kept. Its blobs must be released before it. Thread-safe.
+// Beyond `pending_limit` blocks are not kept. Its blobs must be released before it. Thread-safe.
 class DiskBlobStore final : public BlobStore {
  public:
   // The directory, the small blobs (loaded) and the index must outlive it. kCorrupt: the index is

@@ -68,7 +68,7 @@ class ReaderCore final : public std::enable_shared_from_this<ReaderCore> {
   void add_demand(const std::shared_ptr<OpenBlob>& blob, const Waiter& waiter, std::uint64_t block,
                   hub::Priority priority, Parts& parts);
   std::uint64_t ahead_budget() const { return options_.memory_budget / 2; }  // the rest: demand
-  // Of one content, beyond what the store may keep to hash it, which may be for long.
+  // Of one content. Beyond what the store may keep of it for long, to hash it.
   std::uint64_t kept_limit() const { return options_.memory_budget / cache::kHeldShare * 2; }
   std::uint64_t ahead_room(std::uint64_t under_way);
   void plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const ReadSeen& read);

@@ -156,16 +156,30 @@ TEST_F(ArrivedBlocksTest, AnotherBlobAtTheSameAddressHasNothingOfTheFirst) {
   EXPECT_EQ(take(entry, 1), Taken::kHeld);
 }
 
-TEST_F(ArrivedBlocksTest, OldOnesAreForgottenButForThoseThatWait) {
-  const EntryPtr waiting = make_entry(2);
+TEST_F(ArrivedBlocksTest, NoMoreIsHeldBehindMuchThatIsToBeReadBack) {
+  add(entry_, 0, in_order(10));  // blocks 1 to 9 were here
+  for (std::uint64_t block = 10; block < 20; ++block) {
+    add(entry_, block, in_order(block + 1), Hashed::kNow);
+  }
+  EXPECT_EQ(arrived_.held(), kLimit);
+  for (std::uint64_t block = 0; block < 7; ++block) EXPECT_NE(take(entry_, block), Taken::kNone);
+  EXPECT_EQ(arrived_.held(), kLimit - kTestBlock);
+  for (std::uint64_t block = 20; block < 30; ++block) {  // 3 and 3 are still to be read back
+    add(entry_, block, in_order(block + 1), Hashed::kNow);
+  }
+  EXPECT_EQ(arrived_.held(), kLimit + 9 * kTestBlock);
+}
+
+TEST_F(ArrivedBlocksTest, WhatIsEarlyIsForgottenWhereNothingMoreComes) {
   const EntryPtr fresh = make_entry(3);
+  add(entry_, 0, in_order(1));
   add(entry_, 3, early());
-  add(waiting, 0, in_order(1));
   now_ += seconds(1);
   add(fresh, 3, early());
-  arrived_.forget_old(now_ - seconds(1), {waiting.get()}, removed_);
+  arrived_.forget_early(now_ - seconds(1), removed_);
+  EXPECT_EQ(arrived_.held(), 2 * kTestBlock);
+  EXPECT_EQ(take(entry_, 0), Taken::kHeld);  // what is in order waits for its turn
   EXPECT_EQ(take(entry_, 3), Taken::kNone);
-  EXPECT_EQ(take(waiting, 0), Taken::kHeld);
   EXPECT_EQ(take(fresh, 3), Taken::kHeld);
   add(fresh, 4, early());
   arrived_.forget(fresh, removed_);

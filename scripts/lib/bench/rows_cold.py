@@ -15,7 +15,7 @@ from mounts import Hubvfs, Nbd, Rclone, RcloneServer
 FILE = "bench/one/data.bin"
 QUARTER = "bench/one/quarter.bin"
 SMALL = "bench/one/small.bin"
-MEMORY = 5  # GiB: the page cache's of the largest file, as read and as kept
+MEMORY = 5  # GiB to touch: the largest file is in the page cache twice, as it is read and as it is kept
 
 
 def measure_mount(bench, mount, path: str, timeout: float = 900) -> dict:

@@ -160,6 +160,11 @@ class ReadAhead(MountTestCase):
         self.assert_once(size)
 
     def test_faults_all_over_by_eight_threads_cost_the_file_once_in_few_requests(self):
+        # However slow a machine is, what is streamed is asked for by 1 MiB: four of these blocks.
+        mount = self.mount(options="cache.block_size=256K")
+        self.path = mount / "org/model/model.safetensors"
+        os.stat(self.path)
+        self.mark = self.server.mark()
         spans = [(at, min(at + 64 * 1024, len(self.data)))
                  for at in range(0, len(self.data), 64 * 1024)]
         random.Random(7).shuffle(spans)
@@ -167,7 +172,9 @@ class ReadAhead(MountTestCase):
                          [hashlib.sha256(self.data[a:b]).hexdigest() for a, b in spans])
         self.assert_once(len(self.data))
         requests = ranges_asked(self.server.settled_since(self.mark))
-        self.assertLess(requests, TENSOR * TENSORS // MIB, "it was not streamed")
+        # For root the kernel itself asks for up to 1 MiB around a fault.
+        without = 190 if os.geteuid() == 0 else 650
+        self.assertLess(requests, 0.8 * without, "it was not streamed")
 
     def test_random_preads_of_one_descriptor_cost_their_blocks(self):
         pages = random.Random(3).sample(range(len(self.data) // 4096), 100)

@@ -238,6 +238,7 @@ void BlobEntry::change_generation() {
 
 BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> bytes,
                               const EndpointId& endpoint) {
+  Buffers removed;
   MutexLock lock(mutex_);
   Put done;
   done.whole = total_bytes() == size() && !verified_;
@@ -252,15 +253,13 @@ BlobEntry::Put BlobEntry::put(std::uint64_t block, std::shared_ptr<const Bytes> 
     if (owned_bytes_ > 0 && owner_is_here) {
       done.whole = false;
       done.fill = counters_.fill.fetch_add(1);
-      const auto size = bytes->size();
-      if (!foreign_.try_emplace({endpoint, block}, Pending{std::move(bytes), done.fill}).second) {
-        return done;
-      }
-      counters_.pending_bytes += size;
+      if (foreign_.contains({endpoint, block})) return done;
+      counters_.pending_bytes += bytes->size();
+      foreign_.emplace(std::pair(endpoint, block), Pending{std::move(bytes), done.fill});
       done.what = Put::kForeign;
       return done;
     }
-    done.dropped = drop_where(true);
+    done.dropped = drop_where(true, removed);
     owner_ = endpoint;
   }
   done.fill = counters_.fill.fetch_add(1);
@@ -294,6 +293,7 @@ std::shared_ptr<const Bytes> BlobEntry::pending(std::uint64_t block, std::uint64
 
 BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
                                       std::uint64_t checksum, bool hot) {
+  std::shared_ptr<const Bytes> removed;
   MutexLock lock(mutex_);
   const auto at = pending_.find(block);
   if (at == pending_.end() || at->second.fill != fill) return Written::kGone;
@@ -315,6 +315,7 @@ BlobEntry::Written BlobEntry::written(std::uint64_t block, std::uint64_t fill,
   counters_.unindexed_bytes += length(block);
   ++counters_.blocks;
   counters_.pending_bytes -= at->second.bytes->size();
+  removed = std::move(at->second.bytes);
   pending_.erase(at);
   return over ? Written::kOverDropped : Written::kYes;
 }
@@ -345,22 +346,25 @@ std::optional<std::uint64_t> BlobEntry::take_in(std::uint64_t block, std::uint64
 }
 
 void BlobEntry::forget(std::uint64_t block, std::uint64_t fill) {
+  Buffers removed;
   MutexLock lock(mutex_);
   if (const auto at = pending_.find(block); at != pending_.end() && at->second.fill == fill) {
-    drop_pending(at);
+    drop_pending(at, removed);
     return;
   }
   for (auto at = foreign_.begin(); at != foreign_.end(); ++at) {
     if (at->second.fill != fill) continue;
     counters_.pending_bytes -= at->second.bytes->size();
+    removed.push_back(std::move(at->second.bytes));
     foreign_.erase(at);
     return;
   }
 }
 
-void BlobEntry::drop_pending(std::map<std::uint64_t, Pending>::iterator at) {
+void BlobEntry::drop_pending(std::map<std::uint64_t, Pending>::iterator at, Buffers& removed) {
   counters_.pending_bytes -= at->second.bytes->size();
   count_out(at->first, at->second.fill);
+  removed.push_back(std::move(at->second.bytes));
   pending_.erase(at);
 }
 
@@ -378,10 +382,10 @@ void BlobEntry::drop_slot(std::uint64_t block, BlockSlot& slot) {
   count_out(block, slot.fill);
 }
 
-std::vector<std::uint64_t> BlobEntry::drop_where(bool owned_only) {
+std::vector<std::uint64_t> BlobEntry::drop_where(bool owned_only, Buffers& removed) {
   for (auto at = pending_.begin(); at != pending_.end();) {
     const auto next = std::next(at);
-    if (!owned_only || !trusted(at->second.fill)) drop_pending(at);
+    if (!owned_only || !trusted(at->second.fill)) drop_pending(at, removed);
     at = next;
   }
   return drop_slots(owned_only);
@@ -398,8 +402,9 @@ std::vector<std::uint64_t> BlobEntry::drop_slots(bool owned_only) {
 }
 
 std::vector<std::uint64_t> BlobEntry::drop_all() {
+  Buffers removed;
   MutexLock lock(mutex_);
-  return drop_where(false);
+  return drop_where(false, removed);
 }
 
 std::vector<std::uint64_t> BlobEntry::drop_stored() {
@@ -408,9 +413,10 @@ std::vector<std::uint64_t> BlobEntry::drop_stored() {
 }
 
 std::optional<std::vector<std::uint64_t>> BlobEntry::drop_all_if(std::uint64_t generation) {
+  Buffers removed;
   MutexLock lock(mutex_);
   if (generation_.load() != generation) return std::nullopt;
-  return drop_where(false);
+  return drop_where(false, removed);
 }
 
 bool BlobEntry::drop_block(const Found& found) {

@@ -205,6 +205,8 @@ class BlobEntry {
   void load_verified() EXCLUDES(mutex_);
 
  private:
+  // To be let go without the lock: whoever counts them is told, and may ask here.
+  using Buffers = std::vector<std::shared_ptr<const Bytes>>;
   struct Pending {
     std::shared_ptr<const Bytes> bytes;
     std::uint64_t fill = 0;
@@ -225,8 +227,9 @@ class BlobEntry {
   void change_generation() REQUIRES(mutex_);
   void doubt_all() REQUIRES(mutex_);
   void drop_slot(std::uint64_t block, BlockSlot& slot) REQUIRES(mutex_);
-  void drop_pending(std::map<std::uint64_t, Pending>::iterator at) REQUIRES(mutex_);
-  std::vector<std::uint64_t> drop_where(bool owned_only) REQUIRES(mutex_);
+  void drop_pending(std::map<std::uint64_t, Pending>::iterator at, Buffers& removed)
+      REQUIRES(mutex_);
+  std::vector<std::uint64_t> drop_where(bool owned_only, Buffers& removed) REQUIRES(mutex_);
   std::vector<std::uint64_t> drop_slots(bool owned_only) REQUIRES(mutex_);
 
   const BlobKey key_;

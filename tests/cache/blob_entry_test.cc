@@ -300,6 +300,42 @@ TEST_F(BlobEntryTest, TheVerifierIsHandedNothingBehindALostBlock) {
   EXPECT_TRUE(entry_.put(3, source_.block(3), hub_).whole);
 }
 
+// Who counts the buffers starts what waited for memory, and asks for other blocks with its own
+// locks held: it must not be told under the entry's.
+TEST_F(BlobEntryTest, NoBufferIsLetGoUnderTheLock) {
+  unsigned let_go = 0;
+  const auto counted = [&](std::uint64_t block) {
+    return std::shared_ptr<const Bytes>(new Bytes(*source_.block(block)), [&](const Bytes* bytes) {
+      delete bytes;
+      static_cast<void>(entry_.all_here());  // takes the lock: would hang
+      ++let_go;
+    });
+  };
+  entry_.add_handle(hub_);
+  const auto first = entry_.put(0, counted(0), hub_);
+  EXPECT_EQ(entry_.written(0, first.fill, 77), BlobEntry::Written::kYes);
+  EXPECT_EQ(let_go, 1u);
+  entry_.forget(1, entry_.put(1, counted(1), hub_).fill);
+  EXPECT_EQ(let_go, 2u);
+  entry_.forget(2, entry_.put(2, counted(2), mirror_).fill);
+  EXPECT_EQ(let_go, 3u);
+  const auto streamed = entry_.put(2, counted(2), mirror_);
+  entry_.put(2, counted(2), mirror_);  // once more
+  EXPECT_EQ(let_go, 4u);
+  entry_.forget(2, streamed.fill);
+  EXPECT_EQ(let_go, 5u);
+  entry_.put(1, counted(1), hub_);
+  entry_.drop_all();
+  EXPECT_EQ(let_go, 6u);
+  entry_.put(1, counted(1), hub_);
+  EXPECT_TRUE(entry_.drop_all_if(entry_.generation()));
+  EXPECT_EQ(let_go, 7u);
+  entry_.put(1, counted(1), hub_);
+  entry_.remove_handle(hub_);
+  entry_.put(1, counted(1), mirror_);  // takes over
+  EXPECT_EQ(let_go, 8u);
+}
+
 TEST_F(BlobEntryTest, AStampIsForgottenWithABlock) {
   for (std::uint64_t i = 0; i < 4; ++i) store(i, hub_);
   EXPECT_FALSE(entry_.stampable());

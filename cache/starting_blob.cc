@@ -25,8 +25,9 @@ StartingBlob::StartingBlob(StartingContext& context, BlobKey key, const std::str
 }
 
 StartingBlob::~StartingBlob() {
+  Puts removed;
   MutexLock lock(mutex_);
-  forget_puts();
+  removed = take_puts();
 }
 
 void StartingBlob::read_sidecar_of() {
@@ -52,17 +53,18 @@ Result<void> StartingBlob::become(BlobStore& store) {
   Puts handed_on;  // readers find them here until real_ is set
   while (true) {
     Puts more;
+    Puts removed;  // without the lock: whoever counts their buffers is told
     bool dropped = false;
     {
       MutexLock lock(mutex_);
       dropped = std::exchange(dropped_, false);
-      if (dropped) handed_on.clear();
+      if (dropped) removed.swap(handed_on);
       for (const auto& put : puts_) {
         if (handed_on.insert(put).second) more.insert(put);
       }
       if (!dropped && more.empty()) {
         real_ = owned_.get();
-        forget_puts();
+        removed = take_puts();
         return {};
       }
     }
@@ -188,12 +190,13 @@ bool StartingBlob::put(std::uint64_t block, std::shared_ptr<const Bytes> bytes) 
 
 void StartingBlob::drop() {
   {
+    Puts removed;
     MutexLock lock(mutex_);
     if (real() == nullptr) {
       dropped_ = true;
       stored_.clear();
       stored_bytes_ = 0;
-      forget_puts();
+      removed = take_puts();
       return;
     }
   }
@@ -202,10 +205,10 @@ void StartingBlob::drop() {
 
 bool StartingBlob::whole_here() const { return stored_bytes_ + put_bytes_ == key_.content.size(); }
 
-void StartingBlob::forget_puts() {
+StartingBlob::Puts StartingBlob::take_puts() {
   context_.put_bytes -= put_bytes_;
   put_bytes_ = 0;
-  puts_.clear();
+  return std::exchange(puts_, {});
 }
 
 }  // namespace hubvfs::cache

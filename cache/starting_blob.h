@@ -64,7 +64,7 @@ class StartingBlob final : public Blob {
   Result<void> read_stored(const SidecarBlock& stored, std::uint64_t within,
                            std::span<std::byte> out);
   Result<UniqueFd> data_file() const;
-  void forget_puts() REQUIRES(mutex_);
+  Puts take_puts() REQUIRES(mutex_);
   bool whole_here() const REQUIRES(mutex_);
 
   StartingContext& context_;

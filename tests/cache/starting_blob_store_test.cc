@@ -164,6 +164,20 @@ TEST_F(StartingTest, MoreThanMayWaitInMemoryIsForgotten) {
   EXPECT_EQ(opened->cached_bytes(), 16 * kTestBlock);
 }
 
+TEST_F(StartingTest, NoBufferIsLetGoUnderTheLock) {
+  start();
+  const TestBlob source = make_blob(3 * kTestBlock, 7);
+  const auto opened = starting(source);
+  unsigned let_go = 0;
+  opened->put(1, std::shared_ptr<const Bytes>(new Bytes(*source.block(1)), [&](const Bytes* bytes) {
+                delete bytes;
+                static_cast<void>(opened->has(0));  // takes the lock: would hang
+                ++let_go;
+              }));
+  opened->drop();
+  EXPECT_EQ(let_go, 1u);
+}
+
 TEST_F(StartingTest, WhatIsDroppedMeanwhileIsGoneAfterwards) {
   const TestBlob source = make_blob(3 * kTestBlock, 10);
   fill(source);

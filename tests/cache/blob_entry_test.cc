@@ -334,6 +334,8 @@ TEST_F(BlobEntryTest, NoBufferIsLetGoUnderTheLock) {
   entry_.remove_handle(hub_);
   entry_.put(1, counted(1), mirror_);  // takes over
   EXPECT_EQ(let_go, 8u);
+  entry_.drop_all();
+  EXPECT_EQ(let_go, 9u);  // all
 }
 
 TEST_F(BlobEntryTest, AStampIsForgottenWithABlock) {

@@ -50,12 +50,13 @@ def read_header(path: str) -> bytes:
             return mapped[8:8 + length]
 
 
-def hashes(path: str, ranges: list, threads: int) -> list:
+def hashes(path: str, ranges: list, threads: int, advice: int = mmap.MADV_NORMAL) -> list:
     """SHA-256 of each range, faulted in through one mapping by many threads."""
     with open(path, "rb", buffering=0) as file:
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped, \
                 memoryview(mapped) as view, \
                 concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            mapped.madvise(advice)
             def hash_of(span):
                 with view[span[0]:span[1]] as piece:
                     return hashlib.sha256(piece).hexdigest()  # lets other threads run meanwhile
@@ -168,12 +169,12 @@ class ReadAhead(MountTestCase):
         spans = [(at, min(at + 64 * 1024, len(self.data)))
                  for at in range(0, len(self.data), 64 * 1024)]
         random.Random(7).shuffle(spans)
-        self.assertEqual(hashes(self.path, spans, 8),
+        # For root the kernel would ask for 1 MiB around a fault, and hide that we do not.
+        self.assertEqual(hashes(self.path, spans, 8, mmap.MADV_RANDOM),
                          [hashlib.sha256(self.data[a:b]).hexdigest() for a, b in spans])
         self.assert_once(len(self.data))
         requests = ranges_asked(self.server.settled_since(self.mark))
-        # Else 650; 190 for root, for whom the kernel itself asks for up to 1 MiB around a fault.
-        self.assertLess(requests, 171 if os.geteuid() == 0 else 480, "it was not streamed")
+        self.assertLess(requests, 640, "it was not streamed")  # else 844: a block has a request or two
 
     def test_random_preads_of_one_descriptor_cost_their_blocks(self):
         pages = random.Random(3).sample(range(len(self.data) // 4096), 100)

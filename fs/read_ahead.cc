@@ -13,10 +13,15 @@ constexpr std::uint64_t kSteadyWindow = 8u << 20;
 constexpr std::uint64_t kTensorWindow = 32u << 20;
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kLeastTensorRun = 256u << 10;  // two pages far apart are no reader of it
+constexpr int kWideCursors = 3;
+constexpr std::uint64_t kRecent = 64;  // reads
 }  // namespace
 
 ReadAhead::ReadAhead(std::uint64_t blob_size, std::uint64_t block_size)
-    : blob_size_(blob_size), block_size_(block_size), storm_(blob_size, block_size) {}
+    : blob_size_(blob_size),
+      block_size_(block_size),
+      storm_(blob_size, block_size),
+      front_(blob_size, block_size) {}
 
 std::uint64_t ReadAhead::aligned_up(std::uint64_t at) const {
   return std::min(blob_size_, (at + block_size_ - 1) / block_size_ * block_size_);
@@ -112,6 +117,23 @@ ByteRange ReadAhead::ask(Cursor& cursor, const Means& means) const {
   return {begin, end};
 }
 
+// Whether several read in order, and all of it is likely to be read: somebody began at its start.
+bool ReadAhead::is_wide() const {
+  int going_on = 0;
+  bool from_start = false;
+  for (const Cursor& cursor : cursors_) {
+    if (cursor.run <= 2 * kKernelAhead) continue;
+    from_start = from_start || cursor.start <= kKernelAhead;
+    going_on += tick_ - cursor.used < kRecent ? 1 : 0;
+  }
+  return from_start && going_on >= kWideCursors;
+}
+
+void ReadAhead::swept(std::uint64_t bytes, std::uint64_t next) {
+  if (wide_) return front_.swept(bytes, next);
+  storm_.swept(bytes, next);
+}
+
 ReadAhead::Plan ReadAhead::on_read(const ReadSeen& read, const Means& means) {
   const ByteRange range = read.range;
   Cursor& cursor = cursor_for(read);
@@ -124,14 +146,17 @@ ReadAhead::Plan ReadAhead::on_read(const ReadSeen& read, const Means& means) {
   follow_tensors(cursor, range);
   widen(cursor, read.waited, means);
   Plan plan;
-  plan.ahead = ask(cursor, means);
+  wide_ = means.fast && is_wide();
+  if (!wide_) plan.ahead = ask(cursor, means);
   const std::uint64_t known = std::max(cursor.asked, aligned_up(cursor.position));
   plan.ends_soon = cursor.run >= blob_size_ / 2 && known == blob_size_;
   const std::uint64_t under_way = means.under_way + plan.ahead.size();
   const std::uint64_t spare = means.window - std::min(means.window, under_way);
   const std::uint64_t room = means.room - std::min(means.room, plan.ahead.size());
   const std::uint64_t piece = std::min(means.piece, room);
-  plan.sweep = storm_.on_read(read, cursor.number, layout_.get(), spare < piece ? 0 : piece);
+  const std::uint64_t most = spare < piece ? 0 : piece;
+  plan.sweep = storm_.on_read(read, cursor.number, layout_.get(), most);
+  if (wide_) plan.sweep = front_.on_read(range, most);
   return plan;
 }
 

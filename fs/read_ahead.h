@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "fs/front_sweep.h"
 #include "fs/read_storm.h"
 #include "fs/tensor_layout.h"
 
@@ -28,6 +29,10 @@ namespace hubvfs::fs {
 //
 // With a layout, a second read in one tensor asks for the rest of that tensor, to 32 MiB, and
 // nothing is asked for beyond a tensor's end until a reader has gone on there.
+//
+// Where the link is as fast as hashing is, and three readers or more go on through the blob, of
+// whom one began at its beginning, none has a window: what they wait for and FrontSweep are all
+// that is asked for.
 class ReadAhead {
  public:
   // What may be asked for just now; bytes.
@@ -37,6 +42,7 @@ class ReadAhead {
     std::uint64_t piece = 8u << 20;    // of one request
     std::uint64_t under_way = 0;       // already, of this blob
     std::uint64_t kept = 0;            // came, of this blob, and is still in the store's memory
+    bool fast = false;                 // the link brings bytes about as fast as they are hashed
   };
   struct Plan {
     // Beyond the read, not asked for before: block-aligned, within the blob, often empty, and no
@@ -51,7 +57,7 @@ class ReadAhead {
   void set_layout(std::shared_ptr<const TensorLayout> layout) { layout_ = std::move(layout); }
 
   Plan on_read(const ReadSeen& read, const Means& means);
-  void swept(std::uint64_t bytes, std::uint64_t next) { storm_.swept(bytes, next); }
+  void swept(std::uint64_t bytes, std::uint64_t next);
   bool in_storm() const { return storm_.raging(); }
 
  private:
@@ -74,6 +80,7 @@ class ReadAhead {
   static std::uint64_t distance(const Cursor& cursor, const Means& means);
   ByteRange ask(Cursor& cursor, const Means& means) const;
   std::uint64_t limit(const Cursor& cursor) const;
+  bool is_wide() const;
   std::uint64_t aligned_up(std::uint64_t at) const;
 
   std::uint64_t blob_size_;
@@ -83,6 +90,8 @@ class ReadAhead {
   std::vector<Cursor> cursors_;
   std::shared_ptr<const TensorLayout> layout_;
   ReadStorm storm_;
+  FrontSweep front_;
+  bool wide_ = false;  // as of the last read
 };
 
 }  // namespace hubvfs::fs

@@ -44,6 +44,7 @@ class ReadStorm {
     ByteRange within;  // block-aligned but for the blob's end
     std::uint64_t from = 0;
     std::uint64_t most = 0;
+    bool urgent = false;  // as a read that waits
   };
   // `place`: the number of the cursor that the read belongs to. `room`: bytes to be asked for at
   // most. Waits in the header of `layout`, which may be null, do not count.

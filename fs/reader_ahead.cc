@@ -35,6 +35,7 @@ void ReaderCore::plan_read_ahead(const std::shared_ptr<OpenBlob>& blob, const Re
   means.window = std::max(kWindow, 2 * advice.part_bytes * static_cast<unsigned>(advice.parallel));
   means.window = std::min(means.window, ahead_budget());
   means.kept = *blob->kept;
+  means.fast = advice.fast;
   Parts parts;
   std::optional<hub::FileRef> next;
   {
@@ -68,12 +69,13 @@ void ReaderCore::sweep(const std::shared_ptr<OpenBlob>& blob, const ReadStorm::S
                        Parts& parts) NO_THREAD_SAFETY_ANALYSIS {
   const std::uint64_t size = blob->block_size;
   const std::uint64_t blocks = (sweep.within.size() + size - 1) / size;
+  const auto priority = sweep.urgent ? hub::Priority::kDemand : hub::Priority::kReadAhead;
   std::uint64_t at = sweep.from;
   std::uint64_t asked = 0;
   for (std::uint64_t i = 0; i < std::min(blocks, kMaxLooked) && asked + size <= sweep.most; ++i) {
     const std::uint64_t block = at / size;
     if (!blob->fetching.contains(block) && !blob->stored->has(block)) {
-      add_block(blob, block, hub::Priority::kReadAhead, parts);
+      add_block(blob, block, priority, parts);
       asked += size;
     }
     at = at + size < sweep.within.end ? at + size : sweep.within.begin;

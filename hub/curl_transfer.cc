@@ -413,6 +413,7 @@ void CurlEngine::publish() {
   state.connections = model_.connections();
   state.part_bytes = model_.part_bytes();
   state.detour_bytes = model_.detour_bytes();
+  state.fast = model_.is_fast();
   state.round_trip = model_.round_trip();
   state.rate = static_cast<std::uint64_t>(model_.rate());
   if (state == published_) return;
@@ -432,6 +433,7 @@ FetchAdvice CurlEngine::advice() const {
   FetchAdvice advice;
   advice.part_bytes = state.part_bytes;
   advice.detour_bytes = state.detour_bytes;
+  advice.fast = state.fast;
   advice.parallel = state.connections + std::max(1, state.connections / 4);
   return advice;
 }

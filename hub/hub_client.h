@@ -40,6 +40,8 @@ struct FetchAdvice {
   std::uint64_t detour_bytes = 128u << 10;
   // Such requests to have under way or waiting, so that no connection is ever idle. From 2.
   int parallel = 8;
+  // It brings 256 MB/s or more: about as many as a core hashes, and a request more holds nobody up.
+  bool fast = false;
 };
 
 // What the link is taken for, and what was done about it since the client was made.
@@ -48,6 +50,7 @@ struct LinkState {
   int running = 0;      // those under way
   std::uint64_t part_bytes = 0;
   std::uint64_t detour_bytes = 0;
+  bool fast = false;             // as FetchAdvice
   Duration round_trip{};         // to a first byte at best; 0: nothing came yet
   std::uint64_t rate = 0;        // bytes a second, of all together; 0: not measured yet
   std::uint64_t hedged = 0;      // requests sent twice, since the answer was far past its time

@@ -15,6 +15,7 @@ constexpr int kMostConnections = 64;
 constexpr int kFirstConnections = 8;
 constexpr int kFirstConnectionsNear = 2;
 constexpr Duration kNear = milliseconds(2);
+constexpr double kFast = 256e6;  // bytes a second
 constexpr std::uint64_t kFirstPart = 2 * kMiB;
 constexpr std::uint64_t kLeastPart = kMiB;
 constexpr std::uint64_t kMostPart = 16 * kMiB;
@@ -186,6 +187,11 @@ std::uint64_t LinkModel::detour_bytes() const {
 }
 
 bool LinkModel::is_near() const { return round_trip_ != Duration::zero() && round_trip_ < kNear; }
+
+bool LinkModel::is_fast() const {
+  if (rate_ > 0) return rate_ >= kFast;
+  return is_near() && each_ * connections_ >= kFast;
+}
 
 bool LinkModel::is_thin() const {
   return each_ > 0 && each_ < static_cast<double>(kLeastPart);  // a part takes over a second

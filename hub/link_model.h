@@ -51,6 +51,8 @@ class LinkModel {
   // What one connection brings in an eighth of a round trip; 64 KiB at least.
   std::uint64_t detour_bytes() const;
   bool is_thin() const;
+  // Brings 256 MB/s or more; near, before that is measured, by what one connection does.
+  bool is_fast() const;
   // The shortest time to a first byte of content among the last few hundred; zero without any.
   Duration round_trip() const { return round_trip_; }
   // Bytes a second of all together, when as many ran as may; 0 until they did.

@@ -266,6 +266,73 @@ TEST(ReadAhead, AReaderThatSkipsAboutKeepsItsWindow) {
   EXPECT_TRUE(on_read(ahead, {elsewhere + 15 * kMiB, elsewhere + 15 * kMiB + kRead}, true).empty());
 }
 
+// --- read at several places on a fast link ---
+
+class WideReadAhead : public testing::Test {
+ protected:
+  // Each reads on, in turns, `rounds` times 1 MiB.
+  void read_on(const std::vector<std::uint64_t>& begins, int rounds) {
+    if (at_.size() != begins.size()) at_ = begins;
+    for (int round = 0; round < rounds; ++round) {
+      for (std::size_t i = 0; i < at_.size(); ++i) {
+        const ByteRange range{at_[i], at_[i] + kMiB};
+        at_[i] = range.end;
+        last_ = ahead_.on_read({range, true, static_cast<std::uint32_t>(1 + i)}, means_);
+        if (last_.sweep) ahead_.swept(kMiB, last_.sweep->from + kMiB);
+        if (!last_.ahead.empty()) window_ends_ = last_.ahead.end;
+      }
+    }
+  }
+  bool is_wide() const { return last_.sweep && last_.sweep->urgent; }
+  bool last_has_window() const { return window_ends_ > at_.back(); }
+
+  ReadAhead ahead_{1000 * kMiB, kMiB};
+  ReadAhead::Means means_{.fast = true};
+  std::vector<std::uint64_t> at_;
+  ReadAhead::Plan last_;
+  std::uint64_t window_ends_ = 0;
+};
+
+TEST_F(WideReadAhead, WhatIsHashedNextComesFirst) {
+  read_on({0, 300 * kMiB, 600 * kMiB}, 4);
+  EXPECT_FALSE(last_.sweep) << "nobody knows yet how far they go";
+  read_on({0, 300 * kMiB, 600 * kMiB}, 20);
+  ASSERT_TRUE(is_wide());
+  EXPECT_FALSE(last_has_window());
+  EXPECT_EQ(last_.sweep->within.end, 1000 * kMiB);
+  EXPECT_GT(last_.sweep->from, 50 * kMiB);
+  EXPECT_LT(last_.sweep->from, 75 * kMiB) << "as much as they read";
+}
+
+TEST_F(WideReadAhead, OnASlowLinkEachHasItsWindow) {
+  means_.fast = false;
+  read_on({0, 300 * kMiB, 600 * kMiB}, 24);
+  EXPECT_FALSE(last_.sweep);
+  EXPECT_TRUE(last_has_window());
+}
+
+TEST_F(WideReadAhead, SoHaveTwo) {
+  read_on({0, 300 * kMiB}, 24);
+  EXPECT_FALSE(last_.sweep);
+  EXPECT_TRUE(last_has_window());
+}
+
+TEST_F(WideReadAhead, AndThoseWhoSkippedItsBeginning) {
+  read_on({100 * kMiB, 300 * kMiB, 600 * kMiB}, 24);
+  EXPECT_FALSE(last_.sweep);
+  EXPECT_TRUE(last_has_window());
+}
+
+TEST_F(WideReadAhead, WhoIsLeftHasAWindowAgain) {
+  read_on({0, 300 * kMiB, 600 * kMiB}, 24);
+  ASSERT_TRUE(is_wide());
+  const std::uint64_t on = at_.back();
+  at_.clear();
+  read_on({on}, 70);
+  EXPECT_FALSE(last_.sweep);
+  EXPECT_TRUE(last_has_window());
+}
+
 // --- with a layout ------------------------------------------------------------------------------
 
 constexpr std::uint64_t kHeader = 3000;  // of tensors() below, whatever the tensors

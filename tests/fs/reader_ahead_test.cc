@@ -185,6 +185,33 @@ TEST_F(ReaderAhead, InAStormABlockIsOneRequest) {
   hub_->hold_fetches(false);
 }
 
+// As urgent as a read that waits, which would else always go first.
+TEST_F(ReaderAhead, OnAFastLinkTheBeginningOfWhatSeveralReadIsADemand) {
+  hub::FetchAdvice advice;
+  advice.part_bytes = kMiB;
+  advice.fast = true;
+  hub_->set_advice(advice);
+  content_ = random_bytes(60 * kMiB, 6);
+  commit({{"m.bin", {content_, true}}});
+  const auto blob = open("m.bin");
+  for (std::uint64_t at = 0; at < 10 * kMiB; at += kMiB / 2) {
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      const std::uint64_t begin = i * 20 * kMiB + at;
+      read(blob, {begin, begin + kMiB / 2}, static_cast<std::uint32_t>(1 + i));
+    }
+  }
+  const std::uint64_t came = bytes(fetched("m.bin"));
+  EXPECT_EQ(came, Reader::stored(*blob).cached_bytes()) << "nothing came twice";
+  std::uint64_t first = 0;
+  while (Reader::stored(*blob).has(first)) ++first;
+  EXPECT_GT(first * kBlock, 18 * kMiB) << "where the first of them is not yet";
+  for (const FakeFetch& fetch : hub_->fetches()) {
+    if (fetch.range.begin > 11 * kMiB && fetch.range.end < 18 * kMiB) {
+      EXPECT_EQ(fetch.priority, hub::Priority::kDemand) << fetch.range.begin;
+    }
+  }
+}
+
 TEST_F(ReaderAhead, ThreadsInOneTensorGetNoMoreWhileItsHeaderIsOnItsWay) {
   commit({{"m.safetensors", {content_, true}}});
   const auto blob = open("m.safetensors");

@@ -179,6 +179,25 @@ TEST(LinkModel, WhatIsNotTriedIsNotJudged) {
   EXPECT_EQ(link.model.held_up_by(2, 1u << 20), Duration::zero());
 }
 
+TEST(LinkModel, IsFastWhereItBringsAsMuchAsACoreHashes) {
+  FakeLink near(milliseconds(1), 1000 * kMega, 1000 * kMega);
+  EXPECT_FALSE(near.model.is_fast());
+  near.run(milliseconds(50));
+  EXPECT_EQ(near.model.rate(), 0) << "not measured yet";
+  EXPECT_TRUE(near.model.is_fast());
+  near.run(seconds(5));
+  EXPECT_TRUE(near.model.is_fast());
+  near.set_rate(100 * kMega);
+  near.run(seconds(5));
+  EXPECT_FALSE(near.model.is_fast());
+  FakeLink far(milliseconds(30), 800 * kMega, 20 * kMega);
+  far.run(milliseconds(200));
+  EXPECT_EQ(far.model.rate(), 0) << "not measured yet";
+  EXPECT_FALSE(far.model.is_fast()) << "of what all will bring one tells little";
+  far.run(seconds(10));
+  EXPECT_TRUE(far.model.is_fast());
+}
+
 TEST(LinkModel, ARefusalHalvesOnceForAll) {
   FakeLink link(milliseconds(30), 100 * kMega, 10 * kMega);
   link.run(seconds(10));

@@ -76,6 +76,7 @@ void ReaderCore::sweep(const std::shared_ptr<OpenBlob>& blob, const ReadStorm::S
     const std::uint64_t block = at / size;
     if (!blob->fetching.contains(block) && !blob->stored->has(block)) {
       add_block(blob, block, priority, parts);
+      parts.back()->hedged = !sweep.urgent;  // it is large, and nobody waits for its first byte
       asked += size;
     }
     at = at + size < sweep.within.end ? at + size : sweep.within.begin;

@@ -63,6 +63,7 @@ void ReaderCore::start(const PartPtr& part) {
   hub::FetchRequest request;
   request.file = blob.file;
   request.range = part->range;
+  request.hedged = part->hedged;
   request.deadline = clock_.now() + options_.read_deadline;
   request.on_bytes = [self = shared_from_this(), part](std::uint64_t offset, ByteView bytes) {
     self->on_bytes(*part, offset, bytes);

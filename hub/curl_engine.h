@@ -44,6 +44,7 @@ struct TransferSpec {
   // demand may be preempted. Other transfers are only counted.
   bool content = false;
   bool fresh = false;       // on a new connection
+  bool hedged = true;       // if it is a demand
   std::uint64_t flow = 0;   // whose share of the link it takes (FairShare); 0: nobody's
   std::uint64_t bytes = 0;  // of its range
   int patience = 1;         // how many times as long as usual it may stall

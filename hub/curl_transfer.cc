@@ -286,7 +286,7 @@ Duration CurlEngine::watch(Transfer& transfer, TimePoint now) {
     return std::min(left, model_.pace_period());
   }
   if (transfer.legs.size() > 1 || transfer.spec.priority != Priority::kDemand ||
-      hedges_allowed_ < 1 || running_ >= options_.max_transfers) {
+      !transfer.spec.hedged || hedges_allowed_ < 1 || running_ >= options_.max_transfers) {
     return left;
   }
   Duration usual = model_.hedge_after();

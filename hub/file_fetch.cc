@@ -121,6 +121,7 @@ void FileFetch::resolve() {
 void FileFetch::ask_for_range(TransferSpec& spec) const {
   spec.range = range();
   spec.bytes = request_.range.end - next_;
+  spec.hedged = request_.hedged;
   spec.flow = std::hash<std::string>()(request_.file.content.hex()) | 1;
 }
 

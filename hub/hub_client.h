@@ -82,6 +82,7 @@ struct FetchRequest {
   ByteRange range;  // within the file, not empty
   Priority priority = Priority::kDemand;
   TimePoint deadline;  // without progress: it moves on by as much whenever bytes arrive
+  bool hedged = true;  // a demand may be asked for a second time when its answer is late
 
   // Bytes as they arrive: first at range.begin, then without gap or overlap. The view is valid
   // during the call only.

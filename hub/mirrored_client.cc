@@ -255,6 +255,7 @@ void MirroredClient::start(FetchId id, const std::shared_ptr<Fetch>& fetch) {
   part.range = {fetch->next, fetch->request.range.end};
   part.priority = fetch->priority;
   part.deadline = next_deadline(fetch->attempts);
+  part.hedged = fetch->request.hedged;
   part.on_bytes = [this, fetch](std::uint64_t offset, ByteView bytes) {
     fetch->next = offset + bytes.size();
     fetch->attempts.since = clock_.awake();

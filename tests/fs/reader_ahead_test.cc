@@ -208,6 +208,7 @@ TEST_F(ReaderAhead, OnAFastLinkTheBeginningOfWhatSeveralReadIsADemand) {
   for (const FakeFetch& fetch : hub_->fetches()) {
     if (fetch.range.begin > 11 * kMiB && fetch.range.end < 18 * kMiB) {
       EXPECT_EQ(fetch.priority, hub::Priority::kDemand) << fetch.range.begin;
+      EXPECT_FALSE(fetch.hedged) << fetch.range.begin;
     }
   }
 }

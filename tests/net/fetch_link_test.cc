@@ -116,6 +116,19 @@ TEST_F(FetchLink, ADemandThatIsLateIsAskedForTwice) {
   EXPECT_EQ(link().stalled, 0u);
 }
 
+TEST_F(FetchLink, ButNotWhereThatIsNotWanted) {
+  learn();
+  on_content([&](const ScriptedRequest& request, int nth) {
+    ScriptedAnswer answer = good_content(request);
+    answer.stall_first = nth == 1;
+    return answer;
+  });
+  Fetching fetching(client(), lfs_file(), {0, 100'000}, seconds(60), Priority::kDemand, false);
+  expect_whole(fetching, {0, 100'000});
+  EXPECT_EQ(link().hedged, 0u);
+  EXPECT_EQ(link().stalled, 1u);
+}
+
 TEST_F(FetchLink, TheFirstAnswerCountsWhicheverItIs) {
   learn();
   std::promise<void> second_came;

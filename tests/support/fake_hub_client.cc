@@ -476,7 +476,7 @@ FetchId FakeHubClient::fetch(FetchRequest request) {
   const FetchId id = next_id_++;
   if (!offline_ && may_be_asked(request)) {
     ++counts_.fetches;
-    log_.push_back({request.file.path, request.range, request.priority});
+    log_.push_back({request.file.path, request.range, request.priority, request.hedged});
   }
   pending_.push_back({id, std::move(request), false});
   changed_.notify_all();

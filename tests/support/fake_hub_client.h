@@ -23,6 +23,7 @@ struct FakeFetch {
   std::string path;
   ByteRange range;
   hub::Priority priority = hub::Priority::kDemand;
+  bool hedged = true;
 };
 
 // Calls that reached the fake; those refused for a bad name or for being offline are not counted.

@@ -100,10 +100,11 @@ class Fetching {
  public:
   Fetching(hub::HubClient& client, const hub::FileRef& file, ByteRange range,
            Duration time = std::chrono::seconds(10),
-           hub::Priority priority = hub::Priority::kDemand)
+           hub::Priority priority = hub::Priority::kDemand, bool hedged = true)
       : state_(std::make_shared<State>()) {
     hub::FetchRequest request;
     request.file = file;
+    request.hedged = hedged;
     request.range = range;
     request.priority = priority;
     request.deadline = deadline_in(time);

@@ -30,6 +30,7 @@ void write_counters(JsonWriter& out, const hub::HubStats& hub) {
   number("connections", static_cast<std::uint64_t>(hub.link.connections));
   number("running", static_cast<std::uint64_t>(hub.link.running));
   number("part_bytes", hub.link.part_bytes);
+  out.key("fast").boolean(hub.link.fast);
   number("round_trip_microseconds",
          static_cast<std::uint64_t>(
              std::chrono::duration_cast<std::chrono::microseconds>(hub.link.round_trip).count()));

@@ -97,7 +97,7 @@ struct Part {
   ByteRange range;          // of the content: what is asked for
   std::uint64_t bytes = 0;  // of memory
   std::atomic<hub::Priority> priority{hub::Priority::kDemand};
-  bool hedged = true;
+  bool hedged = true;  // hub::FetchRequest
   std::optional<hub::FetchId> id;
   TimePoint progress;
 };

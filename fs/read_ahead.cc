@@ -21,7 +21,7 @@ ReadAhead::ReadAhead(std::uint64_t blob_size, std::uint64_t block_size)
     : blob_size_(blob_size),
       block_size_(block_size),
       storm_(blob_size, block_size),
-      front_(blob_size, block_size) {}
+      front_(block_size) {}
 
 std::uint64_t ReadAhead::aligned_up(std::uint64_t at) const {
   return std::min(blob_size_, (at + block_size_ - 1) / block_size_ * block_size_);
@@ -117,16 +117,25 @@ ByteRange ReadAhead::ask(Cursor& cursor, const Means& means) const {
   return {begin, end};
 }
 
-// Whether several read in order, and all of it is likely to be read: somebody began at its start.
-bool ReadAhead::is_wide() const {
+// Where several read in order and somebody began at the start, so that all is likely to be read: to
+// where, which is the end of the tensor that all of them are in, or of the blob. 0: nowhere.
+std::uint64_t ReadAhead::read_widely_to() const {
   int going_on = 0;
   bool from_start = false;
+  std::uint64_t first = blob_size_;
+  std::uint64_t last = 0;
   for (const Cursor& cursor : cursors_) {
     if (cursor.run <= 2 * kKernelAhead) continue;
     from_start = from_start || cursor.start <= kKernelAhead;
-    going_on += tick_ - cursor.used < kRecent ? 1 : 0;
+    if (tick_ - cursor.used >= kRecent) continue;
+    ++going_on;
+    first = std::min(first, cursor.position - 1);
+    last = std::max(last, cursor.position);
   }
-  return from_start && going_on >= kWideCursors;
+  if (!from_start || going_on < kWideCursors) return 0;
+  if (!layout_) return blob_size_;
+  const std::uint64_t tensor_end = layout_->extent_at(first).end;
+  return last <= tensor_end + kKernelAhead ? aligned_up(tensor_end) : blob_size_;
 }
 
 void ReadAhead::swept(std::uint64_t bytes, std::uint64_t next) {
@@ -146,7 +155,8 @@ ReadAhead::Plan ReadAhead::on_read(const ReadSeen& read, const Means& means) {
   follow_tensors(cursor, range);
   widen(cursor, read.waited, means);
   Plan plan;
-  wide_ = means.fast && is_wide();
+  const std::uint64_t widely_to = means.fast ? read_widely_to() : 0;
+  wide_ = widely_to != 0;
   if (!wide_) plan.ahead = ask(cursor, means);
   const std::uint64_t known = std::max(cursor.asked, aligned_up(cursor.position));
   plan.ends_soon = cursor.run >= blob_size_ / 2 && known == blob_size_;
@@ -156,7 +166,7 @@ ReadAhead::Plan ReadAhead::on_read(const ReadSeen& read, const Means& means) {
   const std::uint64_t piece = std::min(means.piece, room);
   const std::uint64_t most = spare < piece ? 0 : piece;
   plan.sweep = storm_.on_read(read, cursor.number, layout_.get(), most);
-  if (wide_) plan.sweep = front_.on_read(range, most);
+  if (wide_) plan.sweep = front_.on_read(range, widely_to, most);
   return plan;
 }
 

@@ -30,9 +30,9 @@ namespace hubvfs::fs {
 // With a layout, a second read in one tensor asks for the rest of that tensor, to 32 MiB, and
 // nothing is asked for beyond a tensor's end until a reader has gone on there.
 //
-// Where the link is as fast as hashing is, and three readers or more go on through the blob, of
-// whom one began at its beginning, none has a window: what they wait for and FrontSweep are all
-// that is asked for.
+// Where the link is so fast that hashing counts, and three readers or more go on through the blob,
+// of whom one began at its beginning, none has a window: what they wait for and FrontSweep, in the
+// tensor that all of them are in or in the blob, are all that is asked for.
 class ReadAhead {
  public:
   // What may be asked for just now; bytes.
@@ -42,7 +42,7 @@ class ReadAhead {
     std::uint64_t piece = 8u << 20;    // of one request
     std::uint64_t under_way = 0;       // already, of this blob
     std::uint64_t kept = 0;            // came, of this blob, and is still in the store's memory
-    bool fast = false;                 // the link brings bytes about as fast as they are hashed
+    bool fast = false;                 // the link: hub::FetchAdvice
   };
   struct Plan {
     // Beyond the read, not asked for before: block-aligned, within the blob, often empty, and no
@@ -80,7 +80,7 @@ class ReadAhead {
   static std::uint64_t distance(const Cursor& cursor, const Means& means);
   ByteRange ask(Cursor& cursor, const Means& means) const;
   std::uint64_t limit(const Cursor& cursor) const;
-  bool is_wide() const;
+  std::uint64_t read_widely_to() const;
   std::uint64_t aligned_up(std::uint64_t at) const;
 
   std::uint64_t blob_size_;

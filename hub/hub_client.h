@@ -40,7 +40,8 @@ struct FetchAdvice {
   std::uint64_t detour_bytes = 128u << 10;
   // Such requests to have under way or waiting, so that no connection is ever idle. From 2.
   int parallel = 8;
-  // It brings 256 MB/s or more: about as many as a core hashes, and a request more holds nobody up.
+  // It brings 256 MB/s or more: hashing what came takes long beside that, and a request more holds
+  // nobody up.
   bool fast = false;
 };
 

@@ -393,6 +393,28 @@ TEST_F(TensorReadAhead, ASecondReadInATensorAsksForTheRestOfItAndNoMore) {
   EXPECT_EQ(all.end, end / kMiB * kMiB + kMiB);
 }
 
+TEST_F(TensorReadAhead, NorIsMoreAskedForWhereSeveralReadItOnAFastLink) {
+  for (const bool all : {false, true}) {
+    make({80 * kMiB, 80 * kMiB});
+    ReadAhead::Means means;
+    means.fast = true;
+    const std::uint64_t between = all ? 40 * kMiB : 20 * kMiB;
+    std::uint64_t asked_to = 0;
+    for (std::uint64_t at = 0; at < between; at += kMiB) {
+      for (std::uint32_t i = 0; i < 4; ++i) {
+        const std::uint64_t begin = i * between + at;
+        const auto plan = ahead_->on_read({{begin, begin + kMiB}, true, 1 + i}, means);
+        asked_to = std::max(asked_to, plan.ahead.end);
+        if (!plan.sweep) continue;
+        EXPECT_TRUE(plan.sweep->urgent);
+        asked_to = std::max(asked_to, plan.sweep->within.end);
+        ahead_->swept(kMiB, plan.sweep->from + kMiB);
+      }
+    }
+    EXPECT_EQ(asked_to, all ? 160 * kMiB + kHeader : 81 * kMiB);
+  }
+}
+
 TEST_F(TensorReadAhead, TheRestOfALargeTensorIsThirtyTwoMiB) {
   make({100 * kMiB});
   const std::uint64_t at = 20 * kMiB;

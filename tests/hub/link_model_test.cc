@@ -179,7 +179,7 @@ TEST(LinkModel, WhatIsNotTriedIsNotJudged) {
   EXPECT_EQ(link.model.held_up_by(2, 1u << 20), Duration::zero());
 }
 
-TEST(LinkModel, IsFastWhereItBringsAsMuchAsACoreHashes) {
+TEST(LinkModel, IsFastWhereItBringsAQuarterOfAGigabyteASecond) {
   FakeLink near(milliseconds(1), 1000 * kMega, 1000 * kMega);
   EXPECT_FALSE(near.model.is_fast());
   near.run(milliseconds(50));

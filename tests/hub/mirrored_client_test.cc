@@ -258,11 +258,12 @@ TEST_F(MirroredCalls, ARaisedPriorityHoldsAtTheNextMirrorToo) {
   fakes_[0]->fail_fetches(1, kDown);
   fakes_[1]->hold_fetches(true);
   Fetching fetching(*client_, weights(), {0, content_.size()}, seconds(10),
-                    hub::Priority::kPrefetch);
+                    hub::Priority::kPrefetch, false);
   client_->raise_priority(fetching.id(), hub::Priority::kReadAhead);
   fakes_[0]->hold_fetches(false);
   ASSERT_TRUE(fakes_[1]->await_fetches(1));
   EXPECT_EQ(fakes_[1]->fetches().at(0).priority, hub::Priority::kReadAhead);
+  EXPECT_FALSE(fakes_[1]->fetches().at(0).hedged);
   fakes_[1]->hold_fetches(false);
   expect_whole(fetching);
 }

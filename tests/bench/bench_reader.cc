@@ -2,11 +2,10 @@
 // Reads files the ways that programs do and prints how long it took, as one JSON object.
 //
 // usage: bench_reader read FILE               from the start to the end, 1 MiB a call
-//        bench_reader map FILE THREADS        mmap, every cache line, each thread its own share of
-//        the file bench_reader random FILE COUNT SEED  4 KiB at random pages, one call after the
-//        other bench_reader race FILE...            a thread each reads its file to the end; how
-//        far each was
-//                                             when half of all bytes were read
+//        bench_reader map FILE THREADS        mmap, each thread every cache line of its own share
+//        bench_reader random FILE COUNT SEED  4 KiB at random pages, one call after the other
+//        bench_reader race FILE...            a thread each reads its file to the end; how far each
+//                                             was when half of all bytes were read
 //        bench_reader stat LIST               lstat of each path in the file LIST
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -70,8 +70,7 @@ def warm(bench) -> list:
             mount.forget()
 
         sides = {"hubvfs": (mount.path(FILE), forget_mount), "ext4": (plain, forget_plain)}
-        # The disk's pace, and where in memory a file comes to lie, differ more between turns than what is
-        # measured: 30 turns that read what one turn had filled gave 1.1, the next fills 0.9 to 1.3.
+        # Turns differ by the disk's pace and by where in memory a file comes to lie, more than is measured.
         runs = interleave(
             6 * bench.turns,
             {
